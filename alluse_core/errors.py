@@ -1,0 +1,172 @@
+"""Every error that ALL-USE raises, in one tree.
+
+Each error states the fact in its message and the way out in ``hint``. ``exit_code`` is what the
+command line ends with when the error reaches it: 1 failure, 2 usage, 3 settings, 4 broker or
+network, 5 refused by risk, 6 findings.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class AllUseError(Exception):
+    """Root of the tree. ``hint`` says what to do about it, and may be empty."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(AllUseError):
+    """A command or call was given arguments that cannot be meant."""
+
+    exit_code = 2
+
+
+# --- settings and plugins ---------------------------------------------------------------------
+
+
+class SettingsError(AllUseError):
+    """A setting has an unknown name, a wrong type or a value out of range."""
+
+    exit_code = 3
+
+
+class PluginError(AllUseError):
+    """A plugin cannot be imported, opened or used as it is written."""
+
+    exit_code = 3
+
+
+class HookError(PluginError):
+    """A hook implementation is misspelt, takes unknown arguments or yields the wrong type."""
+
+
+class DuplicateProvider(PluginError):
+    """Two distributions offer one name of one kind."""
+
+
+class ProviderNotFound(PluginError):
+    """The settings name a provider that no enabled plugin offers."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        super().__init__(
+            f"{kind} {name!r} is not among {names}{did_you_mean(name, names)}",
+            hint="run 'alluse plugins list' to see what is installed and enabled",
+        )
+
+
+# --- state ------------------------------------------------------------------------------------
+
+
+class StateError(AllUseError):
+    """The state folder cannot be used."""
+
+
+class StateLocked(StateError):
+    """Another process holds the state folder."""
+
+
+class StoreError(StateError):
+    """The metric store cannot be read or written."""
+
+
+class JournalError(StateError):
+    """The order journal cannot be read or written; no new risk is sent."""
+
+
+class JournalCorrupt(JournalError):
+    """The journal's chain, order or length is not what was written."""
+
+
+class RecordingError(AllUseError):
+    """A recording cannot be read as one."""
+
+
+# --- broker -----------------------------------------------------------------------------------
+
+
+class BrokerError(AllUseError):
+    """The broker or the network between did not do what was asked."""
+
+    exit_code = 4
+
+
+class BrokerUnavailable(BrokerError):
+    """No working link. Evidence asked for now is unknown, never empty."""
+
+
+class RequestFailed(BrokerError):
+    """The broker answered a request with an error, or not at all within its deadline.
+
+    ``code`` is the broker's own number, or None where it gave none.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class InstrumentNotFound(BrokerError):
+    """The broker knows no such instrument."""
+
+
+class AmbiguousInstrument(BrokerError):
+    """The description fits several instruments; ``candidates`` lists them."""
+
+    def __init__(self, message: str, candidates: Iterable[str], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.candidates = tuple(candidates)
+
+
+class NotSent(BrokerError):
+    """Provably not a byte of the message left this process: it may be sent again."""
+
+
+class QuoteUnavailable(BrokerError):
+    """No quote that is fresh enough could be had in time."""
+
+
+# --- orders -----------------------------------------------------------------------------------
+
+
+class OrderError(AllUseError):
+    """An order command cannot be carried out."""
+
+
+class OrderDenied(OrderError):
+    """A pre-trade control refused the order; it was never sent."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, stage: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
+
+
+class TradingHalted(OrderDenied):
+    """New risk is halted; ``resume`` with a name lifts it."""
+
+
+class KeyConflict(OrderError):
+    """The key was used before for an order with other content."""
+
+
+class OrderNotFound(OrderError):
+    """No order has this key."""
+
+
+class CommandRejected(OrderError):
+    """A modify or cancel was refused; the order keeps its state."""

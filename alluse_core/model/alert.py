@@ -1,0 +1,71 @@
+"""Alerts: what a rule reads, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+from alluse_core.model.metric import Labels
+
+
+class Severity(StrEnum):
+    """How soon a person must look."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class AlertState(StrEnum):
+    """inactive -> pending -> firing -> resolved."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Condition(StrEnum):
+    """What one reading says. HOLD lies between the clear and the trip threshold."""
+
+    TRIP = "trip"
+    HOLD = "hold"
+    CLEAR = "clear"
+    NO_DATA = "no_data"
+
+
+@attrs.frozen
+class Reading:
+    """What a rule measured this tick for one subject.
+
+    ``value`` is NaN for NO_DATA. ``labels`` tell subjects of one rule apart (a symbol, a broker).
+    ``text`` is one sentence with the figures in it. ``severity`` overrides the rule's own.
+    """
+
+    condition: Condition
+    value: float
+    threshold: float
+    text: str
+    labels: Labels = ()
+    severity: Severity | None = None
+
+
+@attrs.frozen
+class Alert:
+    """One occurrence of a rule's condition, from the first bad reading to its end."""
+
+    id: str
+    rule: str
+    labels: Labels
+    severity: Severity
+    state: AlertState
+    value: float
+    threshold: float
+    unit: str
+    text: str
+    pending_at: datetime
+    fired_at: datetime | None = None
+    resolved_at: datetime | None = None
+    runbook: str = ""

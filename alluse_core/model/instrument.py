@@ -1,0 +1,243 @@
+"""What can be traded, named without any broker's help."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Self
+
+import attrs
+
+
+class SecurityType(StrEnum):
+    """Kinds of instrument, by the codes that FIX and IBKR share where they do."""
+
+    STOCK = "STK"
+    OPTION = "OPT"
+    FUTURE = "FUT"
+    FOREX = "CASH"
+    INDEX = "IND"
+    COMBO = "BAG"
+
+
+class Right(StrEnum):
+    """Whether an option calls or puts."""
+
+    CALL = "C"
+    PUT = "P"
+
+
+class _Interned(type):
+    """Makes equal instruments one object, so that they hash and compare by identity.
+
+    A dictionary look-up by instrument is on the path of every quote read; identity costs a
+    tenth of comparing fields.
+    """
+
+    _pool: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+    _lock = threading.Lock()
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        with _Interned._lock:
+            return _Interned._pool.setdefault(made.id, made)
+
+
+def _text(number: Decimal | None) -> str:
+    return "" if number is None else format(number.normalize(), "f")
+
+
+@attrs.frozen(eq=False, repr=False)
+class Instrument(metaclass=_Interned):
+    """One instrument. Equal descriptions are the same object.
+
+    ``id`` is its canonical text, such as ``STK:AAPL:SMART:USD`` or
+    ``OPT:AAPL:SMART:USD:20261218:190:C:100``; :meth:`parse` reads it back. What only a broker
+    knows (its contract number, tick sizes, hours) is in :class:`InstrumentDefinition`.
+    """
+
+    symbol: str
+    security_type: SecurityType = SecurityType.STOCK
+    exchange: str = "SMART"
+    currency: str = "USD"
+    expiry: date | None = None
+    strike: Decimal | None = None
+    right: Right | None = None
+    multiplier: Decimal = Decimal(1)
+    legs: tuple[ComboLeg, ...] = ()
+    id: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.symbol or ":" in self.symbol:
+            raise ValueError(f"an instrument's symbol must be a name without ':', not {self.symbol!r}")
+        parts = [self.security_type.value, self.symbol, self.exchange, self.currency]
+        if self.security_type in (SecurityType.OPTION, SecurityType.FUTURE):
+            expiry = self.expiry.strftime("%Y%m%d") if self.expiry else ""
+            parts += [expiry, _text(self.strike), self.right or "", _text(self.multiplier)]
+        elif self.security_type is SecurityType.COMBO:
+            parts += [f"{leg.side.value}{leg.ratio}*({leg.instrument.id})" for leg in self.legs]
+        object.__setattr__(self, "id", ":".join(parts))
+
+    @classmethod
+    def stock(cls, symbol: str, exchange: str = "SMART", currency: str = "USD") -> Self:
+        """Return a share, e.g. ``Instrument.stock("AAPL")``."""
+        return cls(symbol, SecurityType.STOCK, exchange, currency)
+
+    @classmethod
+    def option(
+        cls,
+        symbol: str,
+        expiry: date,
+        strike: Decimal | str | int,
+        right: Right | str,
+        exchange: str = "SMART",
+        currency: str = "USD",
+        multiplier: Decimal | str | int = 100,
+    ) -> Self:
+        """Return a listed option on ``symbol``; ``right`` is ``"C"`` or ``"P"``."""
+        return cls(
+            symbol,
+            SecurityType.OPTION,
+            exchange,
+            currency,
+            expiry,
+            Decimal(strike),
+            Right(right),
+            Decimal(multiplier),
+        )
+
+    @classmethod
+    def future(
+        cls,
+        symbol: str,
+        expiry: date,
+        exchange: str,
+        currency: str = "USD",
+        multiplier: Decimal | str | int = 1,
+    ) -> Self:
+        """Return a future that expires on ``expiry``; ``multiplier`` is money per point."""
+        return cls(
+            symbol, SecurityType.FUTURE, exchange, currency, expiry, multiplier=Decimal(multiplier)
+        )
+
+    @classmethod
+    def forex(cls, pair: str, exchange: str = "IDEALPRO") -> Self:
+        """Return a currency pair, e.g. ``Instrument.forex("EURUSD")`` or ``"EUR.USD"``."""
+        letters = pair.replace(".", "").replace("/", "")
+        if len(letters) != 6 or not letters.isalpha():
+            raise ValueError(f"a currency pair is two three-letter codes, not {pair!r}")
+        return cls(letters[:3].upper(), SecurityType.FOREX, exchange, letters[3:].upper())
+
+    @classmethod
+    def index(cls, symbol: str, exchange: str, currency: str = "USD") -> Self:
+        """Return an index: it has quotes and no orders."""
+        return cls(symbol, SecurityType.INDEX, exchange, currency)
+
+    @classmethod
+    def combo(
+        cls, symbol: str, legs: tuple[ComboLeg, ...], exchange: str = "SMART", currency: str = "USD"
+    ) -> Self:
+        """Return several instruments that trade as one."""
+        return cls(symbol, SecurityType.COMBO, exchange, currency, legs=legs)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read back what ``id`` wrote; a bare symbol is a US stock. Combos cannot be parsed.
+
+        Raises ValueError for any other text.
+        """
+        if ":" not in text:
+            return cls.stock(text)
+        kind, symbol, exchange, currency, *rest = text.split(":")
+        security_type = SecurityType(kind)
+        if security_type in (SecurityType.OPTION, SecurityType.FUTURE) and len(rest) == 4:
+            expiry, strike, right, multiplier = rest
+            return cls(
+                symbol,
+                security_type,
+                exchange,
+                currency,
+                date(int(expiry[:4]), int(expiry[4:6]), int(expiry[6:])) if expiry else None,
+                Decimal(strike) if strike else None,
+                Right(right) if right else None,
+                Decimal(multiplier),
+            )
+        if rest or security_type is SecurityType.COMBO:
+            raise ValueError(f"{text!r} is not an instrument's id")
+        return cls(symbol, security_type, exchange, currency)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies and unpickled values must be the one interned object, or look-ups by identity miss.
+        return (type(self), attrs.astuple(self, recurse=False)[:-1])
+
+    def __str__(self) -> str:
+        if self.security_type is SecurityType.FOREX:
+            return f"{self.symbol}.{self.currency}"
+        if self.security_type is SecurityType.OPTION and self.expiry:
+            return f"{self.symbol} {self.expiry:%Y%m%d} {_text(self.strike)} {self.right}"
+        if self.security_type is SecurityType.FUTURE and self.expiry:
+            return f"{self.symbol} {self.expiry:%Y%m%d}"
+        return self.symbol
+
+    def __repr__(self) -> str:
+        return f"Instrument({self.id!r})"
+
+
+class Side(StrEnum):
+    """The side of an order or execution."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a purchase, -1 for a sale."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The side that closes this one."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+@attrs.frozen
+class ComboLeg:
+    """One instrument of a combo; ``ratio`` is a positive count."""
+
+    instrument: Instrument
+    side: Side
+    ratio: int = 1
+
+
+@attrs.frozen
+class InstrumentDefinition:
+    """What the broker says of an instrument.
+
+    ``price_increments`` are (from price, tick) pairs in rising order, by the market rule of the
+    exchange that the order goes to, which may be coarser than ``min_tick``. ``liquid_hours`` are
+    (open, close) pairs, aware UTC, as far ahead as the broker told; empty where it told none.
+    """
+
+    instrument: Instrument
+    broker_id: str
+    local_symbol: str = ""
+    trading_class: str = ""
+    primary_exchange: str = ""
+    long_name: str = ""
+    min_tick: Decimal = Decimal("0.01")
+    price_increments: tuple[tuple[Decimal, Decimal], ...] = ()
+    min_size: Decimal = Decimal(1)
+    size_increment: Decimal = Decimal(1)
+    time_zone: str = ""
+    liquid_hours: tuple[tuple[datetime, datetime], ...] = ()
+
+    def tick_at(self, price: Decimal) -> Decimal:
+        """Return the price increment that holds at ``price``."""
+        tick = self.min_tick
+        for low_edge, increment in self.price_increments:
+            if abs(price) >= low_edge:
+                tick = increment
+        return tick

@@ -1,0 +1,379 @@
+"""Orders, groups of orders, and what a broker says of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from alluse_core.model.instrument import Instrument, Side
+
+
+class OrderType(StrEnum):
+    """How an order is priced, by the codes IBKR uses for the same four FIX types."""
+
+    MARKET = "MKT"
+    LIMIT = "LMT"
+    STOP = "STP"
+    STOP_LIMIT = "STP LMT"
+
+
+class TimeInForce(StrEnum):
+    """How long an order lives (FIX 59)."""
+
+    DAY = "DAY"
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+    OPG = "OPG"
+
+
+class OrderState(StrEnum):
+    """What is known of an order.
+
+    INTENT -> DENIED | SUBMITTED -> ACCEPTED -> PARTIALLY_FILLED -> a terminal state. SUBMITTED
+    means "may have left". HELD is alive at the broker and not working (locate, open,
+    untransmitted). UNKNOWN means that evidence is missing: it counts fully towards exposure.
+    """
+
+    INTENT = "INTENT"
+    DENIED = "DENIED"
+    SUBMITTED = "SUBMITTED"
+    HELD = "HELD"
+    ACCEPTED = "ACCEPTED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether no more is expected. A late fill is applied all the same."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        OrderState.DENIED,
+        OrderState.FILLED,
+        OrderState.CANCELED,
+        OrderState.REJECTED,
+        OrderState.EXPIRED,
+    }
+)
+
+
+def decimal(value: Decimal | str | int) -> Decimal:
+    """Return ``value`` as a finite Decimal.
+
+    Floats are refused: 0.1 is not a price. Raises TypeError or ValueError.
+    """
+    if isinstance(value, float | bool) or not isinstance(value, Decimal | str | int):
+        raise TypeError(f"an order's numbers are Decimal, str or int, not {type(value).__name__}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a number") from None
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
+
+
+def _optional_decimal(value: Decimal | str | int | None) -> Decimal | None:
+    return None if value is None else decimal(value)
+
+
+@attrs.frozen
+class Order:
+    """What an agent wants, before anybody has agreed to it.
+
+    ``key`` is the agent's idempotency key, unique for ever: the same key with the same content
+    is the same order, with other content a ``KeyConflict``. ``quantity`` is in units of the
+    instrument and positive. ``broker`` and ``account`` may be left empty: the settings' default
+    is filled in before the order is journaled. ``good_till`` belongs to GTD. ``reduce_only``
+    denies the order where it could enlarge or flip the position.
+    """
+
+    instrument: Instrument
+    side: Side
+    quantity: Decimal = attrs.field(converter=decimal)
+    order_type: OrderType
+    key: str
+    limit_price: Decimal | None = attrs.field(default=None, converter=_optional_decimal)
+    stop_price: Decimal | None = attrs.field(default=None, converter=_optional_decimal)
+    time_in_force: TimeInForce = TimeInForce.DAY
+    good_till: datetime | None = None
+    outside_rth: bool = False
+    reduce_only: bool = False
+    broker: str = ""
+    account: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.key or not self.key.isprintable() or len(self.key) > 200:
+            raise ValueError("an order's key is 1 to 200 printable characters")
+        if self.quantity <= 0:
+            raise ValueError(f"an order's quantity is positive, not {self.quantity}")
+        needs_limit = self.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+        needs_stop = self.order_type in (OrderType.STOP, OrderType.STOP_LIMIT)
+        for name, price, needed in (
+            ("limit_price", self.limit_price, needs_limit),
+            ("stop_price", self.stop_price, needs_stop),
+        ):
+            if needed != (price is not None):
+                verb = "needs" if needed else "takes no"
+                raise ValueError(f"a {self.order_type.value} order {verb} {name}")
+        if (self.time_in_force is TimeInForce.GTD) != (self.good_till is not None):
+            raise ValueError("good_till belongs to a GTD order, and to no other")
+        if self.good_till is not None and self.good_till.tzinfo is None:
+            raise ValueError("good_till must carry a time zone")
+
+    @classmethod
+    def market(
+        cls, instrument: Instrument, side: Side, quantity: Decimal | str | int, *, key: str, **more: Any
+    ) -> Order:
+        """Return a market order; ``more`` are further fields of Order."""
+        return cls(instrument, side, quantity, OrderType.MARKET, key, **more)
+
+    @classmethod
+    def limit(
+        cls,
+        instrument: Instrument,
+        side: Side,
+        quantity: Decimal | str | int,
+        price: Decimal | str | int,
+        *,
+        key: str,
+        **more: Any,
+    ) -> Order:
+        """Return a limit order; ``more`` are further fields of Order."""
+        return cls(instrument, side, quantity, OrderType.LIMIT, key, limit_price=price, **more)
+
+    @classmethod
+    def stop(
+        cls,
+        instrument: Instrument,
+        side: Side,
+        quantity: Decimal | str | int,
+        price: Decimal | str | int,
+        *,
+        key: str,
+        limit_price: Decimal | str | int | None = None,
+        **more: Any,
+    ) -> Order:
+        """Return a stop order, or a stop-limit order where ``limit_price`` is given."""
+        kind = OrderType.STOP if limit_price is None else OrderType.STOP_LIMIT
+        return cls(
+            instrument, side, quantity, kind, key, limit_price=limit_price, stop_price=price, **more
+        )
+
+
+class GroupKind(StrEnum):
+    """How the orders of a group hang together."""
+
+    BRACKET = "bracket"
+    OCA = "oca"
+
+
+@attrs.frozen
+class OrderGroup:
+    """Orders that are one intent: reserved together, sent in one turn, over one connection.
+
+    In a BRACKET the first order is the entry and the others close what it opens, one cancelling
+    the other. In an OCA group each order cancels the rest when it fills. (A combo is one order
+    on a combo instrument.) ``key`` names the group; each order keeps its own key.
+    """
+
+    kind: GroupKind
+    key: str
+    orders: tuple[Order, ...]
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.orders) < 2:
+            raise ValueError("a group has at least two orders")
+        if len({order.key for order in self.orders}) != len(self.orders):
+            raise ValueError("the orders of a group have keys of their own")
+        if len({(order.broker, order.account) for order in self.orders}) != 1:
+            raise ValueError("the orders of a group go to one broker and account")
+
+    @classmethod
+    def bracket(
+        cls,
+        entry: Order,
+        *,
+        take_profit: Decimal | str | int | None = None,
+        stop: Decimal | str | int | None = None,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+    ) -> OrderGroup:
+        """Return ``entry`` with the orders that will close it, at least one of the two.
+
+        The exits' keys are the entry's with ``/profit`` and ``/stop``.
+        """
+        exits = []
+        more: dict[str, Any] = {
+            "time_in_force": time_in_force,
+            "broker": entry.broker,
+            "account": entry.account,
+            "outside_rth": entry.outside_rth,
+        }
+        side, quantity = entry.side.opposite, entry.quantity
+        if take_profit is not None:
+            key = f"{entry.key}/profit"
+            exits.append(Order.limit(entry.instrument, side, quantity, take_profit, key=key, **more))
+        if stop is not None:
+            key = f"{entry.key}/stop"
+            exits.append(Order.stop(entry.instrument, side, quantity, stop, key=key, **more))
+        return cls(GroupKind.BRACKET, f"{entry.key}/bracket", (entry, *exits))
+
+    @classmethod
+    def oca(cls, *orders: Order, key: str) -> OrderGroup:
+        """Return orders of which one fill cancels the others."""
+        return cls(GroupKind.OCA, key, orders)
+
+
+# --- what the broker says -----------------------------------------------------------------------
+
+
+class BrokerStatus(StrEnum):
+    """A broker's word on an order, reduced to what the state machine tells apart."""
+
+    PENDING = "pending"
+    HELD = "held"
+    WORKING = "working"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    PENDING_CANCEL = "pending_cancel"
+
+
+@attrs.frozen
+class OrderIdentity:
+    """The names one order goes by. Only ``order_ref`` and ``perm_id`` outlive a connection.
+
+    ``order_id`` belongs to ``client_id`` and may be used again after a gateway restart; 0 and
+    ``""`` mean that the message did not carry the name.
+    """
+
+    order_ref: str = ""
+    perm_id: int = 0
+    order_id: int = 0
+    client_id: int = 0
+
+
+@attrs.frozen
+class OrderTerms:
+    """An order as the broker echoed it, to be compared with the intent."""
+
+    instrument: Instrument | None
+    side: Side
+    quantity: Decimal
+    order_type: str
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    time_in_force: str
+    account: str
+    outside_rth: bool
+
+
+@attrs.frozen
+class OrderReport:
+    """A broker's statement of an order's status: evidence.
+
+    ``filled`` and ``remaining`` are None where the message did not carry them.
+    """
+
+    broker: str
+    identity: OrderIdentity
+    status: BrokerStatus
+    filled: Decimal | None = None
+    remaining: Decimal | None = None
+    average_price: Decimal | None = None
+    terms: OrderTerms | None = None
+    reason: str = ""
+    raw_status: str = ""
+
+
+@attrs.frozen
+class Execution:
+    """One fill: evidence. ``execution_id`` is unique; a correction changes its last part.
+
+    ``liquidation`` is true where the broker itself closed the position.
+    """
+
+    broker: str
+    identity: OrderIdentity
+    execution_id: str
+    account: str
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time: datetime
+    liquidation: bool = False
+
+
+@attrs.frozen
+class Commission:
+    """What a fill cost; may come before its execution, or never. ``realized`` may be None."""
+
+    broker: str
+    execution_id: str
+    amount: Decimal
+    currency: str
+    realized: Decimal | None = None
+
+
+class Verb(StrEnum):
+    """What a message to the broker asked for."""
+
+    PLACE = "place"
+    MODIFY = "modify"
+    CANCEL = "cancel"
+
+
+@attrs.frozen
+class BrokerNotice:
+    """A coded message of the broker's about an order or about itself. Not evidence of a state.
+
+    ``identity`` is None where the notice is about no order. ``request_id`` is the broker's own
+    number for whatever the notice is about.
+    """
+
+    broker: str
+    code: int
+    text: str
+    identity: OrderIdentity | None = None
+    request_id: int = -1
+
+
+class LinkState(StrEnum):
+    """Whether the broker can be reached.
+
+    DEGRADED: the socket is up while the broker's own uplink is not (IBKR 1100), so new risk is
+    gated.
+    """
+
+    DOWN = "down"
+    CONNECTING = "connecting"
+    DEGRADED = "degraded"
+    UP = "up"
+
+
+@attrs.frozen
+class LinkReport:
+    """A change of the link. ``data_lost``: subscriptions must be made again."""
+
+    broker: str
+    state: LinkState
+    reason: str = ""
+    code: int | None = None
+    data_lost: bool = False
+
+
+Evidence = OrderReport | Execution | Commission | BrokerNotice | LinkReport

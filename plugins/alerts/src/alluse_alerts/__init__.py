@@ -1,0 +1,1 @@
+"""The six alert rules and the trading pack."""

@@ -1,0 +1,1 @@
+"""Registers alluse-alerts with ALL-USE."""

@@ -1,0 +1,1 @@
+"""Statistics, trends, anomalies and forecasts."""

@@ -1,0 +1,1 @@
+"""Registers alluse-analytics with ALL-USE."""

@@ -1,0 +1,1 @@
+"""Exact LRU quote cache with per-entry deadlines."""

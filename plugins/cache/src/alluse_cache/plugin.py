@@ -1,0 +1,1 @@
+"""Registers alluse-cache with ALL-USE."""

@@ -1,0 +1,1 @@
+"""The one-minute demo against the simulated gateway."""

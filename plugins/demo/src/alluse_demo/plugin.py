@@ -1,0 +1,1 @@
+"""Registers alluse-demo with ALL-USE."""

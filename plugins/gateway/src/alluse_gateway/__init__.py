@@ -1,0 +1,1 @@
+"""A simulated IB Gateway: the TWS wire protocol over alluse_paper."""

@@ -1,0 +1,1 @@
+"""Registers alluse-gateway with ALL-USE."""

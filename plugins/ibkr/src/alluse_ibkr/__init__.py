@@ -1,0 +1,1 @@
+"""Interactive Brokers over ib_insync (or ib_async)."""

@@ -1,0 +1,1 @@
+"""Registers alluse-ibkr with ALL-USE."""

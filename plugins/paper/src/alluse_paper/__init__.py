@@ -1,0 +1,1 @@
+"""Simulated exchange, in-process broker, accounts."""

@@ -1,0 +1,1 @@
+"""Registers alluse-paper with ALL-USE."""

@@ -1,0 +1,1 @@
+"""Dashboard PNG, JSON report and executive summary."""

@@ -1,0 +1,1 @@
+"""Registers alluse-report with ALL-USE."""

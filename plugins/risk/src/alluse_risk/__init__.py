@@ -1,0 +1,1 @@
+"""Pre-trade controls and the kill switch as order stages."""

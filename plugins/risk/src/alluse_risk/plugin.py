@@ -1,0 +1,1 @@
+"""Registers alluse-risk with ALL-USE."""

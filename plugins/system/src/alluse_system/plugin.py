@@ -1,0 +1,1 @@
+"""Registers alluse-system with ALL-USE."""
