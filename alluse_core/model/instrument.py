@@ -72,7 +72,9 @@ class Instrument(metaclass=_Interned):
 
     def __attrs_post_init__(self) -> None:
         if not self.symbol or ":" in self.symbol:
-            raise ValueError(f"an instrument's symbol must be a name without ':', not {self.symbol!r}")
+            raise ValueError(
+                f"an instrument's symbol must be a name without ':', not {self.symbol!r}"
+            )
         parts = [self.security_type.value, self.symbol, self.exchange, self.currency]
         if self.security_type in (SecurityType.OPTION, SecurityType.FUTURE):
             expiry = self.expiry.strftime("%Y%m%d") if self.expiry else ""

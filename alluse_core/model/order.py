@@ -135,7 +135,13 @@ class Order:
 
     @classmethod
     def market(
-        cls, instrument: Instrument, side: Side, quantity: Decimal | str | int, *, key: str, **more: Any
+        cls,
+        instrument: Instrument,
+        side: Side,
+        quantity: Decimal | str | int,
+        *,
+        key: str,
+        **more: Any,
     ) -> Order:
         """Return a market order; ``more`` are further fields of Order."""
         return cls(instrument, side, quantity, OrderType.MARKET, key, **more)
@@ -224,7 +230,9 @@ class OrderGroup:
         side, quantity = entry.side.opposite, entry.quantity
         if take_profit is not None:
             key = f"{entry.key}/profit"
-            exits.append(Order.limit(entry.instrument, side, quantity, take_profit, key=key, **more))
+            exits.append(
+                Order.limit(entry.instrument, side, quantity, take_profit, key=key, **more)
+            )
         if stop is not None:
             key = f"{entry.key}/stop"
             exits.append(Order.stop(entry.instrument, side, quantity, stop, key=key, **more))

@@ -1,0 +1,113 @@
+"""Settings: TOML, environment and overrides, read strictly, each value knowing its origin.
+
+The classes here are the core's own tables; a plugin's tables have the type its provider names.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+DEFAULT_STAGES = (
+    "max_quantity",
+    "max_value",
+    "price_collar",
+    "message_rate",
+    "duplicate_order",
+    "stale_quote",
+    "position_cap",
+)
+
+
+@attrs.frozen
+class AgentSettings:
+    """``[alluse]``: who this is and where its state lives.
+
+    ``state_dir`` holds journals, id floors and leases, by tenant; empty means the user's data
+    folder. ``plugins`` lists the distributions that may load (empty: all that are installed).
+    """
+
+    tenant: str = "default"
+    node: str = ""
+    agent: str = "agent"
+    state_dir: str = ""
+    plugins: tuple[str, ...] = ()
+    disabled_plugins: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class OrdersSettings:
+    """``[orders]``: the pipeline.
+
+    ``stages`` names the order stages that run. Times are seconds. ``stage_budget`` is how long
+    the stages of one order may take together before they deny. ``acknowledge_within``: an order
+    without any evidence after this long is asked about, and UNKNOWN if that fails.
+    ``live_account`` must repeat the account id before an order may go to a live account.
+    ``max_unfinished`` bounds orders that wait to be journaled or sent.
+    """
+
+    stages: tuple[str, ...] = DEFAULT_STAGES
+    default_broker: str = ""
+    default_account: str = ""
+    live_account: str = ""
+    reference_prefix: str = "AU"
+    stage_budget: float = 0.050
+    acknowledge_within: float = 10.0
+    settle_seconds: float = 2.0
+    reconcile_every: float = 300.0
+    max_unfinished: int = 10_000
+    pacing: bool = True
+
+
+@attrs.frozen
+class QuotesSettings:
+    """``[quotes]``: market data. Times are seconds.
+
+    ``max_age`` is what ``get`` takes for fresh where the caller does not say. ``workers`` fetch
+    misses. ``ttl`` is an entry's time to live in the cache; ``idle_line`` is how long a line is
+    kept after the last read.
+    """
+
+    cache: str = "lru"
+    workers: int = 12
+    max_age: float = 1.0
+    ttl: float = 1.0
+    timeout: float = 12.0
+    idle_line: float = 60.0
+    broker: str = ""
+
+
+@attrs.frozen
+class MonitorSettings:
+    """``[monitor]``: collection of metrics. ``off`` names sources that do not run."""
+
+    store: str = "sqlite"
+    period: float = 1.0
+    off: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class AlertsSettings:
+    """``[alerts]``: evaluation of rules. ``off`` names rules that do not run."""
+
+    off: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class AnalysisSettings:
+    """``[analysis]``: ``period`` and ``window`` in seconds, ``off`` names analyzers.
+
+    ``profile`` is ``production`` or ``demo``; the second is labelled wherever it shows.
+    """
+
+    period: float = 60.0
+    window: float = 14_400.0
+    off: tuple[str, ...] = ()
+    profile: str = "production"
+
+
+@attrs.frozen
+class ReportSettings:
+    """``[report]``: ``reporters`` narrows what writes a report; empty means all."""
+
+    reporters: tuple[str, ...] = ()
