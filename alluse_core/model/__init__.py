@@ -12,6 +12,7 @@ from alluse_core.model.instrument import (
     Side,
 )
 from alluse_core.model.metric import Labels, Sample, SeriesId, labels
+from alluse_core.model.node import NodeIdentity
 from alluse_core.model.order import (
     BrokerNotice,
     BrokerStatus,
@@ -54,6 +55,7 @@ __all__ = [
     "Labels",
     "LinkReport",
     "LinkState",
+    "NodeIdentity",
     "Order",
     "OrderGroup",
     "OrderIdentity",
