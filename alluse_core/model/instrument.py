@@ -7,7 +7,7 @@ import weakref
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import attrs
 
@@ -37,8 +37,8 @@ class _Interned(type):
     tenth of comparing fields.
     """
 
-    _pool: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-    _lock = threading.Lock()
+    _pool: ClassVar[weakref.WeakValueDictionary[str, Any]] = weakref.WeakValueDictionary()
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)

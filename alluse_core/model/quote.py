@@ -96,7 +96,7 @@ class Quote:
         return now - self.confirmed_at
 
     def touch(self, side: Side) -> float:
-        """Return the price that an order of ``side`` would trade at, NaN where that side is absent."""
+        """Return the price an order of ``side`` would trade at; NaN where that side is absent."""
         price = self.ask if side is Side.BUY else self.bid
         return price if _valid(price) else NAN
 
