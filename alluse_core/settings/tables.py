@@ -1,9 +1,8 @@
-"""Settings: TOML, environment and overrides, read strictly, each value knowing its origin.
-
-The classes here are the core's own tables; a plugin's tables have the type its provider names.
-"""
+"""The core's own tables of settings, with their defaults."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import attrs
 
@@ -111,3 +110,29 @@ class ReportSettings:
     """``[report]``: ``reporters`` narrows what writes a report; empty means all."""
 
     reporters: tuple[str, ...] = ()
+
+
+CORE_TABLES: Mapping[str, type[attrs.AttrsInstance]] = {
+    "alluse": AgentSettings,
+    "orders": OrdersSettings,
+    "quotes": QuotesSettings,
+    "monitor": MonitorSettings,
+    "alerts": AlertsSettings,
+    "analysis": AnalysisSettings,
+    "report": ReportSettings,
+}
+PLUGIN_TABLES = (
+    "brokers",
+    "caches",
+    "stages",
+    "sources",
+    "rules",
+    "analyzers",
+    "stores",
+    "notifiers",
+    "reporters",
+)
+"""Tables of tables: ``[stages.max_quantity]`` holds the settings of the provider of that name.
+
+A ``[brokers.NAME]`` table is named by the user and says ``provider = "..."``.
+"""
