@@ -1,0 +1,1 @@
+"""The way of an order: pipeline, states, journal, pacing and outcomes."""
