@@ -7,7 +7,6 @@ simulation can drive a week in a second. The virtual clock is ``alluse_core.test
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -38,4 +37,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
+        # Only who waits pays for asyncio: 'alluse --help' imports this module and never waits.
+        import asyncio
+
         await asyncio.sleep(seconds)

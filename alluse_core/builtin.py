@@ -1,0 +1,46 @@
+"""What the core itself offers through the same hooks as everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alluse_core.markers import hookimpl
+from alluse_core.ports import MetricStore
+from alluse_core.providers import Command, Context, Provider
+
+
+def _open_sqlite_store(context: Context) -> MetricStore:
+    from alluse_core.monitor.store import SqliteMetricStore
+    from alluse_core.state import METRICS
+
+    return SqliteMetricStore(context.state_dir / METRICS, telemetry=context.telemetry)
+
+
+@hookimpl
+def alluse_metric_stores() -> Iterator[Provider[MetricStore]]:
+    """Offer the SQLite store."""
+    yield Provider("sqlite", _open_sqlite_store, help="metrics.db in the state folder")
+
+
+@hookimpl
+def alluse_commands() -> Iterator[Command]:
+    """Offer the core's commands."""
+    cli = "alluse_core.cli"
+    yield Command("run", "Run against the brokers that the settings name.", f"{cli}.run:run")
+    yield Command(
+        "orders list", "List orders and what is known of them.", f"{cli}.orders:orders_list"
+    )
+    yield Command("orders show", "Tell one order's whole story.", f"{cli}.orders:orders_show")
+    yield Command("journal verify", "Check the journal's chain.", f"{cli}.orders:journal_verify")
+    yield Command("alerts list", "List alerts.", f"{cli}.alerts:alerts_list")
+    yield Command("metrics list", "List series.", f"{cli}.metrics:metrics_list")
+    yield Command("metrics export", "Write samples as CSV.", f"{cli}.metrics:metrics_export")
+    yield Command(
+        "plugins list", "List plugins and what they offer.", f"{cli}.plugins:plugins_list"
+    )
+    yield Command(
+        "config init", "Write a settings file to start from.", f"{cli}.config:config_init"
+    )
+    yield Command("config show", "Print the effective settings.", f"{cli}.config:config_show")
+    yield Command("config check", "Read the settings as a run would.", f"{cli}.config:config_check")
+    yield Command("doctor", "Check this installation and its brokers.", f"{cli}.doctor:doctor")

@@ -1,0 +1,126 @@
+"""Finds the sub-command that was asked for, runs it, and turns errors into exit codes.
+
+Commands are records (name, help, "module:attribute") that plugins offer; the module is imported
+when its command is called, so that ``alluse --help`` stays quick however much is installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from alluse_core import builtin
+from alluse_core.errors import AllUseError, PluginError, did_you_mean
+from alluse_core.host import Host, safe_mode
+from alluse_core.providers import Command
+
+INTERRUPTED = 130
+
+
+class _CommandGroup(click.Group):
+    """A group whose members are records; a member is imported when it is called."""
+
+    def __init__(self, name: str | None, help_text: str, records: Sequence[Command]) -> None:
+        super().__init__(name, help=help_text)
+        self._records = {record.name: record for record in records}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return first words of all names, each once."""
+        return sorted({name.split()[0] for name in self._records})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, or a group of those whose first word it is."""
+        if cmd_name in self._records:
+            return _imported(self._records[cmd_name])
+        return self._group(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse an unknown command with the nearest known one."""
+        word = args[0]
+        names = self.list_commands(ctx)
+        if word not in names and not word.startswith("-"):
+            ctx.fail(f"no command {word!r}{did_you_mean(word, names)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands by their records' help, importing none of them."""
+        rows = []
+        for name in self.list_commands(ctx):
+            group = self._group(name)
+            text = self._records[name].help if group is None else group.help or ""
+            rows.append((name, text))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _group(self, name: str) -> _CommandGroup | None:
+        members = [
+            Command(record.name.split(None, 1)[1], record.help, record.target)
+            for record in self._records.values()
+            if record.name.startswith(f"{name} ")
+        ]
+        if not members:
+            return None
+        words = ", ".join(sorted(member.name for member in members))
+        return _CommandGroup(name, f"{name.capitalize()}: {words}.", members)
+
+
+def _imported(record: Command) -> click.Command:
+    module, _, attribute = record.target.partition(":")
+    try:
+        command: Any = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"command {record.name!r} cannot be loaded from {record.target!r}: {error}",
+            hint="reinstall the plugin that offers it; see 'alluse plugins list'",
+        ) from error
+    if not isinstance(command, click.Command):
+        raise PluginError(f"{record.target!r} is no click command")
+    command.help = command.help or record.help
+    return command
+
+
+def build() -> click.Group:
+    """Return the whole command, with what the enabled plugins offer."""
+    host = Host(built_in=(builtin,), safe_mode=safe_mode())
+    return _CommandGroup(
+        "alluse",
+        "ALL-USE stands between a trading agent and its broker.\n\n"
+        "Exit codes: 0 ok, 1 failure, 2 usage, 3 settings, 4 broker or network, 5 refused by"
+        " risk, 6 findings, 130 interrupted.",
+        host.commands(),
+    )
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    debug = os.environ.get("ALLUSE_DEBUG", "") not in ("", "0")
+    try:
+        result = build().main(args, prog_name="alluse", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except AllUseError as error:
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        if error.hint:
+            click.echo(f"  way out: {error.hint}", err=True)
+        click.echo("  'alluse doctor' checks this installation", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (alluse ... | head): nothing is left to tell it, and
+        # the interpreter must not try to flush again on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

@@ -1,0 +1,271 @@
+"""Finds plugins, asks each what it offers, opens what the settings name.
+
+The host is the only caller of hooks, and calls them once, while it starts. A plugin that fails
+loses its own offers and is named; everything else goes on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from importlib import metadata
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+import pluggy
+
+from alluse_core import hookspecs
+from alluse_core.errors import (
+    AllUseError,
+    DuplicateProvider,
+    HookError,
+    PluginError,
+    ProviderNotFound,
+    did_you_mean,
+)
+from alluse_core.markers import ENTRY_POINT_GROUP
+from alluse_core.providers import Command, Context, Provider
+
+_log = logging.getLogger(__name__)
+
+KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "broker": "alluse_brokers",
+        "cache": "alluse_caches",
+        "stage": "alluse_order_stages",
+        "source": "alluse_metric_sources",
+        "rule": "alluse_alert_rules",
+        "analyzer": "alluse_analyzers",
+        "store": "alluse_metric_stores",
+        "notifier": "alluse_notifiers",
+        "reporter": "alluse_reporters",
+        "command": "alluse_commands",
+    }
+)
+"""What can be offered, and the hook that offers it."""
+
+BUILT_IN: Final = frozenset(
+    f"alluse-{name}"
+    for name in (
+        "core",
+        "ibkr",
+        "cache",
+        "alerts",
+        "risk",
+        "paper",
+        "gateway",
+        "sim",
+        "system",
+        "analytics",
+        "report",
+        "demo",
+    )
+)
+"""The distributions of this project: what safe mode starts with."""
+
+
+def safe_mode() -> bool:
+    """Return whether ALLUSE_SAFE_MODE asks for built-in plugins only."""
+    return os.environ.get("ALLUSE_SAFE_MODE", "") not in ("", "0")
+
+
+class PluginState(StrEnum):
+    """What became of a plugin."""
+
+    LOADED = "loaded"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+
+
+@attrs.define
+class PluginInfo:
+    """One plugin as the host knows it; ``offers`` are (kind, name) pairs."""
+
+    name: str
+    distribution: str
+    version: str = ""
+    state: PluginState = PluginState.LOADED
+    error: str = ""
+    load_ms: float = 0.0
+    offers: tuple[tuple[str, str], ...] = ()
+
+
+@attrs.frozen
+class Candidate:
+    """A plugin that was found and not yet imported, or handed in as an object."""
+
+    name: str
+    distribution: str
+    version: str
+    module: str = ""
+    plugin: object = None
+
+    def load(self) -> object:
+        """Return the plugin, importing it if need be."""
+        return importlib.import_module(self.module) if self.module else self.plugin
+
+
+def installed() -> Iterator[Candidate]:
+    """Yield the installed plugins, by the entry-point group, in the order of their names."""
+    found = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    for entry in sorted(found, key=lambda entry: entry.name):
+        distribution = entry.dist
+        yield Candidate(
+            entry.name,
+            distribution.name if distribution else "unknown",
+            distribution.version if distribution else "",
+            module=entry.value,
+        )
+
+
+class Host:
+    """Everything that plugins offer.
+
+    ``allow`` names the distributions that may load (empty: any); ``disabled`` those that may
+    not; ``safe_mode`` allows BUILT_IN alone. ``objects`` are unpackaged plugins: modules or
+    instances with hook implementations; ``built_in`` are the core's own. Raises
+    DuplicateProvider where two plugins offer one name of one kind.
+    """
+
+    def __init__(
+        self,
+        *,
+        candidates: Iterable[Candidate] | None = None,
+        objects: Sequence[object] = (),
+        built_in: Sequence[object] = (),
+        allow: Sequence[str] = (),
+        disabled: Sequence[str] = (),
+        safe_mode: bool = False,
+    ) -> None:
+        self._manager = pluggy.PluginManager(ENTRY_POINT_GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self.plugins: list[PluginInfo] = []
+        self._providers: dict[str, dict[str, tuple[Provider[Any], PluginInfo]]] = {
+            kind: {} for kind in KINDS if kind != "command"
+        }
+        self._commands: dict[str, tuple[Command, PluginInfo]] = {}
+        found = [Candidate("core", "alluse-core", "", plugin=item) for item in built_in]
+        found += installed() if candidates is None else candidates
+        found += [
+            Candidate(getattr(item, "__name__", type(item).__name__), "(object)", "", plugin=item)
+            for item in objects
+        ]
+        for candidate in found:
+            info = PluginInfo(candidate.name, candidate.distribution, candidate.version)
+            self.plugins.append(info)
+            blocked = _blocked(candidate, allow, disabled, safe_mode)
+            if blocked:
+                info.state, info.error = PluginState.BLOCKED, blocked
+            else:
+                self._load(candidate, info)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Return the names offered of a kind, in the order they were found."""
+        return tuple(self._providers[kind])
+
+    def provider(self, kind: str, name: str) -> Provider[Any]:
+        """Return one provider. Raises ProviderNotFound with the names there are."""
+        try:
+            return self._providers[kind][name][0]
+        except KeyError:
+            raise ProviderNotFound(kind, name, self._providers[kind]) from None
+
+    def commands(self) -> tuple[Command, ...]:
+        """Return the sub-commands that plugins offer."""
+        return tuple(command for command, _ in self._commands.values())
+
+    def open(self, kind: str, name: str, context: Context) -> Any:
+        """Open one provider's object. Raises PluginError naming the plugin where that fails.
+
+        An error of our own tree (a setting out of range, a broker that is away) passes as it is.
+        """
+        provider = self.provider(kind, name)
+        info = self._providers[kind][name][1]
+        try:
+            return provider.open(context)
+        except AllUseError:
+            raise
+        except Exception as error:
+            self._fail(info, f"{kind} {name!r} did not open: {type(error).__name__}: {error}")
+            raise PluginError(
+                f"plugin {info.name!r} ({info.distribution}): {info.error}",
+                hint="update or disable the plugin; ALLUSE_SAFE_MODE=1 starts without others",
+            ) from error
+
+    def _load(self, candidate: Candidate, info: PluginInfo) -> None:
+        started = time.perf_counter()
+        try:
+            plugin = candidate.load()
+            _check_hook_names(plugin)
+            self._manager.register(plugin, candidate.name)
+            offers = list(self._ask(plugin, info))
+        except DuplicateProvider:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # Whatever a foreign plugin raises while it loads is its own failure, named here and
+            # shown by 'alluse plugins list'; it must not keep the others from starting.
+            if self._manager.has_plugin(candidate.name):
+                self._manager.unregister(name=candidate.name)
+            self._fail(info, f"{type(error).__name__}: {error}")
+            return
+        finally:
+            info.load_ms = (time.perf_counter() - started) * 1000
+        self._take(offers, info)
+
+    def _ask(self, plugin: object, info: PluginInfo) -> Iterator[tuple[str, Any]]:
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        for kind, hook in KINDS.items():
+            wanted = Command if kind == "command" else Provider
+            caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
+            for yielded in caller():
+                for record in yielded:
+                    if not isinstance(record, wanted):
+                        raise HookError(f"{hook} yielded {record!r}, which is no {wanted.__name__}")
+                    yield kind, record
+
+    def _take(self, offers: list[tuple[str, Any]], info: PluginInfo) -> None:
+        for kind, record in offers:
+            held = self._commands if kind == "command" else self._providers[kind]
+            other = held.get(record.name)
+            if other is not None:
+                raise DuplicateProvider(
+                    f"{kind} {record.name!r} is offered by both {other[1].distribution} and"
+                    f" {info.distribution}",
+                    hint="disable one of them: [alluse] disabled_plugins = [...]",
+                )
+            held[record.name] = (record, info)
+        info.offers = tuple((kind, record.name) for kind, record in offers)
+
+    def _fail(self, info: PluginInfo, error: str) -> None:
+        info.state, info.error = PluginState.FAILED, error
+        _log.error("plugin %s (%s) failed: %s", info.name, info.distribution, error)
+
+
+def _blocked(
+    candidate: Candidate, allow: Sequence[str], disabled: Sequence[str], safe_mode: bool
+) -> str:
+    distribution = candidate.distribution
+    if safe_mode and distribution not in BUILT_IN:
+        return "safe mode"
+    if distribution in disabled or candidate.name in disabled:
+        return "disabled by [alluse] disabled_plugins"
+    handed_in = candidate.plugin is not None
+    if allow and not handed_in and distribution not in allow and candidate.name not in allow:
+        return "not in [alluse] plugins"
+    return ""
+
+
+def _check_hook_names(plugin: object) -> None:
+    known = tuple(KINDS.values())
+    for name in dir(plugin):
+        method = getattr(plugin, name, None)
+        marked = getattr(method, f"{ENTRY_POINT_GROUP}_impl", None) is not None
+        if marked and name not in known:
+            raise HookError(f"{name!r} is not a hook{did_you_mean(name, known)}")
+        if name in known and not marked:
+            raise HookError(f"{name!r} is not marked with @hookimpl")

@@ -1,0 +1,350 @@
+"""What an agent holds: the services, wired together from settings and plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from alluse_core.analysis.service import Analysis
+from alluse_core.clock import Clock, SystemClock
+from alluse_core.cycles import Cycle, SchedulerDriver
+from alluse_core.errors import PluginError, SettingsError
+from alluse_core.installation import TABLES, load_host, settings_types
+from alluse_core.model import (
+    AccountMode,
+    AccountValue,
+    Evidence,
+    Instrument,
+    InstrumentDefinition,
+    NodeIdentity,
+    Position,
+    Quote,
+    Snapshot,
+)
+from alluse_core.monitor.alerts import AlertEngine
+from alluse_core.monitor.collector import Collector
+from alluse_core.orders.journal import Journal
+from alluse_core.orders.pacing import SlidingWindowPacer
+from alluse_core.orders.service import Orders
+from alluse_core.ports import Broker, MetricStore, ReportRequest
+from alluse_core.providers import Context
+from alluse_core.quotes.service import Quotes
+from alluse_core.settings import DEFAULT_STAGES, Settings
+from alluse_core.state import JOURNAL, METRICS, StateFolder, default_state_dir
+from alluse_core.telemetry import Registry
+
+_log = logging.getLogger(__name__)
+
+
+def open(
+    source: Path | str | Mapping[str, Any] | Settings | None = None,
+    *,
+    plugins: Sequence[object] = (),
+    overrides: Mapping[str, Any] | None = None,
+    state: Path | str | None = None,
+    clock: Clock | None = None,
+) -> Runtime:
+    """Return a runtime to enter with ``async with``.
+
+    ``source`` is a path, a mapping or Settings; None reads ``alluse.toml`` of the working folder.
+    ``overrides`` maps dotted settings to values. ``state`` puts both databases into this very
+    folder instead of the settings' state folder. It owns no event loop, signal or logger.
+    """
+    settings = Settings.load(source, overrides=overrides)
+    return Runtime(settings, plugins=plugins, state=state, clock=clock)
+
+
+class Metrics:
+    """What was measured, as an agent reads it."""
+
+    def __init__(self, collector: Collector, store: MetricStore, registry: Registry) -> None:
+        self._collector = collector
+        self.store = store
+        self.registry = registry
+
+    def latest(self) -> Mapping[Any, float]:
+        """Return the samples of the newest tick, by series."""
+        return self._collector.latest_samples()
+
+
+class Runtime:
+    """One agent's services, from ``async with alluse.open(...)`` to its end.
+
+    ``orders``, ``quotes``, ``metrics`` and ``alerts`` hold once it is entered.
+    """
+
+    orders: Orders
+    quotes: Quotes
+    metrics: Metrics
+    alerts: AlertEngine
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        plugins: Sequence[object] = (),
+        state: Path | str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.host = load_host(settings, plugins)
+        self._types = settings_types(settings, self.host)
+        self.clock: Clock = clock or SystemClock()
+        self.registry = Registry()
+        agent = settings.alluse
+        self.node = NodeIdentity(
+            agent.tenant, agent.node or socket.gethostname(), agent.agent, uuid.uuid4().hex[:12]
+        )
+        self._folder = StateFolder(Path(state) if state else self._default_state())
+        self._stack = AsyncExitStack()
+        self._pacers: dict[str, SlidingWindowPacer] = {}
+        self.brokers: dict[str, Broker] = {}
+
+    @property
+    def state(self) -> Path:
+        """The folder of journal.db and metrics.db."""
+        return self._folder.path
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    def positions(self) -> Snapshot[Position]:
+        """Return what the accounts hold, as last told by the brokers."""
+        return self.orders.positions()
+
+    def account(self) -> Snapshot[AccountValue]:
+        """Return the accounts' figures, as last told by the brokers."""
+        return self.orders.account_values()
+
+    @property
+    def mode(self) -> AccountMode:
+        """PAPER where every account is; LIVE as soon as one is."""
+        modes = {
+            broker.account_mode(account)
+            for broker in self.brokers.values()
+            for account in broker.accounts
+        }
+        if AccountMode.LIVE in modes:
+            return AccountMode.LIVE
+        return AccountMode.PAPER if modes == {AccountMode.PAPER} else AccountMode.UNKNOWN
+
+    async def report(self, out: Path | str) -> list[Path]:
+        """Write all reports into ``out`` from the two databases; return what was written."""
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        await self.orders.flush()
+        await asyncio.to_thread(self.metrics.store.flush)
+        request = ReportRequest(
+            folder,
+            self.state / METRICS,
+            self.state / JOURNAL,
+            {path: value for path, value, _ in self.settings.effective(self._types)},
+        )
+        written: list[Path] = []
+        for name in self.settings.report.reporters or self.host.names("reporter"):
+            reporter = self._open("reporter", name)
+            written += await asyncio.to_thread(reporter.write, request)
+        return written
+
+    # --- assembly -------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        self._stack.enter_context(self._folder)
+        journal = Journal(self.state / JOURNAL, clock=self.clock, node=self.node)
+        self._stack.callback(journal.close)
+        store: MetricStore = self._open("store", self.settings.monitor.store)
+        self._stack.callback(store.close)
+        self._open_brokers()
+        self.orders = self._assemble_orders(journal)
+        self.quotes = self._assemble_quotes()
+        self._assemble_monitor(store)
+        await self._connect()
+        self._refuse_unguarded_live_account()
+        await self.quotes.start()
+        self._stack.push_async_callback(self.quotes.stop)
+        await self.orders.start()
+        self._stack.push_async_callback(self.orders.stop)
+        await self._start_cycles(store)
+
+    def _default_state(self) -> Path:
+        agent = self.settings.alluse
+        root = Path(agent.state_dir) if agent.state_dir else default_state_dir()
+        account = self.settings.orders.default_account or "default-account"
+        return root / agent.tenant / account
+
+    def _open_brokers(self) -> None:
+        if not self.settings.brokers:
+            raise SettingsError(
+                "no broker is configured",
+                hint='add a table such as [brokers.main] with provider = "ibkr" or "paper"',
+            )
+        for name, provider in self.settings.brokers.items():
+            pacer = SlidingWindowPacer(self.clock, 0.0)
+            broker: Broker = self._open("broker", name, provider=provider, pacer=pacer)
+            if self.settings.orders.pacing:
+                pacer.limit(broker.capabilities.messages_per_second)
+            self._pacers[name] = pacer
+            self.brokers[name] = broker
+            self._stack.push_async_callback(broker.close)
+
+    def _assemble_orders(self, journal: Journal) -> Orders:
+        stages = tuple(self._open("stage", name) for name in self.settings.orders.stages)
+        return Orders(
+            brokers=self.brokers,
+            pacers=self._pacers,
+            stages=stages,
+            journal=journal,
+            clock=self.clock,
+            telemetry=self.registry,
+            settings=self.settings.orders,
+            node=self.node,
+            quote=self._newest_quote,
+            definition=self._definition,
+        )
+
+    def _assemble_quotes(self) -> Quotes:
+        name = self.settings.quotes.broker or self.settings.orders.default_broker
+        broker = self.brokers[name] if name else next(iter(self.brokers.values()))
+        return Quotes(
+            broker=broker,
+            cache=self._open("cache", self.settings.quotes.cache),
+            clock=self.clock,
+            telemetry=self.registry,
+            settings=self.settings.quotes,
+        )
+
+    def _assemble_monitor(self, store: MetricStore) -> None:
+        sources = self._open_all("source", self.settings.monitor.off)
+        self._collector = Collector(
+            registry=self.registry,
+            sources=sources,
+            store=store,
+            clock=self.clock,
+            node=self.node,
+        )
+        self.metrics = Metrics(self._collector, store, self.registry)
+        self.alerts = AlertEngine(
+            rules=self._open_all("rule", self.settings.alerts.off),
+            store=store,
+            clock=self.clock,
+            view=self._collector,
+            telemetry=self.registry,
+            notifiers=[self._open("notifier", name) for name in self.settings.alerts.notify],
+        )
+
+    async def _connect(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for broker in self.brokers.values():
+                group.create_task(broker.connect())
+
+    def _refuse_unguarded_live_account(self) -> None:
+        missing = [name for name in DEFAULT_STAGES if name not in self.settings.orders.stages]
+        if self.mode is AccountMode.LIVE and missing:
+            raise SettingsError(
+                f"a live account needs the risk stages {missing} as well",
+                hint="leave [orders] stages at its default, or add them",
+            )
+
+    async def _start_cycles(self, store: MetricStore) -> None:
+        settings = self.settings
+        cycles = [
+            Cycle("monitor", settings.monitor.period, self._monitor_tick),
+            Cycle("quotes", 0.5, self._refresh_quotes),
+            Cycle("reconcile", settings.orders.reconcile_every, self.orders.reconcile_all),
+        ]
+        analyzers = [
+            name for name in self.host.names("analyzer") if name not in settings.analysis.off
+        ]
+        if analyzers:
+            analysis = self._assemble_analysis(analyzers, store)
+            self._stack.push_async_callback(analysis.stop)
+            cycles.append(Cycle("analysis", settings.analysis.period, analysis.tick))
+        driver = SchedulerDriver(cycles, self.clock, self.registry)
+        await driver.start()
+        self._stack.push_async_callback(driver.stop)
+
+    def _assemble_analysis(self, names: Sequence[str], store: MetricStore) -> Analysis:
+        raise NotImplementedError
+
+    def _monitor_tick(self) -> None:
+        self._collector.tick()
+        self.alerts.tick()
+
+    def _refresh_quotes(self) -> None:
+        self.quotes.refresh(self.clock.monotonic())
+
+    # --- opening --------------------------------------------------------------------------------
+
+    def _open_all(self, kind: str, off: Sequence[str]) -> list[Any]:
+        """Open every provider of a kind that is not off; one that fails is named and left out."""
+        opened = []
+        for name in self.host.names(kind):
+            if name in off:
+                continue
+            try:
+                opened.append(self._open(kind, name))
+            except PluginError as error:
+                _log.error("%s", error)
+        return opened
+
+    def _open(
+        self,
+        kind: str,
+        name: str,
+        *,
+        provider: str | None = None,
+        pacer: SlidingWindowPacer | None = None,
+    ) -> Any:
+        offered = provider or name
+        path = f"{TABLES[kind]}.{name}"
+        settings_type: Any = self.host.provider(kind, offered).settings_type
+        own = self.state if kind == "store" else self._folder.of(TABLES[kind], name)
+        context = Context(
+            name=name,
+            clock=self.clock,
+            telemetry=self.registry,
+            settings=self.settings.table(path, settings_type),
+            state_dir=own,
+            secret=_secret,
+            evidence=self._evidence if kind == "broker" else _nowhere,
+            pacer=pacer or SlidingWindowPacer(self.clock, 0.0),
+        )
+        return self.host.open(kind, offered, context)
+
+    def _evidence(self, item: Evidence) -> None:
+        self.orders.evidence(item)
+
+    def _newest_quote(self, instrument: Instrument) -> Quote | None:
+        return self.quotes.newest(instrument)
+
+    def _definition(self, broker: str, instrument: Instrument) -> InstrumentDefinition | None:
+        return self.quotes.definition(broker, instrument)
+
+
+def _nowhere(_: Evidence) -> None:
+    """Only brokers have evidence to give."""
+
+
+def _secret(name: str) -> str | None:
+    return os.environ.get(f"ALLUSE_SECRET_{name.upper()}")

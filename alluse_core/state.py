@@ -1,0 +1,67 @@
+"""The folder that outlives runs: journal, metrics, leases. One process holds it at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from alluse_core.errors import StateError, StateLocked
+
+JOURNAL = "journal.db"
+METRICS = "metrics.db"
+
+
+def default_state_dir() -> Path:
+    """Return the user's data folder for ALL-USE (XDG_STATE_HOME, else ``~/.local/state``)."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "alluse"
+
+
+class StateFolder:
+    """An exclusively locked folder; a context manager.
+
+    The lock is the operating system's, so a killed process leaves none behind. Raises StateLocked
+    naming the holder, or StateError where the folder cannot be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> StateFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / "lock").open("a+", encoding="ascii")
+        except OSError as error:
+            raise StateError(
+                f"state folder {str(self.path)!r} cannot be used: {error.strerror}",
+                hint="name another with --out or [alluse] state_dir",
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise StateLocked(
+                f"state folder {str(self.path)!r} is in use by process {holder}",
+                hint="stop that process, or give this one another [alluse] state_dir",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def of(self, *names: str) -> Path:
+        """Return a folder below, made if need be, that belongs to one plugin's object."""
+        folder = self.path.joinpath(*names)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
