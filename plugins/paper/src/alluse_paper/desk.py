@@ -1,0 +1,475 @@
+"""What happens to an order at the exchange, from its arrival to its end."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from alluse_core.clock import Clock
+from alluse_core.errors import InstrumentNotFound
+from alluse_core.model.instrument import Instrument
+from alluse_core.model.order import OrderState, TimeInForce, Verb
+from alluse_paper.accounts import Accounts
+from alluse_paper.agenda import Agenda
+from alluse_paper.book import Book, exact
+from alluse_paper.checks import refusal, unopened
+from alluse_paper.commissions import CommissionSchedule
+from alluse_paper.fill_model import FillModel
+from alluse_paper.groups import Groups
+from alluse_paper.market import NAN, is_price
+from alluse_paper.orders import (
+    ZERO,
+    CommandRefused,
+    ExchangeEvent,
+    Fill,
+    NewOrder,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderHeld,
+    OrderRejected,
+    OrderReplaced,
+)
+from alluse_paper.working import Working
+
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPG)
+_EPOCH_NUMBERS = 1_000_000
+_NUMBERS_PER_SECOND = 2_000
+
+
+class Desk:
+    """Holds every order and drives it through the books. Owned by the exchange.
+
+    Numbers and execution ids start from the clock's wall time, so that two exchanges started at
+    different seconds do not give out the same ones.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        agenda: Agenda,
+        accounts: Accounts,
+        model: FillModel,
+        commissions: CommissionSchedule,
+        seed: int,
+        *,
+        book: Callable[[Instrument], Book],
+        emit: Callable[[ExchangeEvent], None],
+    ) -> None:
+        self.orders: dict[int, Working] = {}
+        self.market_time = NAN
+        self._clock, self._agenda, self._accounts = clock, agenda, accounts
+        self._model, self._commissions = model, commissions
+        self._book, self._emit = book, emit
+        self._groups = Groups()
+        self._open: dict[int, Working] = {}
+        self._ended: deque[Working] = deque()
+        self._fills: deque[Fill] = deque()
+        self._to_release: list[Working] = []
+        self._session_ends: list[tuple[float, int]] = []
+        self._reserved: dict[int, tuple[str, Decimal]] = {}
+        epoch = int(clock.now().timestamp())
+        self._number = epoch % _EPOCH_NUMBERS * _NUMBERS_PER_SECOND
+        self._execution_prefix = f"{(epoch ^ seed * 0x9E3779B1) & 0xFFFFFFFF:08x}"
+        self._executions = 0
+        self._priority = 0
+
+    # --- what the caller asks for --------------------------------------------------------------
+
+    def take_down(self, request: NewOrder) -> Working:
+        """Give an order that is being sent its number."""
+        self._number += 1
+        order = Working(self._number, request, self._clock.now(), transmitted=request.transmit)
+        self.orders[order.number] = self._open[order.number] = order
+        return order
+
+    def arrive(self, order: Working) -> None:
+        """The order has reached the exchange: take it or reject it."""
+        order.arrived = True
+        reason = self._refusal(order) or self._short_of_margin(order)
+        if reason:
+            self._end(order, OrderState.REJECTED, reason)
+            return
+        parent = self.orders.get(order.request.parent) if order.request.parent else None
+        self._groups.join(order, parent)
+        if parent is not None and not parent.is_open:
+            self._carry_out(*self._groups.after_end(parent), parent)
+        self._reserve(order)
+        if order.request.time_in_force is TimeInForce.GTD:
+            self._arrange_expiry(order)
+        self._proceed(order)
+        if order.transmitted:
+            self._transmit_family(order)
+        self._release()
+
+    def replace(self, order: Working, changes: Mapping[str, Any]) -> None:
+        """New terms have reached the exchange."""
+        if not order.is_open:
+            self._refuse_command(order, Verb.MODIFY, f"the order is {order.state.value}")
+            return
+        request = attrs.evolve(order.request, **changes)
+        reason = refusal(request, self._book(request.instrument).listing, self._clock.now())
+        if not reason and request.quantity <= order.filled:
+            reason = f"the quantity {request.quantity} is not above the filled {order.filled}"
+        if reason:
+            self._refuse_command(order, Verb.MODIFY, reason)
+            return
+        self._apply_terms(order, request)
+        if "good_till" in changes:
+            self._arrange_expiry(order)
+        if request.transmit and not order.transmitted:
+            order.transmitted = True
+            self._proceed(order)
+            self._transmit_family(order)
+        self._release()
+
+    def cancel(self, order: Working, reason: str) -> None:
+        """A cancel has reached the exchange."""
+        if not order.is_open:
+            self._refuse_command(order, Verb.CANCEL, f"the order is {order.state.value}")
+            return
+        self._end(order, OrderState.CANCELED, reason or "cancelled on request", requested=True)
+        self._release()
+
+    # --- what the market does -------------------------------------------------------------------
+
+    def filled(self, order: Working, quantity: Decimal, price: Decimal) -> None:
+        """A book has filled ``quantity`` of an order."""
+        request = order.request
+        order.filled += quantity
+        order.cost += quantity * price
+        total = self._commissions.total(request.instrument, order.filled, order.cost)
+        commission, order.commission = total - order.commission, total
+        realized = self._accounts.trade(
+            request.account, request.instrument, request.side, quantity, price, commission
+        )
+        self._executions += 1
+        order.changed_at = self._clock.now()
+        fill = Fill(
+            execution_id=f"{self._execution_prefix}.{self._executions:08x}.01.01",
+            number=order.number,
+            account=request.account,
+            instrument=request.instrument,
+            side=request.side,
+            quantity=quantity,
+            price=price,
+            time=order.changed_at,
+            cumulative=order.filled,
+            average_price=order.cost / order.filled,
+            commission=commission,
+            currency=request.instrument.currency,
+            realized=realized,
+        )
+        order.executions.append(fill)
+        self._fills.append(fill)
+        done = order.remaining == 0
+        order.state = OrderState.FILLED if done else OrderState.PARTIALLY_FILLED
+        if done:
+            self._retire(order)
+        else:
+            self._reserve(order)
+        self._emit(OrderFilled(order.snapshot(), fill))
+        self._carry_out(*self._groups.after_fill(order, quantity), order)
+        self._to_release.extend(self._groups.children_of(order))
+        if request.parent is not None:
+            self._to_release.append(order)
+
+    def triggered(self, order: Working) -> None:
+        """A stop has been hit: it becomes a market or limit order."""
+        order.changed_at = self._clock.now()
+        self._emit(OrderAccepted(order.snapshot()))
+        self._to_release.append(order)
+
+    def start_day(self, book: Book) -> None:
+        """The market has passed the end of a book's day, or shows its first event."""
+        if math.isfinite(book.day_end):
+            book.start_day()
+        session = book.listing.hours.session_at(_utc(self.market_time), extended=True)
+        book.day_end = session[1].timestamp() if session else math.inf
+
+    def after_event(self, book: Book, first: bool) -> None:
+        """Finish what a market event has set off."""
+        if first and self._model.enforce_hours:
+            self._date_all()
+        if self._session_ends and self.market_time >= self._session_ends[0][0]:
+            self._end_sessions()
+        if book.waiting:
+            self._open_session(book)
+        if self._to_release:
+            self._release()
+
+    # --- what there is -------------------------------------------------------------------------
+
+    def open_orders(self) -> tuple[Working, ...]:
+        """Return the orders that have not ended."""
+        return tuple(self._open.values())
+
+    def ended_today(self) -> tuple[Working, ...]:
+        """Return the orders that ended on this UTC day, and forget older ones."""
+        today = self._clock.now().date()
+        while self._ended and (self._ended[0].changed_at or self._clock.now()).date() < today:
+            old = self._ended.popleft()
+            self.orders.pop(old.number, None)
+            self._groups.forget(old)
+        return tuple(self._ended)
+
+    def executions_today(self) -> tuple[Fill, ...]:
+        """Return the fills of this UTC day, and forget older ones."""
+        today = self._clock.now().date()
+        while self._fills and self._fills[0].time.date() < today:
+            self._fills.popleft()
+        return tuple(self._fills)
+
+    # --- from arrival to the book ---------------------------------------------------------------
+
+    def _proceed(self, order: Working) -> None:
+        """Let an order work, or say what it waits for."""
+        if not order.is_open or order.in_book:
+            return
+        book = self._book(order.request.instrument)
+        reason = self._hold_reason(order, book)
+        if not reason:
+            self._work(order, book)
+        elif order.reason != reason or order.state is not OrderState.HELD:
+            self._set(order, OrderState.HELD, reason)
+            self._emit(OrderHeld(order.snapshot(), reason))
+
+    def _hold_reason(self, order: Working, book: Book) -> str:
+        if not order.transmitted:
+            return "not transmitted"
+        parent = self._groups.parent_of(order)
+        if parent is not None and parent.filled == 0:
+            return f"waits for its parent {parent.number}"
+        if self._opens_at(order, book) > self.market_time:
+            if order not in book.waiting:
+                book.waiting.append(order)
+            return "waits for the market to open"
+        return ""
+
+    def _opens_at(self, order: Working, book: Book) -> float:
+        if not self._model.enforce_hours or math.isnan(self.market_time):
+            return -math.inf
+        session = book.listing.hours.session_at(
+            _utc(self.market_time), extended=order.request.outside_rth
+        )
+        if session is None:
+            return math.inf
+        order.opens_at, ends_at = session[0].timestamp(), session[1].timestamp()
+        if order.expires_at != ends_at:
+            order.expires_at = ends_at
+            heapq.heappush(self._session_ends, (ends_at, order.number))
+        return order.opens_at
+
+    def _work(self, order: Working, book: Book) -> None:
+        state = OrderState.PARTIALLY_FILLED if order.filled else OrderState.ACCEPTED
+        if order.state is not state or order.reason:
+            self._set(order, state, "")
+            self._emit(OrderAccepted(order.snapshot()))
+        self._priority += 1
+        order.priority = self._priority
+        tif = order.request.time_in_force
+        waits_for_stop = order.is_stop
+        if (
+            tif is TimeInForce.FOK
+            and not waits_for_stop
+            and book.available(order) < order.remaining
+        ):
+            self._end(order, OrderState.CANCELED, "FOK: the whole quantity is not there at once")
+            return
+        book.enter(order)
+        if tif in _AT_ONCE and order.is_open and not order.is_stop:
+            self._end(order, OrderState.CANCELED, f"{tif.value}: the rest could not fill at once")
+
+    def _transmit_family(self, order: Working) -> None:
+        for member in self._groups.transmitted_by(order):
+            if not member.transmitted:
+                member.transmitted = True
+                self._proceed(member)
+
+    def _release(self) -> None:
+        """Let orders go on that a fill or a trigger has set free, until nothing changes."""
+        while self._to_release:
+            order = self._to_release.pop(0)
+            if order.in_book and not order.is_stop:
+                self._book(order.request.instrument).take(order)
+            elif not order.in_book:
+                self._proceed(order)
+
+    def _apply_terms(self, order: Working, request: NewOrder) -> None:
+        old = order.request
+        book = self._book(request.instrument)
+        keeps_place = (
+            request.limit_price == old.limit_price
+            and request.stop_price == old.stop_price
+            and request.quantity <= old.quantity
+        )
+        back = order.in_book and not keeps_place
+        if back:
+            book.leave(order)
+        order.request = request
+        order.changed_at = self._clock.now()
+        self._reserve(order)
+        self._emit(OrderReplaced(order.snapshot()))
+        if back:
+            self._proceed(order)
+
+    # --- sessions -----------------------------------------------------------------------------
+
+    def _date_all(self) -> None:
+        """The market has told its time for the first time: bind waiting orders to its hours."""
+        for order in self.open_orders():
+            if order.arrived and order.in_book:
+                book = self._book(order.request.instrument)
+                if self._opens_at(order, book) > self.market_time:
+                    book.leave(order)
+                    self._proceed(order)
+
+    def _open_session(self, book: Book) -> None:
+        for order in tuple(book.waiting):
+            if order.opens_at <= self.market_time:
+                book.waiting.remove(order)
+                self._to_release.append(order)
+
+    def _end_sessions(self) -> None:
+        while self._session_ends and self.market_time >= self._session_ends[0][0]:
+            at, number = heapq.heappop(self._session_ends)
+            order = self._open.get(number)
+            if order is None or order.expires_at != at:
+                continue
+            if order.request.time_in_force in (TimeInForce.DAY, *_AT_ONCE):
+                self._end(order, OrderState.EXPIRED, "the session has closed")
+                continue
+            book = self._book(order.request.instrument)
+            book.leave(order)
+            if order in book.waiting:
+                book.waiting.remove(order)
+            self._to_release.append(order)
+
+    def _arrange_expiry(self, order: Working) -> None:
+        good_till = order.request.good_till
+        if good_till is None:
+            return
+        delay = (good_till - self._clock.now()).total_seconds()
+
+        def expire() -> None:
+            if order.is_open and order.request.good_till == good_till:
+                self._end(order, OrderState.EXPIRED, f"good till {good_till.isoformat()}")
+                self._release()
+
+        self._agenda.enter(self._clock.monotonic() + max(0.0, delay), expire)
+
+    # --- refusing and ending ---------------------------------------------------------------------
+
+    def _refusal(self, order: Working) -> str:
+        request = order.request
+        if not self._accounts.knows(request.account):
+            return f"there is no account {request.account!r}"
+        try:
+            listing = self._book(request.instrument).listing
+        except InstrumentNotFound as error:
+            return str(error)
+        if request.parent is not None:
+            parent = self.orders.get(request.parent)
+            if parent is None or parent.request.instrument is not request.instrument:
+                return f"there is no parent order {request.parent} in this instrument"
+            if parent.state.is_terminal and parent.filled == 0:
+                return f"its parent order {request.parent} is {parent.state.value}"
+        if (
+            request.time_in_force is TimeInForce.OPG
+            and self._model.enforce_hours
+            and not math.isnan(self.market_time)
+            and listing.hours.is_open(_utc(self.market_time))
+        ):
+            return "an OPG order must come before the open"
+        return refusal(request, listing, self._clock.now())
+
+    def _margin_for(self, order: Working) -> Decimal | None:
+        """Return what an order would tie up in the base currency; None where no price is known.
+
+        The exits of a bracket close what its entry opens: they tie up nothing.
+        """
+        request = order.request
+        if request.parent is not None:
+            return ZERO
+        opens = unopened(
+            self._accounts.position(request.account, request.instrument),
+            order.remaining * request.side.sign,
+        )
+        price = request.limit_price or request.stop_price
+        mark = self._book(request.instrument).top.mark
+        if is_price(mark):
+            price = exact(mark)
+        rate = self._accounts.rate(request.instrument.currency)
+        if price is None or rate is None:
+            return None
+        return self._accounts.margin.initial(request.instrument, opens, price) * rate
+
+    def _short_of_margin(self, order: Working) -> str:
+        if not self._model.check_margin:
+            return ""
+        needed = self._margin_for(order)
+        free = self._accounts.figures(order.request.account).available_funds
+        if not needed or free is None:
+            return ""
+        account = order.request.account
+        free -= sum((amount for name, amount in self._reserved.values() if name == account), ZERO)
+        if needed <= free:
+            return ""
+        return f"insufficient margin: the order needs {needed:.2f}, {free:.2f} are available"
+
+    def _reserve(self, order: Working) -> None:
+        amount = self._margin_for(order)
+        self._reserved.pop(order.number, None)
+        if amount:
+            self._reserved[order.number] = (order.request.account, amount)
+
+    def _refuse_command(self, order: Working, verb: Verb, reason: str) -> None:
+        self._emit(CommandRefused(order.snapshot(), verb, reason))
+
+    def _carry_out(
+        self, cancel: list[Working], reduce: list[tuple[Working, Decimal]], cause: Working
+    ) -> None:
+        for order in cancel:
+            self._end(order, OrderState.CANCELED, f"with order {cause.number} of its group")
+        for order, quantity in reduce:
+            self._apply_terms(order, attrs.evolve(order.request, quantity=quantity))
+
+    def _end(
+        self, order: Working, state: OrderState, reason: str, *, requested: bool = False
+    ) -> None:
+        self._set(order, state, reason)
+        self._retire(order)
+        shown = order.snapshot()
+        if state is OrderState.REJECTED:
+            self._emit(OrderRejected(shown, reason))
+        elif state is OrderState.EXPIRED:
+            self._emit(OrderExpired(shown, reason))
+        else:
+            self._emit(OrderCanceled(shown, reason, requested))
+        self._carry_out(*self._groups.after_end(order), order)
+
+    def _retire(self, order: Working) -> None:
+        self._reserved.pop(order.number, None)
+        self._open.pop(order.number, None)
+        self._ended.append(order)
+        if order.state is not OrderState.REJECTED:
+            book = self._book(order.request.instrument)
+            book.leave(order)
+            if order in book.waiting:
+                book.waiting.remove(order)
+
+    def _set(self, order: Working, state: OrderState, reason: str) -> None:
+        order.state, order.reason = state, reason
+        order.changed_at = self._clock.now()
+
+
+def _utc(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)

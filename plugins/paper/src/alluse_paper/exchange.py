@@ -1,0 +1,303 @@
+"""The simulated exchange: takes orders, matches them with a market, says what became of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from random import Random
+
+from alluse_core.clock import Clock
+from alluse_core.errors import InstrumentNotFound, OrderNotFound
+from alluse_core.model.instrument import Instrument, Right, SecurityType
+from alluse_core.model.order import TimeInForce
+from alluse_paper.accounts import Accounts
+from alluse_paper.agenda import Agenda
+from alluse_paper.book import Book
+from alluse_paper.catalog import Catalog
+from alluse_paper.commissions import CommissionSchedule
+from alluse_paper.desk import Desk
+from alluse_paper.fill_model import FillModel
+from alluse_paper.margin import MarginRates
+from alluse_paper.market import (
+    NAN,
+    HaltEvent,
+    Listing,
+    MarketEvent,
+    QuoteEvent,
+    TopOfBook,
+    TradeEvent,
+)
+from alluse_paper.orders import ExchangeEvent, ExchangeOrder, Fill, NewOrder
+from alluse_paper.working import Working
+
+Listener = Callable[[ExchangeEvent], None]
+MarketListener = Callable[[Instrument], None]
+
+
+class Exchange:
+    """A price-time matching engine over a market's top of book.
+
+    Orders and commands travel to it, and its events back, with the delays of ``fill_model``; the
+    two directions are streams, so nothing overtakes. No listener is called inside ``place``,
+    ``replace`` or ``cancel``. What an order cannot be is told as OrderRejected, what a command
+    cannot do as CommandRefused. What is random is drawn from ``seed``.
+
+    Without a running event loop nothing moves until :meth:`run_due` is called.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        listings: Iterable[Listing],
+        *,
+        accounts: Sequence[str] = ("DU1000001",),
+        fill_model: FillModel | None = None,
+        seed: int = 0,
+        deposit: Decimal = Decimal(1_000_000),
+        margin: MarginRates | None = None,
+        commissions: CommissionSchedule | None = None,
+    ) -> None:
+        self.fill_model = fill_model or FillModel()
+        self.market_time = NAN
+        self._clock = clock
+        self._catalog = Catalog(listings)
+        self._random = Random(seed)
+        self._agenda = Agenda(clock)
+        self._inbound = self._outbound = -math.inf
+        self._books: dict[Instrument, Book] = {}
+        self._listeners: tuple[Listener, ...] = ()
+        self._market_listeners: tuple[MarketListener, ...] = ()
+        self.accounts = Accounts(accounts, self._mark, deposit=deposit, margin=margin)
+        self.accounts.rate_from(
+            listing.instrument
+            for listing in self._catalog.all
+            if listing.instrument.security_type is SecurityType.FOREX
+        )
+        self._desk = Desk(
+            clock,
+            self._agenda,
+            self.accounts,
+            self.fill_model,
+            commissions or CommissionSchedule(),
+            seed,
+            book=self._book,
+            emit=self._emit,
+        )
+
+    # --- what is listed and shown --------------------------------------------------------------
+
+    @property
+    def listings(self) -> tuple[Listing, ...]:
+        """Everything that is listed."""
+        return self._catalog.all
+
+    def listing(self, instrument: Instrument) -> Listing:
+        """Return the listing of ``instrument``, or of the same one under another exchange's name.
+
+        Raises InstrumentNotFound.
+        """
+        return self._catalog.resolve(instrument)
+
+    def listing_by_con_id(self, con_id: int) -> Listing | None:
+        """Return the listing with this contract number, or None."""
+        return self._catalog.by_con_id(con_id)
+
+    def find(
+        self,
+        symbol: str = "",
+        security_type: SecurityType | None = None,
+        exchange: str = "",
+        currency: str = "",
+        expiry: date | None = None,
+        strike: Decimal | None = None,
+        right: Right | None = None,
+    ) -> tuple[Listing, ...]:
+        """Return the listings that fit everything given; empty and None fit anything."""
+        return self._catalog.find(symbol, security_type, exchange, currency, expiry, strike, right)
+
+    def top(self, instrument: Instrument) -> TopOfBook | None:
+        """Return what is shown of ``instrument``; None where it is not listed.
+
+        The object changes with the market: read it, do not keep it.
+        """
+        try:
+            return self._book(instrument).top
+        except InstrumentNotFound:
+            return None
+
+    # --- orders -------------------------------------------------------------------------------
+
+    def place(self, request: NewOrder) -> ExchangeOrder:
+        """Send an order; return it as SUBMITTED with its number."""
+        order = self._desk.take_down(request)
+        self._send(lambda: self._desk.arrive(order))
+        return order.snapshot()
+
+    def replace(
+        self,
+        number: int,
+        *,
+        quantity: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+        time_in_force: TimeInForce | None = None,
+        good_till: datetime | None = None,
+        outside_rth: bool | None = None,
+        transmit: bool | None = None,
+    ) -> None:
+        """Send new terms for a live order; None keeps a term.
+
+        A new price or more quantity costs the order its place in the queue; less does not.
+        Raises OrderNotFound for a number that was never given out.
+        """
+        order = self._known(number)
+        terms = {
+            "quantity": quantity,
+            "limit_price": limit_price,
+            "stop_price": stop_price,
+            "time_in_force": time_in_force,
+            "good_till": good_till,
+            "outside_rth": outside_rth,
+            "transmit": transmit,
+        }
+        changes = {name: value for name, value in terms.items() if value is not None}
+        self._send(lambda: self._desk.replace(order, changes))
+
+    def cancel(self, number: int, reason: str = "") -> None:
+        """Send a cancel. Raises OrderNotFound for a number that was never given out."""
+        order = self._known(number)
+        self._send(lambda: self._desk.cancel(order, reason))
+
+    def order(self, number: int) -> ExchangeOrder:
+        """Return an order as it stands at the exchange now. Raises OrderNotFound."""
+        return self._known(number).snapshot()
+
+    def open_orders(self) -> tuple[ExchangeOrder, ...]:
+        """Return every order that has not ended, those on their way included."""
+        return tuple(order.snapshot() for order in self._desk.open_orders())
+
+    def completed_orders(self) -> tuple[ExchangeOrder, ...]:
+        """Return the orders that ended on the current UTC day, in the order they ended."""
+        return tuple(order.snapshot() for order in self._desk.ended_today())
+
+    def executions(self) -> tuple[Fill, ...]:
+        """Return the fills of the current UTC day, in the order of time."""
+        return self._desk.executions_today()
+
+    # --- the market ---------------------------------------------------------------------------
+
+    def on_market(self, event: MarketEvent) -> None:
+        """Take one market event: show it, and match what it reaches.
+
+        Events of instruments that are not listed are passed over.
+        """
+        instrument = event.instrument
+        book = self._books.get(instrument)
+        if book is None:
+            try:
+                book = self._book(instrument)
+            except InstrumentNotFound:
+                return
+        first = math.isnan(self.market_time)
+        self.market_time = self._desk.market_time = event.time
+        if event.time >= book.day_end:
+            self._desk.start_day(book)
+        if type(event) is QuoteEvent:
+            book.on_quote(event)
+        elif type(event) is TradeEvent:
+            book.on_trade(event)
+        elif isinstance(event, HaltEvent):
+            self._set_halt(book, event.halted)
+        self._desk.after_event(book, first)
+        for listener in self._market_listeners:
+            listener(instrument)
+
+    def halt(self, instrument: Instrument, halted: bool = True) -> None:
+        """Stop or resume trading in one instrument. Raises InstrumentNotFound."""
+        book = self._book(instrument)
+        self._set_halt(book, halted)
+        for listener in self._market_listeners:
+            listener(book.listing.instrument)
+
+    # --- listening ----------------------------------------------------------------------------
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Send every order event to ``listener``; return what ends that."""
+        self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return unsubscribe
+
+    def market_listen(self, listener: MarketListener) -> Callable[[], None]:
+        """Call ``listener`` with the instrument whose top has changed; return what ends that.
+
+        It runs inside ``on_market``, for every event: be quick.
+        """
+        self._market_listeners = (*self._market_listeners, listener)
+
+        def unsubscribe() -> None:
+            self._market_listeners = tuple(
+                each for each in self._market_listeners if each is not listener
+            )
+
+        return unsubscribe
+
+    def run_due(self) -> int:
+        """Carry out what is due by now; return how many messages moved. For use without a loop."""
+        return self._agenda.run_due()
+
+    def close(self) -> None:
+        """Stop: what is under way is dropped."""
+        self._agenda.close()
+        self._listeners = ()
+        self._market_listeners = ()
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _book(self, instrument: Instrument) -> Book:
+        book = self._books.get(instrument)
+        if book is None:
+            listing = self._catalog.resolve(instrument)
+            book = self._books.get(listing.instrument)
+            if book is None:
+                desk = self._desk
+                book = Book(listing, self.fill_model, desk.filled, desk.triggered)
+                self._books[listing.instrument] = book
+            self._books[instrument] = book
+        return book
+
+    def _mark(self, instrument: Instrument) -> float:
+        top = self.top(instrument)
+        return NAN if top is None else top.mark
+
+    def _set_halt(self, book: Book, halted: bool) -> None:
+        book.top.halted = halted
+        if not halted:
+            book.match()
+
+    def _known(self, number: int) -> Working:
+        order = self._desk.orders.get(number)
+        if order is None:
+            raise OrderNotFound(
+                f"the simulated exchange never gave out the order number {number}",
+                hint="numbers of orders that ended before today are forgotten",
+            )
+        return order
+
+    def _send(self, action: Callable[[], None]) -> None:
+        due = self._clock.monotonic() + self.fill_model.delay(self._random)
+        self._inbound = max(self._inbound, due)
+        self._agenda.enter(self._inbound, action)
+
+    def _emit(self, event: ExchangeEvent) -> None:
+        due = self._clock.monotonic() + self.fill_model.delay(self._random)
+        self._outbound = max(self._outbound, due)
+        self._agenda.enter(self._outbound, lambda: self._deliver(event))
+
+    def _deliver(self, event: ExchangeEvent) -> None:
+        for listener in self._listeners:
+            listener(event)

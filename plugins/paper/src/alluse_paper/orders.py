@@ -1,0 +1,180 @@
+"""Orders as the exchange knows them, and what it says of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import attrs
+
+from alluse_core.model.instrument import Instrument, Side
+from alluse_core.model.order import OrderState, OrderType, TimeInForce, Verb
+
+ZERO = Decimal(0)
+
+
+class OcaRule(StrEnum):
+    """What a fill of one order does to the others of its group (IBKR's ocaType 1 and 2)."""
+
+    CANCEL = "cancel"
+    REDUCE = "reduce"
+
+
+@attrs.frozen
+class NewOrder:
+    """An order as it is handed to the exchange.
+
+    ``quantity`` is positive. ``parent`` is the number of an order placed before: this one is held
+    until the parent has filled, and works at most the parent's filled quantity. ``transmit``
+    False holds the order until a later order of the same bracket (or a replace) transmits it.
+    Children of one parent are one OCA group (REDUCE) unless ``oca_group`` names another.
+    ``client_tag`` is the caller's own, handed back untouched with every event.
+    """
+
+    account: str
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    order_type: OrderType
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
+    outside_rth: bool = False
+    good_till: datetime | None = None
+    oca_group: str = ""
+    oca_rule: OcaRule = OcaRule.CANCEL
+    parent: int | None = None
+    transmit: bool = True
+    client_tag: object = None
+
+
+@attrs.frozen
+class Fill:
+    """One execution. ``execution_id`` is unique, in IBKR's shape ``aaaaaaaa.bbbbbbbb.cc.dd``.
+
+    ``cumulative`` and ``average_price`` are the order's after this fill. ``realized`` is the
+    profit that closing brought, after both commissions are left out; ``commission`` is positive.
+    """
+
+    execution_id: str
+    number: int
+    account: str
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time: datetime
+    cumulative: Decimal
+    average_price: Decimal
+    commission: Decimal
+    currency: str
+    realized: Decimal
+    liquidation: bool = False
+
+
+@attrs.frozen
+class ExchangeOrder:
+    """An order as it stood at one moment: a value; ask the exchange again for the present.
+
+    ``number`` is account-wide unique and never used again (IBKR's permId). ``state`` is SUBMITTED
+    on its way to the exchange, then HELD, ACCEPTED, PARTIALLY_FILLED, or terminal. ``request``
+    carries the terms as replaced. ``triggered``: a stop's trigger has been hit.
+    """
+
+    number: int
+    request: NewOrder
+    state: OrderState
+    filled: Decimal = ZERO
+    average_price: Decimal = ZERO
+    reason: str = ""
+    triggered: bool = False
+    executions: tuple[Fill, ...] = ()
+    placed_at: datetime | None = None
+    changed_at: datetime | None = None
+
+    @property
+    def remaining(self) -> Decimal:
+        """What is not filled. Kept after a cancel: it says what was cancelled."""
+        return self.request.quantity - self.filled
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still fill."""
+        return not self.state.is_terminal
+
+
+@attrs.frozen
+class OrderAccepted:
+    """The order works (again, after a hold)."""
+
+    order: ExchangeOrder
+
+
+@attrs.frozen
+class OrderHeld:
+    """The order is alive and not working: untransmitted, waits for its parent, or for the open."""
+
+    order: ExchangeOrder
+    reason: str
+
+
+@attrs.frozen
+class OrderFilled:
+    """A fill; ``order`` is the order after it (PARTIALLY_FILLED or FILLED)."""
+
+    order: ExchangeOrder
+    execution: Fill
+
+
+@attrs.frozen
+class OrderCanceled:
+    """The order is cancelled: ``requested`` by a cancel, or by the exchange with ``reason``."""
+
+    order: ExchangeOrder
+    reason: str
+    requested: bool
+
+
+@attrs.frozen
+class OrderRejected:
+    """The exchange did not take the order."""
+
+    order: ExchangeOrder
+    reason: str
+
+
+@attrs.frozen
+class OrderReplaced:
+    """The terms are changed; ``order.request`` has the new ones."""
+
+    order: ExchangeOrder
+
+
+@attrs.frozen
+class OrderExpired:
+    """The order's time in force has ended."""
+
+    order: ExchangeOrder
+    reason: str
+
+
+@attrs.frozen
+class CommandRefused:
+    """A replace or cancel came too late or asks for what cannot be; the order keeps its state."""
+
+    order: ExchangeOrder
+    verb: Verb
+    reason: str
+
+
+ExchangeEvent = (
+    OrderAccepted
+    | OrderHeld
+    | OrderFilled
+    | OrderCanceled
+    | OrderRejected
+    | OrderReplaced
+    | OrderExpired
+    | CommandRefused
+)

@@ -1,0 +1,104 @@
+"""An order while the exchange works on it."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+
+from alluse_core.model.instrument import Side
+from alluse_core.model.order import OrderState, OrderType
+from alluse_paper.orders import ZERO, ExchangeOrder, Fill, NewOrder
+
+
+@attrs.define(eq=False)
+class Working:
+    """The exchange's own, changing record of one order.
+
+    ``ahead`` is how much displayed size stands before it at its price; NaN while its price is
+    behind the top of book, where nothing is displayed. ``aggressive``: it could trade at once
+    when it came, so what is left of it walks along with the displayed prices; other orders trade
+    at their own limit. ``allowance`` caps a bracket's exit at what the entry has filled.
+    ``priority`` is its place in time among own orders.
+    """
+
+    number: int
+    request: NewOrder
+    placed_at: datetime
+    state: OrderState = OrderState.SUBMITTED
+    filled: Decimal = ZERO
+    cost: Decimal = ZERO
+    reason: str = ""
+    executions: list[Fill] = attrs.field(factory=list)
+    changed_at: datetime | None = None
+    arrived: bool = False
+    transmitted: bool = True
+    triggered: bool = False
+    aggressive: bool = False
+    in_book: bool = False
+    ahead: float = math.nan
+    allowance: Decimal | None = None
+    priority: int = 0
+    opens_at: float = -math.inf
+    expires_at: float = math.inf
+    commission: Decimal = ZERO
+
+    @property
+    def remaining(self) -> Decimal:
+        """What is not filled."""
+        return self.request.quantity - self.filled
+
+    @property
+    def workable(self) -> Decimal:
+        """What may fill now."""
+        if self.allowance is None:
+            return self.remaining
+        return min(self.remaining, self.allowance)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still fill."""
+        return not self.state.is_terminal
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether it waits for its stop's trigger."""
+        stops = (OrderType.STOP, OrderType.STOP_LIMIT)
+        return self.request.order_type in stops and not self.triggered
+
+    @property
+    def limit(self) -> Decimal | None:
+        """Its limit, or None where it takes any price."""
+        if self.request.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            return self.request.limit_price
+        return None
+
+    def rank(self) -> tuple[float, int]:
+        """Its place in price-time priority; lower trades first."""
+        limit = self.limit
+        price = math.inf if limit is None else self.request.side.sign * float(limit)
+        return -price, self.priority
+
+    def accepts(self, price: float) -> bool:
+        """Whether its limit allows ``price``."""
+        limit = self.limit
+        if limit is None:
+            return True
+        return price <= float(limit) if self.request.side is Side.BUY else price >= float(limit)
+
+    def snapshot(self) -> ExchangeOrder:
+        """Return it as a value."""
+        return ExchangeOrder(
+            self.number,
+            self.request,
+            self.state,
+            self.filled,
+            self.cost / self.filled if self.filled else ZERO,
+            self.reason,
+            self.triggered,
+            tuple(self.executions),
+            self.placed_at,
+            self.changed_at,
+        )
