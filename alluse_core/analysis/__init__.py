@@ -1,0 +1,1 @@
+"""The analysis cycle, its windows and the grade; the methods themselves are plugins."""
