@@ -18,35 +18,35 @@ Mark = Callable[[Instrument], float]
 
 @attrs.frozen
 class Holding:
-    """A position: signed quantity, average price paid without commissions, realised profit.
+    """A position: signed quantity, what was paid for it without commissions, realised profit.
 
-    ``average_cost`` is per unit of the instrument (not times the multiplier), 0 when flat.
+    ``cost`` is the sum of price times quantity of what is held, not times the multiplier.
     ``realized`` is since the account was opened, in the instrument's currency.
     """
 
     instrument: Instrument
     quantity: Decimal = ZERO
-    average_cost: Decimal = ZERO
+    cost: Decimal = ZERO
     realized: Decimal = ZERO
+
+    @property
+    def average_cost(self) -> Decimal:
+        """Average price paid per unit of the instrument; 0 when flat."""
+        return self.cost / abs(self.quantity) if self.quantity else ZERO
 
     def after(self, side: Side, quantity: Decimal, price: Decimal) -> tuple[Holding, Decimal]:
         """Return the holding after a trade, and the profit which that trade realised."""
         change = quantity * side.sign
         total = self.quantity + change
-        if self.quantity == 0 or self.quantity * change > 0:
-            cost = self.average_cost * abs(self.quantity) + price * quantity
-            average = cost / abs(total)
-            return attrs.evolve(self, quantity=total, average_cost=average), ZERO
-        closed = min(abs(self.quantity), quantity)
+        if self.quantity * change >= 0:
+            return attrs.evolve(self, quantity=total, cost=self.cost + price * quantity), ZERO
+        held = abs(self.quantity)
+        closed = min(held, quantity)
+        paid = self.cost if closed == held else self.cost * closed / held
         direction = 1 if self.quantity > 0 else -1
-        gain = (price - self.average_cost) * closed * direction * self.instrument.multiplier
-        if total == 0:
-            average = ZERO
-        elif total * self.quantity > 0:
-            average = self.average_cost
-        else:
-            average = price
-        return Holding(self.instrument, total, average, self.realized + gain), gain
+        gain = (price * closed - paid) * direction * self.instrument.multiplier
+        cost = self.cost - paid + price * (quantity - closed)
+        return Holding(self.instrument, total, cost, self.realized + gain), gain
 
 
 @attrs.frozen
@@ -159,7 +159,8 @@ class Accounts:
             return ZERO
         if price is None:
             return None
-        gain = (price - holding.average_cost) * holding.quantity
+        direction = 1 if holding.quantity > 0 else -1
+        gain = price * holding.quantity - holding.cost * direction
         return gain * holding.instrument.multiplier
 
     def figures(self, account: str) -> AccountFigures:
