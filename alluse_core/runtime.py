@@ -38,7 +38,7 @@ from alluse_core.ports import Broker, MetricStore, ReportRequest
 from alluse_core.providers import Context
 from alluse_core.quotes.service import Quotes
 from alluse_core.settings import DEFAULT_STAGES, Settings
-from alluse_core.state import JOURNAL, METRICS, StateFolder, default_state_dir
+from alluse_core.state import JOURNAL, METRICS, StateFolder, state_path
 from alluse_core.telemetry import Registry
 
 _log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Runtime:
         self.node = NodeIdentity(
             agent.tenant, agent.node or socket.gethostname(), agent.agent, uuid.uuid4().hex[:12]
         )
-        self._folder = StateFolder(Path(state) if state else self._default_state())
+        self._folder = StateFolder(Path(state) if state else state_path(settings))
         self._stack = AsyncExitStack()
         self._pacers: dict[str, SlidingWindowPacer] = {}
         self.brokers: dict[str, Broker] = {}
@@ -187,12 +187,6 @@ class Runtime:
         self._stack.push_async_callback(self.orders.stop)
         await self._start_cycles(store)
 
-    def _default_state(self) -> Path:
-        agent = self.settings.alluse
-        root = Path(agent.state_dir) if agent.state_dir else default_state_dir()
-        account = self.settings.orders.default_account or "default-account"
-        return root / agent.tenant / account
-
     def _open_brokers(self) -> None:
         if not self.settings.brokers:
             raise SettingsError(
@@ -254,9 +248,15 @@ class Runtime:
         )
 
     async def _connect(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for broker in self.brokers.values():
-                group.create_task(broker.connect())
+        tasks = [asyncio.create_task(broker.connect()) for broker in self.brokers.values()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            # One broker that cannot be reached ends the start: the others must not go on
+            # connecting behind the error that the caller sees.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _refuse_unguarded_live_account(self) -> None:
         missing = [name for name in DEFAULT_STAGES if name not in self.settings.orders.stages]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from alluse_core.errors import StateError, StateLocked
+from alluse_core.settings import Settings
 
 JOURNAL = "journal.db"
 METRICS = "metrics.db"
@@ -17,6 +18,13 @@ def default_state_dir() -> Path:
     """Return the user's data folder for ALL-USE (XDG_STATE_HOME, else ``~/.local/state``)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "alluse"
+
+
+def state_path(settings: Settings) -> Path:
+    """Return the folder that these settings keep their state in, by tenant and account."""
+    agent = settings.alluse
+    root = Path(agent.state_dir) if agent.state_dir else default_state_dir()
+    return root / agent.tenant / (settings.orders.default_account or "default-account")
 
 
 class StateFolder:

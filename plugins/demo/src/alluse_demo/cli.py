@@ -1,0 +1,105 @@
+"""``alluse demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import click
+
+from alluse_core.errors import UsageError
+from alluse_demo.incident import IncidentKind
+from alluse_demo.screen import open_screen
+from alluse_demo.session import Options, Session
+
+_MARK = ".alluse-demo"
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("out/demo"),
+    show_default=True,
+    help="Folder for databases, picture and report; an earlier demo's is replaced.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, path_type=Path),
+    help="Recording to serve instead of the synthetic market: a CSV.gz file or a folder.",
+)
+@click.option("--speed", type=click.FloatRange(min=0.01), default=1.0, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option(
+    "--incident",
+    type=click.Choice([kind.value for kind in IncidentKind]),
+    help="What goes wrong; by default the seed chooses.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def demo(
+    seconds: float,
+    out: Path,
+    replay: Path | None,
+    speed: float,
+    seed: int,
+    incident: str | None,
+    as_json: bool,
+) -> int:
+    """Start a simulated IB Gateway, trade against it, break it once, and report what happened."""
+    _prepare(out)
+    kind = IncidentKind(incident) if incident else None
+    options = Options(seconds, out, seed, speed, replay, kind)
+    interrupted = asyncio.run(_run(options))
+    _conclude(out, as_json)
+    return _INTERRUPTED if interrupted else 0
+
+
+async def _run(options: Options) -> bool:
+    """Run the session; return whether it was interrupted. Ctrl-C ends it with its report."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Only the main thread may take signals; embedded elsewhere, the caller sets the pace.
+        with contextlib.suppress(ValueError, RuntimeError):
+            loop.add_signal_handler(number, stop.set)
+    screen = open_screen()
+    try:
+        await Session(options, screen, stop).run()
+    finally:
+        screen.close()
+    return stop.is_set()
+
+
+def _prepare(out: Path) -> None:
+    """Make ``out`` an empty folder of our own; never touch a folder that is somebody else's."""
+    mark = out / _MARK
+    if out.is_dir() and any(out.iterdir()):
+        if not mark.exists():
+            raise UsageError(
+                f"{str(out)!r} is not empty and was not made by the demo",
+                hint="name an empty or new folder with --out",
+            )
+        shutil.rmtree(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as error:
+        raise UsageError(f"{str(out)!r} cannot be used: {error.strerror}") from None
+
+
+def _conclude(out: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(json.loads((out / "summary.json").read_text("utf-8")), indent=2))
+        return
+    click.echo((out / "summary.md").read_text("utf-8"))
+    click.echo("Next:")
+    click.echo(f"  alluse orders list --out {out}     what became of every order")
+    click.echo(f"  alluse journal verify --out {out}  whether the journal is whole")
+    click.echo("  alluse config init                 run it against your own paper gateway")
+    click.echo(f"The picture is {out / 'dashboard.png'}")

@@ -1,0 +1,27 @@
+"""The demo's settings: shorter holds, windows and horizons, so that a minute shows all of it.
+
+Nothing here pretends to be the production setting: reports of a session with this profile say
+"demo profile".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def settings(port: int, seconds: float) -> dict[str, Any]:
+    """Return the settings of a demo session against the gateway on ``port``."""
+    return {
+        "alluse": {"tenant": "demo", "agent": "example"},
+        "brokers": {
+            "gateway": {
+                "provider": "ibkr",
+                "host": "127.0.0.1",
+                "port": port,
+                "heartbeat": 1.0,
+                "reconnect_max": 2.0,
+            }
+        },
+        "orders": {"default_broker": "gateway", "reconcile_every": 30.0},
+        "analysis": {"period": 15.0, "window": max(seconds, 60.0), "profile": "demo"},
+    }
