@@ -1,0 +1,72 @@
+"""Historical bars and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import attrs
+
+from alluse_gateway.wire import message
+
+
+@attrs.frozen
+class WrittenBar:
+    """A bar with its time already in the form that was asked for. ``wap`` is the average price."""
+
+    time: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    wap: float
+    count: int
+
+
+def historical_data(request_id: int, start: str, end: str, bars: Iterable[WrittenBar]) -> bytes:
+    """Message 17; below version 196 it also ends the answer."""
+    rows = list(bars)
+    values: list[object] = [17, request_id, start, end, len(rows)]
+    for bar in rows:
+        values += [bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.wap, bar.count]
+    return message(*values)
+
+
+def historical_update(request_id: int, bar: WrittenBar) -> bytes:
+    """Message 90, for a request that keeps up to date. Its order of fields is its own."""
+    return message(
+        90,
+        request_id,
+        bar.count,
+        bar.time,
+        bar.open,
+        bar.close,
+        bar.high,
+        bar.low,
+        bar.wap,
+        bar.volume,
+    )
+
+
+def head_timestamp(request_id: int, first: datetime, epoch: bool) -> bytes:
+    """Message 88; ``first`` is aware, UTC."""
+    when = str(int(first.timestamp())) if epoch else f"{first:%Y%m%d-%H:%M:%S}"
+    return message(88, request_id, when)
+
+
+def real_time_bar(request_id: int, second: int, bar: WrittenBar) -> bytes:
+    """Message 50."""
+    return message(
+        50,
+        3,
+        request_id,
+        second,
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.volume,
+        bar.wap,
+        bar.count,
+    )

@@ -1,0 +1,240 @@
+"""Orders, executions and commissions."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+from alluse_paper.orders import Fill
+
+from alluse_gateway.answers.contracts import ContractText
+from alluse_gateway.wire import (
+    UNSET_DOUBLE,
+    UNSET_INT_TEXT,
+    decimal_text,
+    double,
+    escaped,
+    frame,
+    joined,
+    message,
+    text,
+)
+
+
+@attrs.frozen
+class OrderEcho:
+    """An order's terms as they are sent back; ``order_id`` and ``client_id`` name who placed it."""
+
+    order_id: int
+    client_id: int
+    perm_id: int
+    parent_id: int
+    parent_perm_id: int
+    contract: ContractText
+    action: str
+    quantity: Decimal
+    order_type: str
+    limit_price: Decimal | None
+    aux_price: Decimal | None
+    time_in_force: str
+    oca_group: str
+    oca_type: int
+    account: str
+    order_ref: str
+    outside_rth: bool
+    good_after: str
+    good_till: str
+    trigger_method: int
+    what_if: bool = False
+
+
+@attrs.frozen
+class Margins:
+    """What a whatIf order would do to the account: before, change, after of the three figures."""
+
+    initial: tuple[Decimal, Decimal, Decimal]
+    maintenance: tuple[Decimal, Decimal, Decimal]
+    equity: tuple[Decimal, Decimal, Decimal]
+    commission: Decimal
+    currency: str
+
+
+def _price(value: Decimal | None) -> str:
+    return "0.0" if value is None else decimal_text(value)
+
+
+def _terms(echo: OrderEcho) -> str:
+    """action ... origin, which openOrder and completedOrder share."""
+    return joined(
+        echo.action,
+        decimal_text(echo.quantity),
+        echo.order_type,
+        _price(echo.limit_price),
+        _price(echo.aux_price),
+        echo.time_in_force,
+        echo.oca_group,
+        echo.account,
+        "",  # openClose
+        "0",  # origin: a customer
+    )
+
+
+def open_order_parts(echo: OrderEcho, version: int) -> tuple[str, str]:
+    """Return what stands before an openOrder's status and after its warning text.
+
+    They change only with the order's terms, so a caller keeps them.
+    """
+    head = [f"5\0{echo.order_id}\0{echo.contract.traded_order}{_terms(echo)[:-1]}"]
+    head += [echo.order_ref, str(echo.client_id), str(echo.perm_id)]
+    # outsideRth ... sharesAllocation
+    head += [text(echo.outside_rth), "0", "0", echo.good_after]
+    head += [f"{echo.perm_id}.0/{echo.account}/100"]
+    head += [""] * (4 if version < 177 else 3)  # the allocation's group, method, share, profile
+    head += ["", echo.good_till, "", "", "", "0", "", "-1"]  # modelCode ... exemptCode
+    head += ["0", "", "", "", "", "", UNSET_INT_TEXT]  # auctionStrategy ... displaySize
+    head += ["0", "0", "0", "", str(echo.oca_type), "0", "0", ""]  # blockOrder ... nbboPriceCap
+    head += [str(echo.parent_id), str(echo.trigger_method), "", "0"]  # ... volatilityType
+    # TWS writes the word, and so the eight fields that follow it are there.
+    head += ["None", "", "0", "", "", "", "?", "0", "0", ""]
+    head += ["0", "0", "", "", "", "", ""]  # continuousUpdate ... comboLegsDescrip
+    head += ["0", "0", "0"]  # legs, prices of legs, routing
+    head += [UNSET_INT_TEXT, UNSET_INT_TEXT, "", ""]  # scale sizes, increment, hedge
+    head += ["0", "", "IB", "0", "0", ""]  # optOutSmartRouting ... algoStrategy
+    head += ["0", text(echo.what_if)]
+    tail = ["0", "0", "0", "None", *[UNSET_DOUBLE] * 6, "0"]  # ... adjustableTrailingUnit
+    tail += ["", "", "", "0", "0", "0", "0", "0"]  # soft dollars, cashQty ... usePriceMgmtAlgo
+    tail += [UNSET_INT_TEXT] * ((version >= 159) + (version >= 160))
+    tail += ["0"] * (version >= 162)
+    tail += _PEGGED if version >= 170 else []
+    return joined(*head), joined(*tail)
+
+
+_PEGGED = ["", "100", "0.02", "", ""]
+"""minTradeQty, minCompeteSize, competeAgainstBestOffset, two mid offsets: TWS's own defaults."""
+
+_NINE_UNSET = f"{UNSET_DOUBLE}\0" * 9
+
+
+def open_order(
+    parts: tuple[str, str],
+    status: str,
+    commission: tuple[Decimal, str] | None = None,
+    margins: Margins | None = None,
+    warning: str = "",
+) -> bytes:
+    """Message 5. ``commission`` is an amount and its currency."""
+    nine = _NINE_UNSET
+    if margins is not None:
+        columns = zip(margins.initial, margins.maintenance, margins.equity, strict=True)
+        nine = joined(*[decimal_text(value) for column in columns for value in column])
+        commission = (margins.commission, margins.currency)
+    paid, currency = (None, "") if commission is None else commission
+    money = joined(double(paid), UNSET_DOUBLE, UNSET_DOUBLE, currency, escaped(warning))
+    return frame(f"{parts[0]}{status}\0{nine}{money}{parts[1]}")
+
+
+def open_order_end() -> bytes:
+    """Message 53."""
+    return message(53, 1)
+
+
+def order_status(
+    echo: OrderEcho,
+    status: str,
+    filled: Decimal,
+    remaining: Decimal,
+    average: Decimal,
+    last: Decimal,
+    why_held: str = "",
+) -> bytes:
+    """Message 3. ``last`` is the price of the last fill, 0 before the first."""
+    return frame(
+        joined(
+            "3",
+            str(echo.order_id),
+            status,
+            decimal_text(filled),
+            decimal_text(remaining),
+            decimal_text(average),
+            str(echo.perm_id),
+            str(echo.parent_id),
+            decimal_text(last),
+            str(echo.client_id),
+            why_held,
+            "0",
+        )
+    )
+
+
+def order_bound(perm_id: int, client_id: int, order_id: int) -> bytes:
+    """Message 100."""
+    return message(100, perm_id, client_id, order_id)
+
+
+def completed_order(
+    echo: OrderEcho, version: int, status: str, filled: Decimal, ended: str, why: str
+) -> bytes:
+    """Message 101: it names neither the order id nor the client. ``ended`` and ``why`` are text."""
+    row = [f"101\0{echo.contract.traded_order}{_terms(echo)[:-1]}", echo.order_ref]
+    row += [str(echo.perm_id), text(echo.outside_rth), "0", "0", echo.good_after]
+    row += [""] * (4 if version < 177 else 3)
+    row += ["", echo.good_till, "", "", "", "0", "", "-1"]  # modelCode ... exemptCode
+    row += ["", "", "", "", "", UNSET_INT_TEXT]  # startingPrice ... displaySize
+    row += ["0", "0", "", str(echo.oca_type), str(echo.trigger_method), "", "0"]
+    row += ["None", "", "0", "0", "0", ""]  # the delta-neutral word and its four fields
+    row += ["0", "0", "", "", ""]  # continuousUpdate ... comboLegsDescrip
+    row += ["0", "0", "0", UNSET_INT_TEXT, UNSET_INT_TEXT, "", ""]  # legs ... hedge
+    row += ["", "IB", "0", "0", ""]  # clearing, notHeld, delta neutral, algorithm
+    row += ["0", status, "0", "0", "0"]  # solicited ... number of conditions
+    row += [UNSET_DOUBLE, UNSET_DOUBLE, "0", "1", "0", "", decimal_text(filled)]
+    row += ["0", "0", "", "0", "0", str(echo.parent_perm_id), ended, escaped(why)]
+    row += _PEGGED if version >= 170 else []
+    return frame(joined(*row))
+
+
+def completed_orders_end() -> bytes:
+    """Message 102."""
+    return message(102)
+
+
+def execution_details(echo: OrderEcho, fill: Fill, version: int, request_id: int = -1) -> bytes:
+    """Message 11. Times are UTC; the zone is written where the version has it."""
+    form = "%Y%m%d %H:%M:%S UTC" if version >= 174 else "%Y%m%d  %H:%M:%S"
+    exchange = fill.instrument.exchange
+    row = [
+        f"11\0{request_id}\0{echo.order_id}\0{echo.contract.traded}{fill.execution_id}",
+        fill.time.strftime(form),
+        fill.account,
+        echo.contract.listing.primary_exchange if exchange == "SMART" else exchange,
+        "BOT" if fill.side.sign > 0 else "SLD",
+        decimal_text(fill.quantity),
+        decimal_text(fill.price),
+        str(echo.perm_id),
+        str(echo.client_id),
+        text(fill.liquidation),
+        decimal_text(fill.cumulative),
+        decimal_text(fill.average_price),
+        echo.order_ref,
+        "",
+        "",
+        "",
+        "0",  # lastLiquidity: not told
+    ]
+    if version >= 178:
+        row.append("0")
+    return frame(joined(*row))
+
+
+def execution_details_end(request_id: int) -> bytes:
+    """Message 55."""
+    return message(55, 1, request_id)
+
+
+def commission_report(fill: Fill, realized: Decimal | None) -> bytes:
+    """Message 59. ``realized`` is None for a fill that closed nothing."""
+    paid = decimal_text(fill.commission)
+    return frame(
+        joined(
+            "59", "1", fill.execution_id, paid, fill.currency, double(realized), UNSET_DOUBLE, ""
+        )
+    )

@@ -1,0 +1,92 @@
+"""``alluse gateway``: serve until interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+from pathlib import Path
+
+import click
+from alluse_paper.market import Market
+
+from alluse_core.errors import UsageError
+from alluse_gateway.server import RATE_LIMIT, SimulatedGateway
+
+
+@click.command()
+@click.option("--port", default=4002, show_default=True, help="Loopback port; 0 takes a free one.")
+@click.option("--replay", type=click.Path(path_type=Path), help="A recording: a file or a folder.")
+@click.option("--speed", default=1.0, show_default=True, help="Market seconds per second.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option("--symbols", default=20, show_default=True, help="Symbols of the synthetic market.")
+@click.option("--control-port", type=int, help="Loopback port of the control interface.")
+@click.option(
+    "--rate-limit", default=RATE_LIMIT, show_default=True, help="Messages a second; 0: unlimited."
+)
+@click.option("--sampling", type=float, help="Seconds between ticks of a line; 0: every change.")
+@click.option("--lines", default=100, show_default=True, help="Market data lines.")
+@click.option("--ledger", type=click.Path(path_type=Path), help="Write the ledger, JSON lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the ports as one JSON object.")
+def command(
+    port: int,
+    replay: Path | None,
+    speed: float,
+    seed: int,
+    symbols: int,
+    control_port: int | None,
+    rate_limit: int,
+    sampling: float | None,
+    lines: int,
+    ledger: Path | None,
+    as_json: bool,
+) -> None:
+    """Serve a simulated IB Gateway on the loopback interface until interrupted."""
+    for name, value in (("--port", port), ("--control-port", control_port)):
+        if value is not None and not 0 <= value <= 65535:
+            raise UsageError(f"{name} is 0 to 65535, not {value}")
+    if not speed > 0 or rate_limit < 0 or (sampling is not None and sampling < 0):
+        raise UsageError("--speed is positive; --rate-limit and --sampling are not negative")
+    gateway = SimulatedGateway(
+        market=_market(replay, seed, symbols),
+        port=port,
+        control_port=control_port,
+        speed=speed,
+        seed=seed,
+        rate_limit=rate_limit,
+        sampling=sampling,
+        lines=lines,
+        ledger_path=ledger,
+        # Without a file nobody reads the ledger of this process but the control interface.
+        ledger_keep=10_000,
+    )
+    asyncio.run(_serve(gateway, as_json))
+
+
+def _market(replay: Path | None, seed: int, symbols: int) -> Market:
+    if replay is not None:
+        from alluse_paper.recording import Recording
+
+        return Recording(replay)
+    from alluse_paper.synthetic import SyntheticMarket
+
+    return SyntheticMarket(seed, symbols)
+
+
+async def _serve(gateway: SimulatedGateway, as_json: bool) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Where the loop cannot take signals, Ctrl-C arrives as KeyboardInterrupt.
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, ended.set)
+    async with gateway:
+        ports = {"port": gateway.port, "control_port": gateway.control_port}
+        if as_json:
+            click.echo(json.dumps(ports))
+        else:
+            click.echo(f"TWS API on 127.0.0.1:{gateway.port}")
+            if gateway.control_port is not None:
+                click.echo(f"control on 127.0.0.1:{gateway.control_port}")
+        await ended.wait()

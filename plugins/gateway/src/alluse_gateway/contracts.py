@@ -1,0 +1,179 @@
+"""Finds listings by the fields a client gives, and answers what is asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from alluse_paper.hours import Hours
+from alluse_paper.market import Listing
+
+from alluse_core.model import SecurityType
+from alluse_gateway import notices
+from alluse_gateway import requests as r
+from alluse_gateway.answers import contracts as answers
+from alluse_gateway.session import Desk, Session
+from alluse_gateway.wire import decimal_text
+
+CALENDAR_DAYS = 5
+MARKET_RULE = 26
+"""The number under which the one price increment of a listing is offered."""
+
+_SMART = frozenset({SecurityType.STOCK, SecurityType.OPTION, SecurityType.COMBO})
+
+
+class ContractDesk:
+    """The listings of one market, by contract number and by symbol."""
+
+    def __init__(self, desk: Desk, listings: Iterable[Listing]) -> None:
+        self._desk = desk
+        self._by_id: dict[int, Listing] = {}
+        self._by_symbol: dict[str, list[Listing]] = {}
+        self._texts: dict[int, answers.ContractText] = {}
+        for listing in listings:
+            self._by_id[listing.con_id] = listing
+            self._by_symbol.setdefault(listing.instrument.symbol, []).append(listing)
+
+    def find(self, contract: r.Contract) -> list[Listing]:
+        """Return every listing that ``contract`` fits."""
+        if contract.con_id:
+            listing = self._by_id.get(contract.con_id)
+            return [listing] if listing is not None else []
+        symbol = contract.symbol
+        if not symbol and contract.local_symbol:
+            symbol = contract.local_symbol.split(".")[0].split(" ")[0]
+        return [each for each in self._by_symbol.get(symbol, ()) if fits(contract, each)]
+
+    def one(self, contract: r.Contract) -> Listing | str:
+        """Return the only listing that fits, or the text of error 200."""
+        found = self.find(contract)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return notices.NO_DEFINITION_TEXT
+        return (
+            f"The contract description specified for {contract.symbol} is ambiguous; "
+            "you must specify the multiplier or trading class."
+        )
+
+    def text(self, listing: Listing) -> answers.ContractText:
+        """Return ``listing`` as it is written, made once."""
+        text = self._texts.get(listing.con_id)
+        if text is None:
+            text = self._texts[listing.con_id] = answers.ContractText.of(listing)
+        return text
+
+    def details(self, session: Session, request: r.ContractDetails) -> None:
+        """Answer reqContractDetails: 10 for each that fits and 52, or 200."""
+        found = self.find(request.contract)
+        if not found:
+            session.error(request.request_id, notices.NO_DEFINITION, notices.NO_DEFINITION_TEXT)
+            return
+        now = self._desk.clock.now()
+        calendars: dict[Hours, answers.Calendar] = {}
+        for listing in found:
+            calendar = calendars.get(listing.hours)
+            if calendar is None:
+                calendar = calendars[listing.hours] = calendar_of(listing.hours, now)
+            session.send(
+                answers.contract_details(
+                    session.version, request.request_id, listing, calendar, MARKET_RULE
+                )
+            )
+        session.send(answers.contract_details_end(request.request_id))
+
+    def symbols(self, session: Session, request: r.MatchingSymbols) -> None:
+        """Answer reqMatchingSymbols with the stocks whose symbol begins with the pattern."""
+        pattern = request.pattern.upper()
+        found = [
+            each
+            for symbol, listings in sorted(self._by_symbol.items())
+            for each in listings
+            if symbol.startswith(pattern) and each.instrument.security_type is SecurityType.STOCK
+        ]
+        session.send(answers.symbol_samples(session.version, request.request_id, found[:16]))
+
+    def market_rule(self, session: Session, request: r.MarketRule) -> None:
+        """Answer reqMarketRule: one increment at all prices."""
+        if request.request_id != MARKET_RULE:
+            session.error(-1, notices.VALIDATION, notices.validation("rule", "unknown market rule"))
+            return
+        session.send(answers.market_rule(request.request_id, [(0, 0.01)]))
+
+    def option_parameters(self, session: Session, request: r.OptionParameters) -> None:
+        """Answer reqSecDefOptParams with the expiries and strikes of the listed chain."""
+        chains: dict[tuple[str, str, str], list[Listing]] = {}
+        for each in self._by_symbol.get(request.symbol, ()):
+            instrument = each.instrument
+            if instrument.security_type is SecurityType.OPTION:
+                multiplier = decimal_text(instrument.multiplier)
+                key = (instrument.exchange, each.trading_class, multiplier)
+                chains.setdefault(key, []).append(each)
+        for (exchange, trading_class, multiplier), listings in sorted(chains.items()):
+            expiries = {f"{each.instrument.expiry:%Y%m%d}" for each in listings}
+            strikes = {each.instrument.strike for each in listings if each.instrument.strike}
+            session.send(
+                answers.option_parameters(
+                    request.request_id,
+                    exchange,
+                    request.con_id,
+                    trading_class,
+                    multiplier,
+                    sorted(expiries),
+                    [decimal_text(strike) for strike in sorted(strikes)],
+                )
+            )
+        session.send(answers.option_parameters_end(request.request_id))
+
+
+def fits(contract: r.Contract, listing: Listing) -> bool:
+    """Whether every field that ``contract`` gives agrees with ``listing``."""
+    instrument = listing.instrument
+    kind = contract.security_type
+    if kind and kind != instrument.security_type.value:
+        return False
+    if contract.currency and contract.currency != instrument.currency:
+        return False
+    if contract.expiry and not (
+        instrument.expiry and f"{instrument.expiry:%Y%m%d}".startswith(contract.expiry[:8])
+    ):
+        return False
+    if contract.strike and contract.strike != instrument.strike:
+        return False
+    right = contract.right[:1].strip("?0")
+    if right and (not instrument.right or right != instrument.right.value):
+        return False
+    if contract.multiplier and contract.multiplier != decimal_text(instrument.multiplier):
+        return False
+    if contract.local_symbol and contract.local_symbol != listing.local_symbol:
+        return False
+    if contract.trading_class and contract.trading_class != listing.trading_class:
+        return False
+    return _exchange_fits(contract, listing)
+
+
+def _exchange_fits(contract: r.Contract, listing: Listing) -> bool:
+    known = {"", listing.instrument.exchange, listing.primary_exchange}
+    if listing.instrument.security_type in _SMART:
+        known.add("SMART")
+    return contract.exchange in known and contract.primary_exchange in known
+
+
+def calendar_of(hours: Hours, now: datetime) -> answers.Calendar:
+    """Write the sessions of the next days as TWS does, in the exchange's own zone."""
+    zone = ZoneInfo(hours.zone)
+    first = now.astimezone(zone).date()
+    days = [first + timedelta(days=offset) for offset in range(CALENDAR_DAYS)]
+    written: list[str] = []
+    for extended in (True, False):
+        parts = []
+        for day in days:
+            session = hours.session_on(day, extended=extended)
+            if session is None:
+                parts.append(f"{day:%Y%m%d}:CLOSED")
+                continue
+            opens, closes = (moment.astimezone(zone) for moment in session)
+            parts.append(f"{opens:%Y%m%d:%H%M}-{closes:%Y%m%d:%H%M}")
+        written.append(";".join(parts))
+    return answers.Calendar(hours.zone, written[0], written[1])

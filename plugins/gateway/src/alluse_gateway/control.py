@@ -1,0 +1,234 @@
+"""The control interface: puts faults into a running gateway. In process, and by JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from alluse_core.errors import UsageError, did_you_mean
+from alluse_gateway import notices
+from alluse_gateway.faults import HANDSHAKE_STEPS, Rejection
+from alluse_gateway.session import Session
+
+if TYPE_CHECKING:
+    from alluse_gateway.server import SimulatedGateway
+
+_LONGEST_LINE = 64 * 1024
+
+
+class Control:
+    """Faults to inject, each at once. ``client`` is a client id, or None for every client.
+
+    Every injection is noted in the ledger. Wrong arguments raise UsageError and change nothing.
+    """
+
+    def __init__(self, gateway: SimulatedGateway) -> None:
+        self._gateway = gateway
+
+    def drop(self, client: int | None = None, *, abort: bool = False) -> int:
+        """Close connections, politely or with a reset; return how many."""
+        chosen = self._chosen(client)
+        self._note("drop", client=client, abort=abort, connections=len(chosen))
+        for session in chosen:
+            if abort:
+                session.abort("reset by the control interface")
+            else:
+                session.close("closed by the control interface")
+        return len(chosen)
+
+    def half_open(self, client: int | None = None) -> int:
+        """Stop reading from and writing to connections that stay open; return how many."""
+        chosen = self._chosen(client)
+        self._note("half_open", client=client, connections=len(chosen))
+        for session in chosen:
+            session.freeze()
+        return len(chosen)
+
+    def latency(self, seconds: float) -> None:
+        """Delay everything that is sent."""
+        self._gateway.faults.latency = _seconds(seconds)
+        self._note("latency", seconds=seconds)
+
+    def delay_acks(self, seconds: float) -> None:
+        """Delay what is said of orders."""
+        self._gateway.faults.ack_delay = _seconds(seconds)
+        self._note("delay_acks", seconds=seconds)
+
+    def reject(
+        self, count: int = 1, code: int = notices.REJECTED, text: str = "Order rejected - reason:"
+    ) -> None:
+        """Refuse the next ``count`` new orders; 0 ends it."""
+        if count < 0:
+            raise UsageError(f"count must not be negative, not {count}")
+        self._gateway.faults.rejection = Rejection(count, code, text) if count else None
+        self._note("reject", count=count, code=code, text=text)
+
+    def partial_fills(self, count: int = 1, fraction: Decimal | str = "0.5") -> None:
+        """Let the next ``count`` orders find only ``fraction`` of their quantity displayed.
+
+        The rest fills with what the market shows next.
+        """
+        try:
+            share = Decimal(fraction)
+        except InvalidOperation:
+            share = Decimal(-1)
+        if not 0 < share < 1 or count < 0:
+            raise UsageError("partial fills need count >= 0 and a fraction between 0 and 1")
+        self._gateway.faults.partial_fills = count
+        self._gateway.faults.partial_fraction = share
+        self._note("partial_fills", count=count, fraction=share)
+
+    def mute(self, kinds: Iterable[int]) -> None:
+        """Do not send messages with these ids; an empty list sends all again."""
+        self._gateway.faults.muted = {int(kind) for kind in kinds}
+        self._note("mute", kinds=sorted(self._gateway.faults.muted))
+
+    def broadcast(self, code: int, text: str = "") -> None:
+        """Send a notice to everybody, and do what it says.
+
+        1100 and 2110 cut the link to the exchange: its events wait, fills happen meanwhile, and
+        requests that need it are carried out when 1101 or 1102 restores the link; after 1101
+        market data must be asked for again. 2103 stops market data until 2104, 2105 history
+        until 2106.
+        """
+        known = text or notices.BROADCASTS.get(code)
+        if not known:
+            raise UsageError(
+                f"the notice {code} has no text of its own{did_you_mean(str(code), _CODES)}",
+                hint="give a text, or one of " + ", ".join(_CODES),
+            )
+        self._note("broadcast", code=code, text=known)
+        self._gateway.announce(code, known)
+
+    def close_at(self, step: str = "") -> None:
+        """Close new connections at a step of the handshake; an empty step ends it."""
+        if step and step not in HANDSHAKE_STEPS:
+            raise UsageError(
+                f"{step!r} is not among {list(HANDSHAKE_STEPS)}"
+                f"{did_you_mean(step, HANDSHAKE_STEPS)}"
+            )
+        self._gateway.faults.close_at = step
+        self._note("close_at", step=step)
+
+    async def pause_listening(self) -> None:
+        """Refuse new connections; those there are stay."""
+        await self._gateway.stop_listening()
+        self._note("pause_listening")
+
+    async def resume_listening(self) -> None:
+        """Accept connections again, on the same port."""
+        await self._gateway.start_listening()
+        self._note("resume_listening")
+
+    def next_order_id(self, client: int, order_id: int) -> None:
+        """Give out ``order_id`` next to ``client``; lower than before is a restart's roll-back."""
+        self._gateway.orders.book.set_next_id(client, order_id)
+        self._note("next_order_id", client=client, order_id=order_id)
+
+    def status(self) -> dict[str, Any]:
+        """Return what is connected and what is wrong, JSON-ready."""
+        faults = self._gateway.faults
+        return {
+            "port": self._gateway.port,
+            "clients": sorted(each.client_id for each in self._chosen(None)),
+            "orders": len(self._gateway.orders.book),
+            "ledger": len(self._gateway.ledger),
+            "latency": faults.latency,
+            "ack_delay": faults.ack_delay,
+            "muted": sorted(faults.muted),
+            "rejecting": faults.rejection.count if faults.rejection else 0,
+            "partial_fills": faults.partial_fills,
+            "close_at": faults.close_at,
+            "link_lost": faults.link_lost,
+            "market_farm_broken": faults.market_farm_broken,
+            "history_farm_broken": faults.history_farm_broken,
+            "max_messages_in_a_second": {
+                str(each.client_id): each.rate.peak for each in self._chosen(None)
+            },
+        }
+
+    async def command(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out ``{"do": name, ...arguments}``; raises UsageError for what is not one."""
+        arguments = dict(request)
+        name = arguments.pop("do", None)
+        if name not in _COMMANDS:
+            raise UsageError(
+                f"{name!r} is not among {list(_COMMANDS)}{did_you_mean(str(name), _COMMANDS)}"
+            )
+        try:
+            result = getattr(self, name)(**arguments)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{name}: {error}") from error
+        if asyncio.iscoroutine(result):
+            result = await result
+        if isinstance(result, dict):
+            return result
+        return {"ok": True} if result is None else {"ok": True, "connections": result}
+
+    def _chosen(self, client: int | None) -> list[Session]:
+        return [
+            each
+            for each in self._gateway.sessions
+            if each.alive and (client is None or each.client_id == client)
+        ]
+
+    def _note(self, what: str, **facts: Any) -> None:
+        self._gateway.ledger.note("inject", what=what, **facts)
+
+
+_CODES = tuple(str(code) for code in notices.BROADCASTS)
+_COMMANDS = (
+    "drop",
+    "half_open",
+    "latency",
+    "delay_acks",
+    "reject",
+    "partial_fills",
+    "mute",
+    "broadcast",
+    "close_at",
+    "pause_listening",
+    "resume_listening",
+    "next_order_id",
+    "status",
+)
+
+
+def _seconds(value: float) -> float:
+    if not 0 <= value < 3600:
+        raise UsageError(f"a delay is 0 to 3600 seconds, not {value}")
+    return float(value)
+
+
+async def serve(
+    control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer one connection: a JSON object a line in, one out; errors as ``{"error": text}``."""
+    try:
+        while line := await reader.readline():
+            writer.write(json.dumps(await _answer(control, line)).encode() + b"\n")
+            await writer.drain()
+    except (ConnectionError, ValueError):
+        # The peer went away, or sent a line beyond the limit: nobody is left to be told.
+        pass
+    finally:
+        writer.close()
+
+
+async def _answer(control: Control, line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        if not isinstance(request, dict):
+            raise UsageError("a command is a JSON object")
+        return await control.command(request)
+    except UsageError as error:
+        return {"error": str(error), "hint": error.hint}
+    except ValueError as error:
+        return {"error": f"not JSON: {error}", "hint": 'for example {"do": "status"}'}
+
+
+LONGEST_LINE = _LONGEST_LINE
+"""Bytes of one command."""

@@ -1,0 +1,238 @@
+"""Turns the fields of a client's message into a request, by message id and version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from alluse_gateway import requests as r
+from alluse_gateway.decode_order import Cursor, contract_of, legs_of, place_order
+from alluse_gateway.wire import FieldError, to_flag, to_int
+
+Decoder = Callable[[list[str], int], r.Request]
+
+START_API = 71
+
+
+class UnknownMessage(ValueError):
+    """The message id belongs to no request."""
+
+
+class UnreadableMessage(ValueError):
+    """The id is known and the rest is not what it should be. ``request_id`` is -1 if unreadable."""
+
+    def __init__(self, text: str, request_id: int) -> None:
+        super().__init__(text)
+        self.request_id = request_id
+
+
+def decode(fields: list[str], version: int) -> r.Request:
+    """Return the request that ``fields`` say. Raises UnknownMessage or UnreadableMessage."""
+    try:
+        kind = int(fields[0])
+        decoder = _DECODERS[kind]
+    except (ValueError, KeyError):
+        raise UnknownMessage(f"unknown message id {fields[0][:20]!r}") from None
+    try:
+        return decoder(fields, version)
+    except (FieldError, IndexError) as error:
+        raise UnreadableMessage(f"{NAMES[kind]}: {error}", _request_id(kind, fields)) from error
+
+
+def _request_id(kind: int, fields: list[str]) -> int:
+    """Where the request's number would be, so that the client can tell which one failed."""
+    at = _ID_AT.get(kind, 0)
+    try:
+        return to_int(fields[at], -1) if 0 < at < len(fields) else -1
+    except FieldError:
+        return -1
+
+
+def _number(cls: type[r.Request], at: int) -> Decoder:
+    return lambda fields, version: cls(to_int(fields[at]))
+
+
+def _bare(cls: type[r.Request]) -> Decoder:
+    return lambda fields, version: cls()
+
+
+def _start_api(fields: list[str], version: int) -> r.Request:
+    return r.StartApi(-1, to_int(fields[2]), fields[3] if len(fields) > 3 else "")
+
+
+def _market_data(fields: list[str], version: int) -> r.Request:
+    contract = contract_of(fields, 3)
+    cursor = Cursor(fields, 15)
+    if contract.security_type == "BAG":
+        contract = attrs.evolve(contract, legs=legs_of(cursor))
+    if to_flag(cursor.take()):
+        cursor.skip(3)
+    ticks, snapshot, regulatory = cursor.take(), cursor.take(), cursor.take()
+    return r.MarketData(to_int(fields[2]), contract, ticks, to_flag(snapshot), to_flag(regulatory))
+
+
+def _historical(fields: list[str], version: int) -> r.Request:
+    contract = contract_of(fields, 2)
+    cursor = Cursor(fields, 15)
+    end, bar_size, duration, rth, what, form = [cursor.take() for _ in range(6)]
+    if contract.security_type == "BAG":
+        contract = attrs.evolve(contract, legs=legs_of(cursor))
+    return r.HistoricalData(
+        to_int(fields[1]),
+        contract,
+        end,
+        bar_size,
+        duration,
+        to_flag(rth),
+        what,
+        to_int(form, 1) == 2,
+        to_flag(cursor.take()),
+    )
+
+
+def _executions(fields: list[str], version: int) -> r.Request:
+    if len(fields) < 10:
+        raise FieldError(f"the message ends at field {len(fields)}")
+    return r.Executions(to_int(fields[2]), to_int(fields[3], 0), *fields[4:10])
+
+
+def _details(fields: list[str], version: int) -> r.Request:
+    return r.ContractDetails(to_int(fields[2]), contract_of(fields, 3))
+
+
+def _tick_by_tick(fields: list[str], version: int) -> r.Request:
+    return r.TickByTick(to_int(fields[1]), contract_of(fields, 2), fields[14])
+
+
+def _real_time_bars(fields: list[str], version: int) -> r.Request:
+    return r.RealTimeBars(to_int(fields[2]), contract_of(fields, 3), fields[16])
+
+
+def _head_timestamp(fields: list[str], version: int) -> r.Request:
+    what, form = fields[16], fields[17]
+    return r.HeadTimestamp(to_int(fields[1]), contract_of(fields, 2), what, to_int(form, 1) == 2)
+
+
+def _option_parameters(fields: list[str], version: int) -> r.Request:
+    return r.OptionParameters(to_int(fields[1]), fields[2], fields[4], to_int(fields[5], 0))
+
+
+def _multi(fields: list[str], version: int) -> r.Request:
+    return r.AccountUpdatesMulti(to_int(fields[2]), fields[3], fields[4], to_flag(fields[5]))
+
+
+def _summary(fields: list[str], version: int) -> r.Request:
+    tags = tuple(tag.strip() for tag in fields[4].split(",") if tag.strip())
+    return r.AccountSummary(to_int(fields[2]), fields[3], tags)
+
+
+def _cancel_account(kind: int, at: int) -> Decoder:
+    return lambda fields, version: r.CancelAccount(to_int(fields[at]) if at else -1, kind)
+
+
+def _listing(kind: int, at: int) -> Decoder:
+    return lambda fields, version: r.Listing(to_int(fields[at]) if at else -1, kind)
+
+
+def _unsupported(name: str, at: int) -> Decoder:
+    return lambda fields, version: r.Unsupported(to_int(fields[at]) if at else -1, name)
+
+
+_TABLE: dict[int, tuple[str, int, Decoder]] = {
+    # id: (name, where its request id is, decoder)
+    1: ("reqMktData", 2, _market_data),
+    2: ("cancelMktData", 2, _number(r.CancelMarketData, 2)),
+    3: ("placeOrder", 1, place_order),
+    4: ("cancelOrder", 2, _number(r.CancelOrder, 2)),
+    5: ("reqOpenOrders", 0, _bare(r.OpenOrders)),
+    6: ("reqAccountUpdates", 0, lambda f, v: r.AccountUpdates(-1, to_flag(f[2]), f[3])),
+    7: ("reqExecutions", 2, _executions),
+    8: ("reqIds", 0, _bare(r.NextIds)),
+    9: ("reqContractDetails", 2, _details),
+    14: ("setServerLogLevel", 0, lambda f, v: r.ServerLogLevel(-1, to_int(f[2], 0))),
+    15: ("reqAutoOpenOrders", 0, lambda f, v: r.AutoOpenOrders(-1, to_flag(f[2]))),
+    16: ("reqAllOpenOrders", 0, lambda f, v: r.OpenOrders(-1, True)),
+    17: ("reqManagedAccts", 0, _bare(r.ManagedAccounts)),
+    20: ("reqHistoricalData", 1, _historical),
+    25: ("cancelHistoricalData", 2, _number(r.CancelHistory, 2)),
+    49: ("reqCurrentTime", 0, _bare(r.CurrentTime)),
+    50: ("reqRealTimeBars", 2, _real_time_bars),
+    51: ("cancelRealTimeBars", 2, _number(r.CancelHistory, 2)),
+    58: ("reqGlobalCancel", 0, _bare(r.GlobalCancel)),
+    59: ("reqMarketDataType", 0, lambda f, v: r.MarketDataType(-1, to_int(f[2]))),
+    61: ("reqPositions", 0, _bare(r.Positions)),
+    62: ("reqAccountSummary", 2, _summary),
+    63: ("cancelAccountSummary", 2, _cancel_account(62, 2)),
+    64: ("cancelPositions", 0, _cancel_account(61, 0)),
+    71: ("startApi", 0, _start_api),
+    74: ("reqPositionsMulti", 2, lambda f, v: r.PositionsMulti(to_int(f[2]), f[3], f[4])),
+    75: ("cancelPositionsMulti", 2, _cancel_account(74, 2)),
+    76: ("reqAccountUpdatesMulti", 2, _multi),
+    77: ("cancelAccountUpdatesMulti", 2, _cancel_account(76, 2)),
+    78: ("reqSecDefOptParams", 1, _option_parameters),
+    79: ("reqSoftDollarTiers", 1, _listing(79, 1)),
+    80: ("reqFamilyCodes", 0, _listing(80, 0)),
+    81: ("reqMatchingSymbols", 1, lambda f, v: r.MatchingSymbols(to_int(f[1]), f[2])),
+    82: ("reqMktDepthExchanges", 0, _listing(82, 0)),
+    85: ("reqNewsProviders", 0, _listing(85, 0)),
+    87: ("reqHeadTimestamp", 1, _head_timestamp),
+    90: ("cancelHeadTimestamp", 1, _number(r.CancelHistory, 1)),
+    91: ("reqMarketRule", 1, _number(r.MarketRule, 1)),
+    92: ("reqPnL", 1, lambda f, v: r.ProfitAndLoss(to_int(f[1]), f[2])),
+    93: ("cancelPnL", 1, _cancel_account(92, 1)),
+    94: (
+        "reqPnLSingle",
+        1,
+        lambda f, v: r.ProfitAndLossSingle(to_int(f[1]), f[2], to_int(f[4], 0)),
+    ),
+    95: ("cancelPnLSingle", 1, _cancel_account(94, 1)),
+    97: ("reqTickByTickData", 1, _tick_by_tick),
+    98: ("cancelTickByTickData", 1, _number(r.CancelHistory, 1)),
+    99: ("reqCompletedOrders", 0, lambda f, v: r.CompletedOrders(-1, to_flag(f[1]))),
+} | {
+    kind: (name, at, _unsupported(name, at))
+    for kind, name, at in (
+        (10, "reqMktDepth", 2),
+        (11, "cancelMktDepth", 2),
+        (12, "reqNewsBulletins", 0),
+        (13, "cancelNewsBulletins", 0),
+        (18, "requestFA", 0),
+        (19, "replaceFA", 0),
+        (21, "exerciseOptions", 2),
+        (22, "reqScannerSubscription", 1),
+        (23, "cancelScannerSubscription", 2),
+        (24, "reqScannerParameters", 0),
+        (52, "reqFundamentalData", 2),
+        (53, "cancelFundamentalData", 2),
+        (54, "calculateImpliedVolatility", 2),
+        (55, "calculateOptionPrice", 2),
+        (56, "cancelCalculateImpliedVolatility", 2),
+        (57, "cancelCalculateOptionPrice", 2),
+        (65, "verifyRequest", 0),
+        (66, "verifyMessage", 0),
+        (67, "queryDisplayGroups", 2),
+        (68, "subscribeToGroupEvents", 2),
+        (69, "updateDisplayGroup", 2),
+        (70, "unsubscribeFromGroupEvents", 2),
+        (72, "verifyAndAuthRequest", 0),
+        (73, "verifyAndAuthMessage", 0),
+        (83, "reqSmartComponents", 1),
+        (84, "reqNewsArticle", 1),
+        (86, "reqHistoricalNews", 1),
+        (88, "reqHistogramData", 1),
+        (89, "cancelHistogramData", 1),
+        (96, "reqHistoricalTicks", 1),
+        (100, "reqWshMetaData", 1),
+        (101, "cancelWshMetaData", 1),
+        (102, "reqWshEventData", 1),
+        (103, "cancelWshEventData", 1),
+        (104, "reqUserInfo", 1),
+    )
+}
+
+_DECODERS = {kind: row[2] for kind, row in _TABLE.items()}
+_ID_AT = {kind: row[1] for kind, row in _TABLE.items()}
+
+NAMES = {kind: row[0] for kind, row in _TABLE.items()}
+"""The API's name of each message id."""

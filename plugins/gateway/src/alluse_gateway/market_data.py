@@ -1,0 +1,298 @@
+"""Market data lines: who watches what, and what each was last sent."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from alluse_paper.exchange import Exchange
+from alluse_paper.market import TopOfBook, is_price
+
+from alluse_core.model import Instrument, SecurityType
+from alluse_gateway import notices
+from alluse_gateway import requests as r
+from alluse_gateway.answers import ticks
+from alluse_gateway.contracts import ContractDesk
+from alluse_gateway.faults import Faults
+from alluse_gateway.session import Session
+
+SAMPLING = {SecurityType.OPTION: 0.1, SecurityType.FOREX: 0.005}
+"""Seconds between two updates of a line, by IBKR's documentation; 0.25 for all other kinds."""
+
+STOCK_SAMPLING = 0.25
+SNAPSHOT_WAIT = 11.0
+"""Seconds after which a snapshot ends although nothing was seen."""
+
+LINES = 100
+"""Streaming lines that an account begins with."""
+
+
+class Line:
+    """One market data request of one client.
+
+    It holds what was last sent and sends what differs. A side without a valid price is sent as
+    -1 with size 0, whatever the market shows in its place.
+    """
+
+    __slots__ = ("_ask", "_bid", "_last", "_rest", "_session", "_writer", "instrument", "snapshot")
+
+    def __init__(
+        self,
+        session: Session,
+        request_id: int,
+        instrument: Instrument,
+        snapshot: bool,
+        delayed: bool,
+    ) -> None:
+        self.instrument = instrument
+        self.snapshot = snapshot
+        self._session = session
+        self._writer = ticks.TickWriter(request_id, delayed)
+        nothing = (math.nan, math.nan)
+        self._bid = self._ask = self._last = nothing
+        self._rest = (math.nan,) * 5 + (False,)
+
+    def send(self, top: TopOfBook) -> None:
+        """Send every field that differs from what was last sent."""
+        send, writer = self._session.send, self._writer
+        bid, bid_size = (top.bid, top.bid_size) if is_price(top.bid) else (math.nan, 0.0)
+        was, was_size = self._bid
+        if bid != was and not (bid != bid and was != was):
+            send(writer.price(ticks.BID, bid, bid_size))
+            self._bid = (bid, bid_size)
+        elif bid_size != was_size and bid == bid:
+            send(writer.size(ticks.BID_SIZE, bid_size))
+            self._bid = (bid, bid_size)
+        ask, ask_size = (top.ask, top.ask_size) if is_price(top.ask) else (math.nan, 0.0)
+        was, was_size = self._ask
+        if ask != was and not (ask != ask and was != was):
+            send(writer.price(ticks.ASK, ask, ask_size))
+            self._ask = (ask, ask_size)
+        elif ask_size != was_size and ask == ask:
+            send(writer.size(ticks.ASK_SIZE, ask_size))
+            self._ask = (ask, ask_size)
+        rest = (top.volume, top.high, top.low, top.open, top.close, top.halted)
+        if rest != self._rest or (top.last, top.last_size) != self._last:
+            self._send_trade(top, rest)
+
+    def _send_trade(self, top: TopOfBook, rest: tuple[float, ...]) -> None:
+        send, writer = self._session.send, self._writer
+        before = self._rest
+        if is_price(top.last) and (top.last != self._last[0] or top.volume != before[0]):
+            size = top.last_size if top.last_size == top.last_size else 0.0
+            if top.time == top.time:
+                send(writer.text(ticks.LAST_TIME, str(int(top.time))))
+            send(writer.price(ticks.LAST, top.last, size))
+        self._last = (top.last, top.last_size)
+        kinds = (ticks.VOLUME, ticks.HIGH, ticks.LOW, ticks.OPEN, ticks.CLOSE)
+        for kind, value, old in zip(kinds, rest, before, strict=False):
+            if value == value and value != old:
+                written = writer.size if kind == ticks.VOLUME else None
+                send(written(kind, value) if written else writer.price(kind, value, 0.0))
+        if rest[5] != before[5]:
+            send(writer.generic(ticks.HALTED, 1.0 if rest[5] else 0.0))
+        self._rest = rest  # type: ignore[assignment]
+
+
+class Sampler:
+    """Gathers what has changed and hands it on at most once per interval; 0 hands on at once."""
+
+    def __init__(self, interval: float, flush: Callable[[set[Instrument]], None]) -> None:
+        self.interval = interval
+        self._flush = flush
+        self._changed: set[Instrument] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = -math.inf
+
+    def changed(self, instrument: Instrument) -> None:
+        """Note that an instrument has moved."""
+        if self.interval <= 0:
+            self._flush({instrument})
+            return
+        self._changed.add(instrument)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(self._next, loop.time()), self._due, loop)
+
+    def _due(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        self._next = loop.time() + self.interval
+        changed, self._changed = self._changed, set()
+        self._flush(changed)
+
+    def close(self) -> None:
+        """Hand on nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class MarketDesk:
+    """Market data of all clients.
+
+    ``sampling`` overrides the seconds between updates of every kind of instrument. ``entitled``
+    False makes data delayed: refused with 354, or sent as delayed to who asked for that.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        contracts: ContractDesk,
+        faults: Faults,
+        *,
+        sampling: float | None = None,
+        lines: int = LINES,
+        entitled: bool = True,
+    ) -> None:
+        self.entitled = entitled
+        self.lines = lines
+        self._exchange = exchange
+        self._contracts = contracts
+        self._faults = faults
+        self._by_request: dict[tuple[Session, int], Line] = {}
+        self._watched: dict[Instrument, list[tuple[Session, int, Line]]] = {}
+        self._stale: set[Session] = set()
+        self._sampling = sampling
+        self._samplers: dict[float, Sampler] = {}
+
+    # --- the market moves -------------------------------------------------------------------
+
+    def on_market(self, instrument: Instrument) -> None:
+        """An instrument has moved."""
+        if instrument in self._watched:
+            self._sampler(instrument.security_type).changed(instrument)
+
+    def _sampler(self, kind: SecurityType) -> Sampler:
+        seconds = SAMPLING.get(kind, STOCK_SAMPLING) if self._sampling is None else self._sampling
+        sampler = self._samplers.get(seconds)
+        if sampler is None:
+            sampler = self._samplers[seconds] = Sampler(seconds, self._flush)
+        return sampler
+
+    def _flush(self, changed: set[Instrument]) -> None:
+        if self._faults.link_lost or self._faults.market_farm_broken:
+            return
+        for instrument in changed:
+            top = self._exchange.top(instrument)
+            watchers = self._watched.get(instrument)
+            if top is None or not watchers:
+                continue
+            for session, request_id, line in tuple(watchers):
+                if session.congested:
+                    self._stale.add(session)
+                    continue
+                line.send(top)
+                if line.snapshot and _shown(top):
+                    self._finish(session, request_id)
+
+    def refresh(self, session: Session | None = None) -> None:
+        """Send every line, of one client or all, what it has missed."""
+        if session is not None and session not in self._stale:
+            return
+        self._stale.discard(session) if session else self._stale.clear()
+        for (owner, _), line in tuple(self._by_request.items()):
+            if (session is None or owner is session) and not owner.congested:
+                top = self._exchange.top(line.instrument)
+                if top is not None:
+                    line.send(top)
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def subscribe(self, session: Session, request: r.MarketData) -> None:
+        """Answer reqMktData."""
+        number = request.request_id
+        listing = self._contracts.one(request.contract)
+        if isinstance(listing, str):
+            session.error(number, notices.NO_DEFINITION, listing)
+            return
+        if (session, number) in self._by_request:
+            session.error(number, notices.DUPLICATE_TICKER, "Duplicate ticker ID")
+            return
+        streaming = sum(not line.snapshot for line in self._by_request.values())
+        if not request.snapshot and streaming >= self.lines:
+            session.error(number, notices.MAX_TICKERS, "Max number of tickers has been reached")
+            return
+        kind = self._data_kind(session, number)
+        if not kind:
+            return
+        instrument = listing.instrument
+        line = Line(session, number, instrument, request.snapshot, kind == 3)
+        self._by_request[(session, number)] = line
+        self._watched.setdefault(instrument, []).append((session, number, line))
+        session.send(ticks.tick_parameters(number, listing.min_tick))
+        session.send(ticks.market_data_type(number, kind))
+        self._begin(session, number, line)
+
+    def _data_kind(self, session: Session, number: int) -> int:
+        """1 live, 3 delayed, 0 refused."""
+        if self.entitled:
+            return 1
+        text = "Requested market data is not subscribed."
+        if session.market_data_type in (3, 4):
+            session.error(number, notices.DELAYED_DATA, f"{text} Displaying delayed market data.")
+            return 3
+        session.error(number, notices.NOT_SUBSCRIBED, f"{text} Delayed market data is available.")
+        return 0
+
+    def _begin(self, session: Session, number: int, line: Line) -> None:
+        top = self._exchange.top(line.instrument)
+        paused = self._faults.market_farm_broken or session.congested
+        if top is not None and not paused:
+            line.send(top)
+            if line.snapshot and _shown(top):
+                self._finish(session, number)
+                return
+        if line.snapshot:
+            loop = asyncio.get_running_loop()
+            loop.call_later(SNAPSHOT_WAIT, self._give_up, session, number, line)
+
+    def _give_up(self, session: Session, number: int, line: Line) -> None:
+        if self._by_request.get((session, number)) is line:
+            self._finish(session, number)
+
+    def _finish(self, session: Session, number: int) -> None:
+        self._drop(session, number)
+        session.send(ticks.snapshot_end(number))
+
+    def cancel(self, session: Session, request: r.CancelMarketData) -> None:
+        """Answer cancelMktData."""
+        if not self._drop(session, request.request_id):
+            text = f"Can't find EId with tickerId:{request.request_id}"
+            session.error(request.request_id, notices.NO_TICKER, text)
+
+    def set_type(self, session: Session, request: r.MarketDataType) -> None:
+        """Answer reqMarketDataType: kept for the lines that follow."""
+        if request.kind not in (1, 2, 3, 4):
+            session.error(
+                -1, notices.VALIDATION, notices.validation("type", "unknown market data type")
+            )
+            return
+        session.market_data_type = request.kind
+
+    def _drop(self, session: Session, number: int) -> bool:
+        line = self._by_request.pop((session, number), None)
+        if line is None:
+            return False
+        left = [row for row in self._watched[line.instrument] if row[2] is not line]
+        if left:
+            self._watched[line.instrument] = left
+        else:
+            del self._watched[line.instrument]
+        return True
+
+    def forget(self, session: Session | None = None) -> None:
+        """Drop the lines of one client, or of all (data lost, 1101)."""
+        for owner, number in tuple(self._by_request):
+            if session is None or owner is session:
+                self._drop(owner, number)
+        self._stale.discard(session) if session else self._stale.clear()
+
+    def close(self) -> None:
+        """Stop sampling."""
+        for sampler in self._samplers.values():
+            sampler.close()
+
+
+def _shown(top: TopOfBook) -> bool:
+    return is_price(top.bid) or is_price(top.ask) or is_price(top.last)

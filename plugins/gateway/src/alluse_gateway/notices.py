@@ -1,0 +1,74 @@
+"""Error codes and their texts, as TWS words them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_RATE: Final = 100
+MAX_TICKERS: Final = 101
+DUPLICATE_TICKER: Final = 102
+DUPLICATE_ORDER: Final = 103
+CANNOT_MODIFY: Final = 104
+DOES_NOT_MATCH: Final = 105
+PRICE_VARIATION: Final = 110
+ORDER_NOT_FOUND: Final = 135
+NOT_CANCELLABLE: Final = 161
+HISTORY_ERROR: Final = 162
+NO_DEFINITION: Final = 200
+REJECTED: Final = 201
+CANCELLED: Final = 202
+NO_TICKER: Final = 300
+READ_ERROR: Final = 320
+VALIDATION: Final = 321
+CLIENT_ID_IN_USE: Final = 326
+NOT_SUBSCRIBED: Final = 354
+NO_HISTORY_QUERY: Final = 366
+ORDER_TYPE: Final = 387
+ORDER_MESSAGE: Final = 399
+UNKNOWN_MESSAGE: Final = 505
+BAD_LENGTH: Final = 507
+LINK_LOST: Final = 1100
+LINK_RESTORED_DATA_LOST: Final = 1101
+LINK_RESTORED: Final = 1102
+MARKET_FARM_BROKEN: Final = 2103
+MARKET_FARM_OK: Final = 2104
+HISTORY_FARM_BROKEN: Final = 2105
+HISTORY_FARM_OK: Final = 2106
+SERVER_LINK_BROKEN: Final = 2110
+DEFINITIONS_FARM_OK: Final = 2158
+CANCEL_NOT_FOUND: Final = 10147
+CANCEL_REFUSED: Final = 10148
+DELAYED_DATA: Final = 10167
+
+BROADCASTS: Final = {
+    LINK_LOST: "Connectivity between IBKR and Trader Workstation has been lost.",
+    LINK_RESTORED_DATA_LOST: (
+        "Connectivity between IBKR and Trader Workstation has been restored - data lost."
+    ),
+    LINK_RESTORED: (
+        "Connectivity between IBKR and Trader Workstation has been restored - data maintained."
+    ),
+    MARKET_FARM_BROKEN: "Market data farm connection is broken:usfarm",
+    MARKET_FARM_OK: "Market data farm connection is OK:usfarm",
+    HISTORY_FARM_BROKEN: "HMDS data farm connection is broken:ushmds",
+    HISTORY_FARM_OK: "HMDS data farm connection is OK:ushmds",
+    SERVER_LINK_BROKEN: (
+        "Connectivity between Trader Workstation and server is broken. "
+        "It will be restored automatically."
+    ),
+    DEFINITIONS_FARM_OK: "Sec-def data farm connection is OK:secdefnj",
+}
+"""Texts of the notices that are about no request."""
+
+GREETING_NOTICES: Final = (MARKET_FARM_OK, HISTORY_FARM_OK, DEFINITIONS_FARM_OK)
+
+NO_DEFINITION_TEXT: Final = "No security definition has been found for the request"
+IN_USE_TEXT: Final = (
+    "Unable to connect as the client id is already in use. Retry with a unique client id."
+)
+PRICE_TEXT: Final = "The price does not conform to the minimum price variation for this contract."
+
+
+def validation(name: str, cause: str) -> str:
+    """Text of error 321."""
+    return f"Error validating request.-'{name}' : cause - {cause}"

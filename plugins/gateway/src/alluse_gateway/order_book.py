@@ -1,0 +1,117 @@
+"""Every order this gateway knows, by each of its names, and what clients were last told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+from alluse_paper.orders import ZERO, ExchangeOrder, Fill
+
+from alluse_gateway.answers import orders as answers
+from alluse_gateway.requests import PlaceOrder
+
+EXTERNAL = 0
+"""The client id and order id of an order that came to the exchange past this gateway."""
+
+
+@attrs.define(eq=False)
+class Booked:
+    """One order. ``status`` is TWS's word for what clients were last told, in full view of which
+    ``order`` stands; ``silent`` until it is first told of (an order that is not transmitted).
+    """
+
+    client_id: int
+    order_id: int
+    perm_id: int
+    request: PlaceOrder | None
+    echo: answers.OrderEcho
+    order: ExchangeOrder
+    status: str = "PendingSubmit"
+    why_held: str = ""
+    reason: str = ""
+    silent: bool = True
+    cancel_asked: bool = False
+    last_price: Decimal = ZERO
+    ended_at: datetime | None = None
+    fills: list[Fill] = attrs.field(factory=list)
+    _parts: dict[int, tuple[str, str]] = attrs.field(factory=dict)
+
+    @property
+    def alive(self) -> bool:
+        """Whether, as far as clients were told, it may still fill."""
+        return self.ended_at is None
+
+    def change(self, echo: answers.OrderEcho) -> None:
+        """Take over new terms."""
+        self.echo = echo
+        self._parts.clear()
+
+    def commission(self) -> tuple[Decimal, str] | None:
+        """What its fills have cost so far, None before the first."""
+        if not self.fills:
+            return None
+        return sum((fill.commission for fill in self.fills), ZERO), self.fills[0].currency
+
+    def open_order(self, version: int, *, with_commission: bool = False) -> bytes:
+        """Return its openOrder message."""
+        parts = self._parts.get(version)
+        if parts is None:
+            parts = self._parts[version] = answers.open_order_parts(self.echo, version)
+        commission = self.commission() if with_commission else None
+        return answers.open_order(parts, self.status, commission)
+
+    def order_status(self, status: str = "") -> bytes:
+        """Return its orderStatus message; ``status`` stands in for its own."""
+        order = self.order
+        return answers.order_status(
+            self.echo,
+            status or self.status,
+            order.filled,
+            order.remaining,
+            order.average_price,
+            self.last_price,
+            self.why_held,
+        )
+
+
+class OrderBook:
+    """Orders by (client, order id) and by permanent id, and each client's next order id."""
+
+    def __init__(self) -> None:
+        self._by_perm: dict[int, Booked] = {}
+        self._by_client: dict[tuple[int, int], Booked] = {}
+        self._next_ids: dict[int, int] = {}
+
+    def __iter__(self) -> Iterator[Booked]:
+        return iter(tuple(self._by_perm.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_perm)
+
+    def add(self, booked: Booked) -> None:
+        """Enter a new order."""
+        self._by_perm[booked.perm_id] = booked
+        if booked.order_id != EXTERNAL:
+            self._by_client[(booked.client_id, booked.order_id)] = booked
+
+    def by_perm(self, perm_id: int) -> Booked | None:
+        """Find an order by its permanent id."""
+        return self._by_perm.get(perm_id)
+
+    def by_client(self, client_id: int, order_id: int) -> Booked | None:
+        """Find an order by who placed it under which id."""
+        return self._by_client.get((client_id, order_id))
+
+    def next_id(self, client_id: int) -> int:
+        """Return the lowest order id that ``client_id`` may use."""
+        return self._next_ids.get(client_id, 1)
+
+    def use_id(self, client_id: int, order_id: int) -> None:
+        """Mark an id as used."""
+        self._next_ids[client_id] = max(self.next_id(client_id), order_id + 1)
+
+    def set_next_id(self, client_id: int, order_id: int) -> None:
+        """Give out ``order_id`` next, lower than before if so told (a restart's roll-back)."""
+        self._next_ids[client_id] = order_id

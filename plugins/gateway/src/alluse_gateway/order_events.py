@@ -1,0 +1,245 @@
+"""What the exchange says of orders, turned into what clients are told, in TWS's order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import attrs
+from alluse_paper import orders as x
+
+from alluse_core.clock import Clock
+from alluse_core.model import Instrument, OrderType, Verb
+from alluse_gateway import notices
+from alluse_gateway.answers import orders as answers
+from alluse_gateway.faults import Faults
+from alluse_gateway.ledger import Ledger
+from alluse_gateway.order_book import Booked, OrderBook
+from alluse_gateway.session import Session
+
+Listeners = Callable[[Booked], Iterable[Session]]
+"""Returns the connected clients that hear of an order."""
+
+_STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
+
+
+class OrderEvents:
+    """Tells clients what happens to orders.
+
+    While the link is lost, events wait and the exchange goes on; with an ack delay they come
+    late. They are never reordered. The ledger hears of each when it happens.
+    """
+
+    def __init__(
+        self,
+        book: OrderBook,
+        clock: Clock,
+        faults: Faults,
+        ledger: Ledger,
+        listeners: Listeners,
+        adopt: Callable[[x.ExchangeOrder], Booked],
+        position_changed: Callable[[str, Instrument], None],
+    ) -> None:
+        self._book = book
+        self._clock = clock
+        self._faults = faults
+        self._ledger = ledger
+        self._listeners = listeners
+        self._adopt = adopt
+        self._position_changed = position_changed
+        self._waiting: deque[tuple[Booked, x.ExchangeEvent]] = deque()
+
+    def on_event(self, event: x.ExchangeEvent) -> None:
+        """Take an event of the exchange's."""
+        booked = self._book.by_perm(event.order.number)
+        if booked is None:
+            booked = self._adopt(event.order)
+        self._note(booked, event)
+        delay = self._faults.ack_delay
+        if self._faults.link_lost:
+            self._waiting.append((booked, event))
+        elif delay > 0 or self._waiting:
+            self._waiting.append((booked, event))
+            asyncio.get_running_loop().call_later(delay, self._tell_next)
+        else:
+            self._tell(booked, event)
+
+    def release(self) -> None:
+        """Tell everything that waits."""
+        while self._waiting and not self._faults.link_lost:
+            self._tell(*self._waiting.popleft())
+
+    def _tell_next(self) -> None:
+        if self._waiting and not self._faults.link_lost:
+            self._tell(*self._waiting.popleft())
+
+    # --- the ledger -------------------------------------------------------------------------
+
+    def _note(self, booked: Booked, event: x.ExchangeEvent) -> None:
+        facts = {
+            "client_id": booked.client_id,
+            "order_id": booked.order_id,
+            "perm_id": booked.perm_id,
+            "order_ref": booked.echo.order_ref,
+        }
+        if isinstance(event, x.OrderFilled):
+            fill = event.execution
+            facts |= {
+                "execution_id": fill.execution_id,
+                "side": fill.side.value,
+                "symbol": fill.instrument.symbol,
+                "quantity": fill.quantity,
+                "price": fill.price,
+                "commission": fill.commission,
+                "cumulative": fill.cumulative,
+            }
+        elif isinstance(event, x.CommandRefused):
+            facts |= {"verb": event.verb.value, "reason": event.reason}
+        elif not isinstance(event, x.OrderAccepted | x.OrderReplaced):
+            facts |= {"reason": event.reason}
+        self._ledger.note(_WORDS[type(event)], **facts)
+
+    # --- what clients hear ------------------------------------------------------------------
+
+    def _tell(self, booked: Booked, event: x.ExchangeEvent) -> None:
+        booked.order = event.order
+        _TELLERS[type(event)](self, booked, event)
+
+    def _say(self, booked: Booked, status: str, why_held: str = "") -> None:
+        """openOrder and orderStatus, to everybody who hears of the order."""
+        booked.status, booked.why_held, booked.silent = status, why_held, False
+        told = booked.order_status()
+        for session in self._listeners(booked):
+            session.send(booked.open_order(session.version))
+            session.send(told)
+
+    def _accepted(self, booked: Booked, event: x.OrderAccepted) -> None:
+        kind = event.order.request.order_type
+        if kind in _STOPS and not event.order.triggered:
+            self._say(booked, "PreSubmitted", "trigger")
+        elif kind is OrderType.MARKET:
+            # TWS shows a market order as PreSubmitted until it fills.
+            self._say(booked, "PreSubmitted")
+        else:
+            self._say(booked, "Submitted")
+
+    def _held(self, booked: Booked, event: x.OrderHeld) -> None:
+        request = event.order.request
+        if event.reason == "not transmitted":
+            return
+        if request.parent is not None:
+            held = "child,trigger" if request.order_type in _STOPS else "child"
+            self._say(booked, "PreSubmitted", held)
+            return
+        self._say(booked, "PreSubmitted")
+        text = f"Order Message:\n{request.side.value} {request.quantity} {request.instrument}\n"
+        for session in self._listeners(booked):
+            session.error(
+                booked.order_id,
+                notices.ORDER_MESSAGE,
+                f"{text}Warning: your order is held: {event.reason}",
+            )
+
+    def _filled(self, booked: Booked, event: x.OrderFilled) -> None:
+        fill = event.execution
+        booked.fills.append(fill)
+        booked.last_price = fill.price
+        booked.why_held, booked.silent = "", False
+        complete = event.order.remaining <= 0
+        if complete:
+            booked.status = "Filled"
+            booked.ended_at = self._clock.now()
+        else:
+            booked.status = "PendingCancel" if booked.cancel_asked else "Submitted"
+        told = booked.order_status()
+        paid = answers.commission_report(fill, fill.realized if fill.realized else None)
+        for session in self._listeners(booked):
+            version = session.version
+            session.send(answers.execution_details(booked.echo, fill, version))
+            session.send(booked.open_order(version))
+            session.send(told)
+            if complete:
+                session.send(booked.open_order(version, with_commission=True))
+                session.send(told)
+            session.send(paid)
+        self._position_changed(fill.account, fill.instrument)
+
+    def _canceled(self, booked: Booked, event: x.OrderCanceled) -> None:
+        self._end(booked, "Cancelled", event.reason)
+        for session in self._listeners(booked):
+            session.send(booked.order_status())
+            session.error(
+                booked.order_id, notices.CANCELLED, f"Order Canceled - reason:{event.reason}"
+            )
+
+    def _rejected(self, booked: Booked, event: x.OrderRejected) -> None:
+        self._end(booked, "Inactive", event.reason)
+        for session in self._listeners(booked):
+            session.error(
+                booked.order_id, notices.REJECTED, f"Order rejected - reason:{event.reason}"
+            )
+            session.send(booked.open_order(session.version))
+            session.send(booked.order_status())
+
+    def _expired(self, booked: Booked, event: x.OrderExpired) -> None:
+        self._end(booked, "Cancelled", event.reason)
+        for session in self._listeners(booked):
+            session.send(booked.order_status())
+
+    def _replaced(self, booked: Booked, event: x.OrderReplaced) -> None:
+        request = event.order.request
+        booked.change(
+            attrs.evolve(
+                booked.echo,
+                quantity=request.quantity,
+                limit_price=request.limit_price,
+                aux_price=request.stop_price,
+                time_in_force=request.time_in_force.value,
+            )
+        )
+        if not booked.silent:
+            self._say(booked, booked.status, booked.why_held)
+
+    def _refused(self, booked: Booked, event: x.CommandRefused) -> None:
+        if event.verb is Verb.CANCEL:
+            booked.cancel_asked = False
+            code = notices.CANCEL_REFUSED
+            text = (
+                f"OrderId {booked.order_id} that needs to be cancelled cannot be cancelled, "
+                f"state: {booked.status}."
+            )
+        elif event.order.state.is_terminal:
+            code, text = notices.CANNOT_MODIFY, "Cannot modify a filled order."
+        else:
+            code, text = notices.REJECTED, f"Order rejected - reason:{event.reason}"
+        for session in self._listeners(booked):
+            session.error(booked.order_id, code, text)
+
+    def _end(self, booked: Booked, status: str, reason: str) -> None:
+        booked.status, booked.reason, booked.silent = status, reason, False
+        booked.why_held = ""
+        booked.ended_at = self._clock.now()
+
+
+_WORDS: dict[type, str] = {
+    x.OrderAccepted: "ack",
+    x.OrderHeld: "held",
+    x.OrderFilled: "fill",
+    x.OrderCanceled: "canceled",
+    x.OrderRejected: "reject",
+    x.OrderReplaced: "replaced",
+    x.OrderExpired: "expired",
+    x.CommandRefused: "command_refused",
+}
+
+_TELLERS: dict[type, Callable[..., None]] = {
+    x.OrderAccepted: OrderEvents._accepted,
+    x.OrderHeld: OrderEvents._held,
+    x.OrderFilled: OrderEvents._filled,
+    x.OrderCanceled: OrderEvents._canceled,
+    x.OrderRejected: OrderEvents._rejected,
+    x.OrderReplaced: OrderEvents._replaced,
+    x.OrderExpired: OrderEvents._expired,
+    x.CommandRefused: OrderEvents._refused,
+}

@@ -1,0 +1,150 @@
+"""From a placeOrder to an order of the exchange: what is decided without looking at the book."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+from alluse_paper.market import Listing
+from alluse_paper.orders import NewOrder, OcaRule
+
+from alluse_core.model import OrderType, Side, TimeInForce
+from alluse_gateway import notices
+from alluse_gateway.answers.contracts import ContractText
+from alluse_gateway.answers.orders import OrderEcho
+from alluse_gateway.requests import PlaceOrder
+
+_SIDES = {"BUY": Side.BUY, "SELL": Side.SELL, "SSHORT": Side.SELL}
+_TYPES = {each.value: each for each in OrderType} | {"STPLMT": OrderType.STOP_LIMIT}
+_TIFS = {each.value: each for each in TimeInForce}
+_OCA = {2: OcaRule.REDUCE, 3: OcaRule.REDUCE}
+
+
+@attrs.frozen
+class Refusal:
+    """An error code and its text."""
+
+    code: int
+    text: str
+
+
+def new_order(
+    request: PlaceOrder, listing: Listing, accounts: tuple[str, ...], parent: int | None
+) -> NewOrder | Refusal:
+    """Return the exchange's order, or why TWS would not take it.
+
+    ``parent`` is the permanent number of the order that ``parent_id`` names.
+    """
+    side = _SIDES.get(request.action)
+    kind = _TYPES.get(request.order_type)
+    tif = _TIFS.get(request.time_in_force)
+    if side is None:
+        return _invalid(f"Invalid side {request.action!r}")
+    if kind is None:
+        return Refusal(
+            notices.ORDER_TYPE, "Unsupported order type for this exchange and security type."
+        )
+    if tif is None:
+        return _invalid(f"Invalid time in force {request.time_in_force!r}")
+    if request.unsupported or request.all_or_none or request.good_after:
+        what = request.unsupported or ("all or none" if request.all_or_none else "goodAfterTime")
+        return _invalid(f"This simulated gateway does not take {what}")
+    if request.quantity <= 0:
+        return _invalid("The size value cannot be zero or negative")
+    account = request.account or (accounts[0] if len(accounts) == 1 else "")
+    if account not in accounts:
+        cause = "Invalid account code" if account else "You must specify an account"
+        return _invalid(f"{cause} '{account}'.")
+    prices = _prices(request, kind, listing.min_tick)
+    if isinstance(prices, Refusal):
+        return prices
+    good_till = moment(request.good_till) if request.good_till else None
+    if (tif is TimeInForce.GTD) and good_till is None:
+        return _invalid("Invalid date/time format of the good-till date")
+    return NewOrder(
+        account=account,
+        instrument=listing.instrument,
+        side=side,
+        quantity=request.quantity,
+        order_type=kind,
+        limit_price=prices[0],
+        stop_price=prices[1],
+        time_in_force=tif,
+        outside_rth=request.outside_rth,
+        good_till=good_till if tif is TimeInForce.GTD else None,
+        oca_group=request.oca_group,
+        oca_rule=_OCA.get(request.oca_type, OcaRule.CANCEL),
+        parent=parent,
+        transmit=request.transmit,
+    )
+
+
+def _prices(
+    request: PlaceOrder, kind: OrderType, tick: Decimal
+) -> tuple[Decimal | None, Decimal | None] | Refusal:
+    limit = request.limit_price if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
+    stop = request.aux_price if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None
+    if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) and limit is None:
+        return _invalid("You must enter a valid limit price.")
+    if kind in (OrderType.STOP, OrderType.STOP_LIMIT) and stop is None:
+        return _invalid("You must enter a valid stop price.")
+    for price in (limit, stop):
+        if price is not None and price % tick != 0:
+            return Refusal(notices.PRICE_VARIATION, notices.PRICE_TEXT)
+    return limit, stop
+
+
+def _invalid(cause: str) -> Refusal:
+    return Refusal(notices.VALIDATION, notices.validation("order", cause))
+
+
+def echo_of(
+    request: PlaceOrder,
+    order: NewOrder,
+    contract: ContractText,
+    client_id: int,
+    perm_id: int,
+    parent_perm_id: int = 0,
+) -> OrderEcho:
+    """Return the order's terms as they go back to clients."""
+    return OrderEcho(
+        order_id=request.request_id,
+        client_id=client_id,
+        perm_id=perm_id,
+        parent_id=request.parent_id,
+        parent_perm_id=parent_perm_id,
+        contract=contract,
+        action=order.side.value,
+        quantity=order.quantity,
+        order_type=order.order_type.value,
+        limit_price=order.limit_price,
+        aux_price=order.stop_price,
+        time_in_force=order.time_in_force.value,
+        oca_group=order.oca_group,
+        oca_type=request.oca_type or 3,
+        account=order.account,
+        order_ref=request.order_ref,
+        outside_rth=order.outside_rth,
+        good_after=request.good_after,
+        good_till=request.good_till,
+        trigger_method=request.trigger_method,
+        what_if=request.what_if,
+    )
+
+
+def moment(written: str) -> datetime | None:
+    """Read ``yyyymmdd hh:mm:ss [zone]`` or ``yyyymmdd-hh:mm:ss`` (UTC); None where it is neither.
+
+    Without a zone it is UTC, the zone that this gateway names in its greeting.
+    """
+    day, _, rest = written.strip().replace("-", " ", 1).partition(" ")
+    clock, _, name = rest.strip().partition(" ")
+    try:
+        zone = ZoneInfo(name.strip()) if name.strip() else UTC
+        if not clock:
+            return datetime.strptime(day, "%Y%m%d").replace(tzinfo=zone)
+        return datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S").replace(tzinfo=zone)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        return None

@@ -1,0 +1,415 @@
+"""Order requests: place, change, cancel, and the questions about orders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from decimal import ROUND_DOWN
+from zoneinfo import ZoneInfo
+
+from alluse_paper.exchange import Exchange
+from alluse_paper.market import QuoteEvent
+from alluse_paper.orders import ExchangeOrder, NewOrder
+
+from alluse_core.clock import Clock
+from alluse_core.errors import OrderNotFound
+from alluse_core.model import Instrument, Side
+from alluse_gateway import notices
+from alluse_gateway import requests as r
+from alluse_gateway.answers import orders as answers
+from alluse_gateway.contracts import ContractDesk
+from alluse_gateway.faults import Faults
+from alluse_gateway.ledger import Ledger
+from alluse_gateway.order_book import EXTERNAL, Booked, OrderBook
+from alluse_gateway.order_events import OrderEvents
+from alluse_gateway.order_terms import Refusal, echo_of, moment, new_order
+from alluse_gateway.session import Session
+from alluse_gateway.what_if import margins_of
+
+_DAY_ZONE = ZoneInfo("America/New_York")
+
+
+class OrderDesk:
+    """Takes order requests of all clients to the one exchange.
+
+    ``strict_ids``: an order id must lie above every id that its client has used, as TWS wants it.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        exchange: Exchange,
+        contracts: ContractDesk,
+        faults: Faults,
+        ledger: Ledger,
+        sessions: Callable[[], Iterable[Session]],
+        position_changed: Callable[[str, Instrument], None],
+        *,
+        strict_ids: bool = True,
+    ) -> None:
+        self.book = OrderBook()
+        self.master_client_id: int | None = None
+        self._clock = clock
+        self._exchange = exchange
+        self._contracts = contracts
+        self._faults = faults
+        self._ledger = ledger
+        self._sessions = sessions
+        self._strict_ids = strict_ids
+        self._binding: set[int] = set()
+        self.events = OrderEvents(
+            self.book,
+            clock,
+            faults,
+            ledger,
+            self._listeners,
+            self._adopt,
+            position_changed,
+        )
+
+    def _listeners(self, booked: Booked) -> Iterable[Session]:
+        return [each for each in self._sessions() if self._hears(each, booked)]
+
+    def _hears(self, session: Session, booked: Booked) -> bool:
+        if session.client_id in (booked.client_id, self.master_client_id):
+            return (
+                booked.client_id != EXTERNAL
+                or booked.order_id != EXTERNAL
+                or (session.client_id in (EXTERNAL, self.master_client_id))
+            )
+        return False
+
+    def _adopt(self, order: ExchangeOrder) -> Booked:
+        """Enter an order that came to the exchange past this gateway, as one made by hand."""
+        listing = self._exchange.listing(order.request.instrument)
+        echo = answers.OrderEcho(
+            order_id=EXTERNAL,
+            client_id=EXTERNAL,
+            perm_id=order.number,
+            parent_id=0,
+            parent_perm_id=order.request.parent or 0,
+            contract=self._contracts.text(listing),
+            action=order.request.side.value,
+            quantity=order.request.quantity,
+            order_type=order.request.order_type.value,
+            limit_price=order.request.limit_price,
+            aux_price=order.request.stop_price,
+            time_in_force=order.request.time_in_force.value,
+            oca_group=order.request.oca_group,
+            oca_type=3,
+            account=order.request.account,
+            order_ref="",
+            outside_rth=order.request.outside_rth,
+            good_after="",
+            good_till="",
+            trigger_method=0,
+        )
+        booked = Booked(EXTERNAL, EXTERNAL, order.number, None, echo, order)
+        self.book.add(booked)
+        return booked
+
+    # --- place and change -------------------------------------------------------------------
+
+    def place(self, session: Session, request: r.PlaceOrder) -> None:
+        """Answer placeOrder: a new order, a change of a living one, or a question (whatIf)."""
+        client, order_id = session.client_id, request.request_id
+        self._ledger.note(
+            "place",
+            client_id=client,
+            order_id=order_id,
+            order_ref=request.order_ref,
+            symbol=request.contract.symbol or request.contract.con_id,
+            side=request.action,
+            quantity=request.quantity,
+            order_type=request.order_type,
+            limit_price=request.limit_price,
+            aux_price=request.aux_price,
+            time_in_force=request.time_in_force,
+            account=request.account,
+            transmit=request.transmit,
+            parent_id=request.parent_id,
+            what_if=request.what_if,
+        )
+        booked = self.book.by_client(client, order_id)
+        if booked is not None:
+            self._change(session, request, booked)
+            return
+        if self._strict_ids and order_id < self.book.next_id(client):
+            self._refuse(session, request, Refusal(notices.DUPLICATE_ORDER, "Duplicate order id"))
+            return
+        self.book.use_id(client, order_id)
+        order = self._translated(session, request)
+        if isinstance(order, Refusal):
+            self._refuse(session, request, order)
+        elif request.what_if:
+            self._what_if(session, request, order)
+        else:
+            self._send(session, request, order)
+
+    def _translated(self, session: Session, request: r.PlaceOrder) -> NewOrder | Refusal:
+        rejection = self._faults.take_rejection()
+        if rejection is not None:
+            return Refusal(rejection.code, rejection.text)
+        listing = self._contracts.one(request.contract)
+        if isinstance(listing, str):
+            return Refusal(notices.NO_DEFINITION, listing)
+        parent = None
+        if request.parent_id:
+            entry = self.book.by_client(session.client_id, request.parent_id)
+            if entry is None:
+                text = f"Can't find order with id = {request.parent_id}"
+                return Refusal(notices.ORDER_NOT_FOUND, text)
+            parent = entry.perm_id
+        return new_order(request, listing, self._exchange.accounts.names, parent)
+
+    def _refuse(self, session: Session, request: r.PlaceOrder, why: Refusal) -> None:
+        self._ledger.note(
+            "reject",
+            client_id=session.client_id,
+            order_id=request.request_id,
+            order_ref=request.order_ref,
+            perm_id=0,
+            code=why.code,
+            reason=why.text,
+        )
+        session.error(request.request_id, why.code, why.text)
+
+    def _send(self, session: Session, request: r.PlaceOrder, order: NewOrder) -> None:
+        if self._faults.partial_fills > 0:
+            self._faults.partial_fills -= 1
+            self._thin_out(order)
+        placed = self._exchange.place(order)
+        listing = self._exchange.listing(order.instrument)
+        echo = echo_of(
+            request,
+            order,
+            self._contracts.text(listing),
+            session.client_id,
+            placed.number,
+            order.parent or 0,
+        )
+        client, order_id = session.client_id, request.request_id
+        self.book.add(Booked(client, order_id, placed.number, request, echo, placed))
+        self._ledger.note(
+            "placed",
+            client_id=client,
+            order_id=order_id,
+            order_ref=request.order_ref,
+            perm_id=placed.number,
+        )
+
+    def _thin_out(self, order: NewOrder) -> None:
+        """Show so little size on the order's other side that it can only fill in part at once."""
+        top = self._exchange.top(order.instrument)
+        share = order.quantity * self._faults.partial_fraction
+        size = float(share.to_integral_value(ROUND_DOWN))
+        if top is None or size < 1:
+            return
+        buys = order.side is Side.BUY
+        self._exchange.on_market(
+            QuoteEvent(
+                order.instrument,
+                top.time if math.isfinite(top.time) else self._clock.now().timestamp(),
+                top.bid,
+                top.bid_size if buys else size,
+                top.ask,
+                size if buys else top.ask_size,
+            )
+        )
+
+    def _what_if(self, session: Session, request: r.PlaceOrder, order: NewOrder) -> None:
+        text = self._contracts.text(self._exchange.listing(order.instrument))
+        parts = answers.open_order_parts(
+            echo_of(request, order, text, session.client_id, 0), session.version
+        )
+        margins, warning = margins_of(self._exchange, order)
+        session.send(answers.open_order(parts, "PreSubmitted", None, margins, warning))
+
+    def _change(self, session: Session, request: r.PlaceOrder, booked: Booked) -> None:
+        why = self._why_no_change(request, booked)
+        if why is None:
+            listing = booked.echo.contract.listing
+            parent = booked.order.request.parent
+            terms = new_order(request, listing, self._exchange.accounts.names, parent)
+            if isinstance(terms, Refusal):
+                why = terms
+            else:
+                self._replace(booked, terms)
+        if why is not None:
+            self._refuse(session, request, why)
+
+    def _why_no_change(self, request: r.PlaceOrder, booked: Booked) -> Refusal | None:
+        if not booked.alive:
+            if booked.status == "Filled":
+                return Refusal(notices.CANNOT_MODIFY, "Cannot modify a filled order.")
+            return Refusal(notices.DUPLICATE_ORDER, "Duplicate order id")
+        listing = self._contracts.one(request.contract)
+        echo = booked.echo
+        same = (
+            not isinstance(listing, str)
+            and listing.con_id == echo.contract.listing.con_id
+            and request.action in (echo.action, "SSHORT")
+            and request.order_type.replace(" ", "") == echo.order_type.replace(" ", "")
+            and (request.account or echo.account) == echo.account
+        )
+        if not same:
+            text = "Order being modified does not match original order."
+            return Refusal(notices.DOES_NOT_MATCH, text)
+        return None
+
+    def _replace(self, booked: Booked, terms: NewOrder) -> None:
+        self._exchange.replace(
+            booked.perm_id,
+            quantity=terms.quantity,
+            limit_price=terms.limit_price,
+            stop_price=terms.stop_price,
+            time_in_force=terms.time_in_force,
+            good_till=terms.good_till,
+            outside_rth=terms.outside_rth,
+            transmit=terms.transmit or None,
+        )
+        self._ledger.note(
+            "replace",
+            client_id=booked.client_id,
+            order_id=booked.order_id,
+            order_ref=booked.echo.order_ref,
+            perm_id=booked.perm_id,
+            quantity=terms.quantity,
+            limit_price=terms.limit_price,
+            aux_price=terms.stop_price,
+        )
+
+    # --- cancel -----------------------------------------------------------------------------
+
+    def cancel(self, session: Session, request: r.CancelOrder) -> None:
+        """Answer cancelOrder of an order of the client's own."""
+        booked = self.book.by_client(session.client_id, request.request_id)
+        self._ledger.note(
+            "cancel",
+            client_id=session.client_id,
+            order_id=request.request_id,
+            order_ref=booked.echo.order_ref if booked else "",
+            perm_id=booked.perm_id if booked else 0,
+        )
+        name = f"OrderId {request.request_id} that needs to be cancelled"
+        if booked is None:
+            session.error(request.request_id, notices.CANCEL_NOT_FOUND, f"{name} is not found.")
+        elif not booked.alive:
+            text = f"{name} cannot be cancelled, state: {booked.status}."
+            session.error(request.request_id, notices.CANCEL_REFUSED, text)
+        elif booked.cancel_asked:
+            text = (
+                "Cancel attempted when order is not in a cancellable state.  "
+                f"Order permId = {booked.perm_id}"
+            )
+            session.error(request.request_id, notices.NOT_CANCELLABLE, text)
+        else:
+            self._cancel(booked)
+
+    def cancel_all(self, session: Session, request: r.GlobalCancel) -> None:
+        """Answer reqGlobalCancel: every order of every client."""
+        for booked in self.book:
+            if booked.alive and not booked.cancel_asked:
+                self._ledger.note(
+                    "cancel",
+                    client_id=session.client_id,
+                    order_id=booked.order_id,
+                    order_ref=booked.echo.order_ref,
+                    perm_id=booked.perm_id,
+                )
+                self._cancel(booked)
+
+    def _cancel(self, booked: Booked) -> None:
+        try:
+            self._exchange.cancel(booked.perm_id)
+        except OrderNotFound:
+            # The exchange forgets orders of days past; the book still has what it was told.
+            return
+        booked.cancel_asked = True
+        if not booked.silent and not self._faults.ack_delay:
+            told = booked.order_status("PendingCancel")
+            for session in self._listeners(booked):
+                session.send(told)
+
+    # --- questions --------------------------------------------------------------------------
+
+    def open_orders(self, session: Session, request: r.OpenOrders) -> None:
+        """Answer reqOpenOrders and reqAllOpenOrders: (5, 3) for each, then 53."""
+        for booked in self.book:
+            if not booked.alive:
+                continue
+            if not request.everyone and not self._hears(session, booked):
+                continue
+            if booked.silent and booked.client_id != session.client_id:
+                continue
+            session.send(booked.open_order(session.version))
+            session.send(booked.order_status())
+        session.send(answers.open_order_end())
+
+    def auto_open_orders(self, session: Session, request: r.AutoOpenOrders) -> None:
+        """Answer reqAutoOpenOrders, which only client 0 may send."""
+        if session.client_id != EXTERNAL:
+            text = "Only the default client (i.e 0) can auto bind orders."
+            session.error(-1, notices.VALIDATION, notices.validation("order", text))
+
+    def completed(self, session: Session, request: r.CompletedOrders) -> None:
+        """Answer reqCompletedOrders with what ended on this day, New York time."""
+        today = self._clock.now().astimezone(_DAY_ZONE).date()
+        for booked in self.book:
+            ended = booked.ended_at
+            if ended is None or ended.astimezone(_DAY_ZONE).date() != today:
+                continue
+            if request.api_only and booked.order_id == EXTERNAL:
+                continue
+            filled = booked.order.filled
+            why = booked.reason
+            if booked.status == "Filled":
+                why = f"Filled Size: {filled}"
+            elif booked.cancel_asked:
+                why = "Cancelled by Trader"
+            session.send(
+                answers.completed_order(
+                    booked.echo,
+                    session.version,
+                    booked.status,
+                    filled,
+                    f"{ended:%Y%m%d %H:%M:%S} UTC",
+                    why,
+                )
+            )
+        session.send(answers.completed_orders_end())
+
+    def executions(self, session: Session, request: r.Executions) -> None:
+        """Answer reqExecutions: 11 for each fill of this day, 55, then 59 for each."""
+        since = moment(request.since) if request.since else None
+        now = self._clock.now().astimezone(_DAY_ZONE)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        found = [
+            (booked, fill)
+            for booked in self.book
+            if _passes(request, booked)
+            for fill in booked.fills
+            if fill.time >= midnight and (since is None or fill.time >= since)
+        ]
+        found.sort(key=lambda pair: pair[1].execution_id)
+        for booked, fill in found:
+            session.send(
+                answers.execution_details(booked.echo, fill, session.version, request.request_id)
+            )
+        session.send(answers.execution_details_end(request.request_id))
+        for _, fill in found:
+            session.send(answers.commission_report(fill, fill.realized if fill.realized else None))
+
+
+def _passes(request: r.Executions, booked: Booked) -> bool:
+    echo = booked.echo
+    instrument = echo.contract.listing.instrument
+    side = {"BOT": "BUY", "SLD": "SELL"}.get(request.side, request.side)
+    return (
+        request.client_id in (0, booked.client_id)
+        and request.account in ("", echo.account)
+        and request.symbol in ("", instrument.symbol)
+        and request.security_type in ("", instrument.security_type.value)
+        and request.exchange in ("", instrument.exchange, echo.contract.listing.primary_exchange)
+        and side in ("", echo.action)
+    )

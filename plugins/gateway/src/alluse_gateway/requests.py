@@ -1,0 +1,278 @@
+"""What a client asks for, as values. One record per kind of request that is understood."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+
+
+@attrs.frozen
+class Leg:
+    """One leg of a combo, as the client numbered it."""
+
+    con_id: int
+    ratio: int
+    action: str
+    exchange: str
+
+
+@attrs.frozen
+class Contract:
+    """The twelve fields by which a client names an instrument; empty means "any"."""
+
+    con_id: int = 0
+    symbol: str = ""
+    security_type: str = ""
+    expiry: str = ""
+    strike: Decimal | None = None
+    right: str = ""
+    multiplier: str = ""
+    exchange: str = ""
+    primary_exchange: str = ""
+    currency: str = ""
+    local_symbol: str = ""
+    trading_class: str = ""
+    legs: tuple[Leg, ...] = ()
+
+
+@attrs.frozen
+class Request:
+    """Any request; ``request_id`` is -1 for those that carry none."""
+
+    request_id: int = -1
+
+
+@attrs.frozen
+class StartApi(Request):
+    client_id: int = 0
+    capabilities: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class PlaceOrder(Request):
+    """A new order, or a change of a living one. ``request_id`` is the client's order id.
+
+    ``unsupported`` names what the order asks for and this gateway does not do.
+    """
+
+    contract: Contract
+    action: str
+    quantity: Decimal
+    order_type: str
+    limit_price: Decimal | None
+    aux_price: Decimal | None
+    time_in_force: str
+    oca_group: str
+    account: str
+    order_ref: str
+    transmit: bool
+    parent_id: int
+    trigger_method: int
+    outside_rth: bool
+    good_after: str
+    good_till: str
+    oca_type: int
+    all_or_none: bool
+    what_if: bool
+    unsupported: str = ""
+
+
+@attrs.frozen
+class CancelOrder(Request):
+    pass
+
+
+@attrs.frozen
+class GlobalCancel(Request):
+    pass
+
+
+@attrs.frozen
+class OpenOrders(Request):
+    """``everyone``: of all clients, not the asking one's only."""
+
+    everyone: bool = False
+
+
+@attrs.frozen
+class AutoOpenOrders(Request):
+    bind: bool = False
+
+
+@attrs.frozen
+class CompletedOrders(Request):
+    api_only: bool = False
+
+
+@attrs.frozen
+class Executions(Request):
+    """Filters; an empty field or 0 lets everything pass."""
+
+    client_id: int = 0
+    account: str = ""
+    since: str = ""
+    symbol: str = ""
+    security_type: str = ""
+    exchange: str = ""
+    side: str = ""
+
+
+@attrs.frozen
+class NextIds(Request):
+    pass
+
+
+@attrs.frozen
+class ManagedAccounts(Request):
+    pass
+
+
+@attrs.frozen
+class CurrentTime(Request):
+    pass
+
+
+@attrs.frozen
+class ServerLogLevel(Request):
+    level: int = 0
+
+
+@attrs.frozen
+class ContractDetails(Request):
+    contract: Contract = Contract()
+
+
+@attrs.frozen
+class MatchingSymbols(Request):
+    pattern: str = ""
+
+
+@attrs.frozen
+class MarketRule(Request):
+    pass
+
+
+@attrs.frozen
+class OptionParameters(Request):
+    symbol: str = ""
+    security_type: str = ""
+    con_id: int = 0
+
+
+@attrs.frozen
+class MarketData(Request):
+    contract: Contract = Contract()
+    generic_ticks: str = ""
+    snapshot: bool = False
+    regulatory: bool = False
+
+
+@attrs.frozen
+class CancelMarketData(Request):
+    pass
+
+
+@attrs.frozen
+class MarketDataType(Request):
+    kind: int = 1
+
+
+@attrs.frozen
+class TickByTick(Request):
+    contract: Contract = Contract()
+    kind: str = ""
+
+
+@attrs.frozen
+class RealTimeBars(Request):
+    contract: Contract = Contract()
+    what: str = ""
+
+
+@attrs.frozen
+class HistoricalData(Request):
+    """``duration`` and ``bar_size`` as IBKR writes them, ``epoch`` asks for times as numbers."""
+
+    contract: Contract = Contract()
+    end: str = ""
+    bar_size: str = ""
+    duration: str = ""
+    use_rth: bool = False
+    what: str = ""
+    epoch: bool = False
+    keep_up_to_date: bool = False
+
+
+@attrs.frozen
+class HeadTimestamp(Request):
+    contract: Contract = Contract()
+    what: str = ""
+    epoch: bool = False
+
+
+@attrs.frozen
+class CancelHistory(Request):
+    """Cancels historical bars, a head time stamp, tick-by-tick data or real-time bars."""
+
+
+@attrs.frozen
+class AccountUpdates(Request):
+    subscribe: bool = False
+    account: str = ""
+
+
+@attrs.frozen
+class AccountUpdatesMulti(Request):
+    account: str = ""
+    model: str = ""
+    ledger_and_nlv: bool = False
+
+
+@attrs.frozen
+class AccountSummary(Request):
+    group: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Positions(Request):
+    pass
+
+
+@attrs.frozen
+class PositionsMulti(Request):
+    account: str = ""
+    model: str = ""
+
+
+@attrs.frozen
+class ProfitAndLoss(Request):
+    account: str = ""
+
+
+@attrs.frozen
+class ProfitAndLossSingle(Request):
+    account: str = ""
+    con_id: int = 0
+
+
+@attrs.frozen
+class CancelAccount(Request):
+    """Ends a subscription of account data: ``kind`` is the message id that asked for it."""
+
+    kind: int = 0
+
+
+@attrs.frozen
+class Listing(Request):
+    """A request whose only honest answer here is an empty list; ``kind`` is its message id."""
+
+    kind: int = 0
+
+
+@attrs.frozen
+class Unsupported(Request):
+    """A request that TWS knows and this gateway does not do."""
+
+    name: str = ""

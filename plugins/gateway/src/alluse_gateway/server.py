@@ -1,0 +1,405 @@
+"""The simulated gateway: listens, keeps the sessions, and leads requests to the desks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from alluse_paper.exchange import Exchange
+from alluse_paper.market import Market
+from alluse_paper.player import Player
+
+from alluse_core.clock import Clock, SystemClock
+from alluse_core.errors import BrokerError
+from alluse_core.model import Instrument
+from alluse_gateway import control as control_module
+from alluse_gateway import handshake, notices, wire
+from alluse_gateway import requests as r
+from alluse_gateway.account import AccountDesk
+from alluse_gateway.answers import system
+from alluse_gateway.bars import BarHistory
+from alluse_gateway.contracts import ContractDesk
+from alluse_gateway.control import Control
+from alluse_gateway.faults import Faults
+from alluse_gateway.history import HistoryDesk
+from alluse_gateway.ledger import Ledger
+from alluse_gateway.market_data import LINES, MarketDesk
+from alluse_gateway.orders import OrderDesk
+from alluse_gateway.session import Session
+
+HOST = "127.0.0.1"
+RATE_LIMIT = 50
+
+
+class PortInUse(BrokerError):
+    """The port to listen on is taken."""
+
+
+class SimulatedGateway:
+    """An IB Gateway that is not one: TWS's protocol over a simulated exchange.
+
+    Give an ``exchange``, or a ``market`` that is then played into one of its own at ``speed``.
+    ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..178).
+    ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
+    ``rate_limit`` 0 lifts the limit on messages. Use it as an async context manager; ``port``,
+    ``control_port``, ``control`` and ``ledger`` are valid inside. Raises PortInUse.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange | None = None,
+        *,
+        market: Market | None = None,
+        port: int = 0,
+        control_port: int | None = None,
+        clock: Clock | None = None,
+        speed: float = 1.0,
+        seed: int = 0,
+        rate_limit: int = RATE_LIMIT,
+        version: int = handshake.MAX_VERSION,
+        sampling: float | None = None,
+        lines: int = LINES,
+        entitled: bool = True,
+        ledger_path: Path | None = None,
+        ledger_keep: int | None = None,
+        max_frame: int = wire.MAX_FRAME,
+        strict_order_ids: bool = True,
+        master_client_id: int | None = None,
+    ) -> None:
+        if not handshake.MIN_VERSION <= version <= handshake.MAX_VERSION:
+            raise ValueError(
+                f"version is {handshake.MIN_VERSION}..{handshake.MAX_VERSION}, not {version}"
+            )
+        if (exchange is None) == (market is None):
+            raise ValueError("give either an exchange or a market")
+        self.clock: Clock = clock or SystemClock()
+        if exchange is None:
+            assert market is not None
+            exchange = Exchange(self.clock, market.listings(), seed=seed)
+        self.exchange = exchange
+        self.player = Player(market, exchange, self.clock, speed) if market is not None else None
+        self.faults = Faults()
+        self.ledger = Ledger(self.clock, ledger_path, ledger_keep)
+        self.own_version = version
+        self.rate_limit = rate_limit
+        self.max_frame = max_frame
+        self.port = port
+        self.control_port = control_port
+        self.control = Control(self)
+        self.sessions: set[Session] = set()
+        self._clients: dict[int, Session] = {}
+        self._connections = 0
+        self._deferred: deque[tuple[Session, r.Request]] = deque()
+        self._server: asyncio.Server | None = None
+        self._control_server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._unlisten: list[Callable[[], None]] = []
+        self._history = BarHistory()
+        self.contracts = ContractDesk(self, exchange.listings)
+        self.market_data = MarketDesk(
+            exchange, self.contracts, self.faults, sampling=sampling, lines=lines, entitled=entitled
+        )
+        self.history = HistoryDesk(exchange, self.contracts, self.faults, self._history)
+        self.accounts = AccountDesk(self.clock, exchange, self.contracts, self.faults)
+        self.orders = OrderDesk(
+            self.clock,
+            exchange,
+            self.contracts,
+            self.faults,
+            self.ledger,
+            self._clients.values,
+            self.accounts.filled,
+            strict_ids=strict_order_ids,
+        )
+        self.orders.master_client_id = master_client_id
+        self._routes = self._make_routes()
+
+    # --- life -------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen, and play the market if there is one to play."""
+        await self.start_listening()
+        try:
+            if self.control_port is not None:
+                await self._listen_for_control()
+        except BrokerError:
+            await self.stop()
+            raise
+        self._unlisten = [
+            self.exchange.listen(self.orders.events.on_event),
+            self.exchange.market_listen(self._on_market),
+        ]
+        self._tasks.append(asyncio.create_task(self._each_second()))
+        if self.player is not None:
+            self._tasks.append(asyncio.create_task(self.player.run()))
+
+    async def stop(self) -> None:
+        """Disconnect everybody and let go of the ports."""
+        for unlisten in self._unlisten:
+            unlisten()
+        self._unlisten = []
+        for task in self._tasks:
+            task.cancel()
+        failures = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self.market_data.close()
+        for session in tuple(self.sessions):
+            session.close("the gateway stops")
+        await self.stop_listening()
+        if self._control_server is not None:
+            self._control_server.close()
+            self._control_server = None
+        # Sockets are closed by the loop's next turns; the ledger hears of each.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.ledger.close()
+        for failure in failures:
+            if isinstance(failure, Exception):
+                raise failure
+
+    async def start_listening(self) -> None:
+        """Accept connections on the port."""
+        if self._server is not None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(self.new_session, HOST, self.port)
+        except OSError as error:
+            raise _port_error(error, self.port) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.ledger.note("listen", port=self.port)
+
+    async def stop_listening(self) -> None:
+        """Accept no more connections; those there are stay."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _listen_for_control(self) -> None:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await control_module.serve(self.control, reader, writer)
+
+        assert self.control_port is not None
+        try:
+            self._control_server = await asyncio.start_server(
+                connected, HOST, self.control_port, limit=control_module.LONGEST_LINE
+            )
+        except OSError as error:
+            raise _port_error(error, self.control_port) from error
+        self.control_port = self._control_server.sockets[0].getsockname()[1]
+
+    async def wait_for_market(self) -> None:
+        """Wait until the market is played to its end; at once where none is played."""
+        if self.player is not None and self._tasks:
+            await asyncio.shield(self._tasks[-1])
+
+    async def _each_second(self) -> None:
+        while True:
+            await self.clock.sleep(1.0)
+            self.accounts.tick()
+            self.history.tick()
+            self.ledger.flush()
+
+    def _on_market(self, instrument: Instrument) -> None:
+        top = self.exchange.top(instrument)
+        if top is not None:
+            self._history.on_top(instrument, top)
+        self.market_data.on_market(instrument)
+
+    # --- sessions ---------------------------------------------------------------------------
+
+    def new_session(self) -> Session:
+        """Return the protocol of the next connection."""
+        self._connections += 1
+        return Session(self, self._connections)
+
+    def opened(self, session: Session) -> None:
+        """A socket was accepted."""
+        self.sessions.add(session)
+
+    def closed(self, session: Session, reason: str) -> None:
+        """The socket is gone; orders stay."""
+        self.sessions.discard(session)
+        if self._clients.get(session.client_id) is session:
+            del self._clients[session.client_id]
+        self.market_data.forget(session)
+        self.history.forget(session)
+        self.accounts.forget(session)
+
+    def caught_up(self, session: Session) -> None:
+        """The client reads again."""
+        self.market_data.refresh(session)
+
+    def started(self, session: Session, request: r.StartApi) -> None:
+        """The client said its id: refuse one that is connected, greet any other."""
+        client = request.client_id
+        holder = self._clients.get(client)
+        if holder is not None and holder.alive:
+            self.ledger.note("refuse", connection=session.number, client_id=client, code=326)
+            session.error(-1, notices.CLIENT_ID_IN_USE, notices.IN_USE_TEXT)
+            session.close(f"the client id {client} is in use")
+            return
+        session.client_id = client
+        self._clients[client] = session
+        next_id = self.orders.book.next_id(client)
+        self.ledger.note(
+            "start", connection=session.number, client_id=client, next_order_id=next_id
+        )
+        session.send(system.managed_accounts(self.exchange.accounts.names))
+        session.send(system.next_valid_id(next_id))
+        for code in notices.GREETING_NOTICES:
+            session.error(-1, code, notices.BROADCASTS[code])
+        if self.faults.link_lost:
+            session.error(-1, notices.LINK_LOST, notices.BROADCASTS[notices.LINK_LOST])
+        session.closes_at("ready")
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def asked(self, session: Session, request: r.Request) -> None:
+        """Lead a request to its desk, or keep it while the link to the exchange is lost."""
+        kind = type(request)
+        if self.faults.link_lost and kind in _NEEDS_LINK:
+            self.ledger.note("deferred", client_id=session.client_id, request=kind.__name__)
+            self._deferred.append((session, request))
+            return
+        self._routes[kind](session, request)
+
+    def announce(self, code: int, text: str) -> None:
+        """Tell everybody a notice, and do what it says."""
+        if code in (notices.LINK_LOST, notices.SERVER_LINK_BROKEN):
+            self.faults.link_lost = True
+        elif code in (notices.MARKET_FARM_BROKEN, notices.MARKET_FARM_OK):
+            self.faults.market_farm_broken = code == notices.MARKET_FARM_BROKEN
+        elif code in (notices.HISTORY_FARM_BROKEN, notices.HISTORY_FARM_OK):
+            self.faults.history_farm_broken = code == notices.HISTORY_FARM_BROKEN
+        for session in tuple(self._clients.values()):
+            session.error(-1, code, text)
+        if code in (notices.LINK_RESTORED, notices.LINK_RESTORED_DATA_LOST):
+            self._restore(data_lost=code == notices.LINK_RESTORED_DATA_LOST)
+        elif code == notices.MARKET_FARM_OK:
+            self.market_data.refresh()
+
+    def _restore(self, *, data_lost: bool) -> None:
+        self.faults.link_lost = False
+        if data_lost:
+            self.market_data.forget()
+        self.orders.events.release()
+        while self._deferred:
+            session, request = self._deferred.popleft()
+            self._routes[type(request)](session, request)
+        if not data_lost:
+            self.market_data.refresh()
+
+    def _make_routes(self) -> dict[type[r.Request], Callable[[Session, Any], None]]:
+        return {
+            r.PlaceOrder: self.orders.place,
+            r.CancelOrder: self.orders.cancel,
+            r.GlobalCancel: self.orders.cancel_all,
+            r.OpenOrders: self.orders.open_orders,
+            r.AutoOpenOrders: self.orders.auto_open_orders,
+            r.CompletedOrders: self.orders.completed,
+            r.Executions: self.orders.executions,
+            r.NextIds: self._next_ids,
+            r.ManagedAccounts: self._managed_accounts,
+            r.CurrentTime: self._current_time,
+            r.ServerLogLevel: _accepted,
+            r.ContractDetails: self.contracts.details,
+            r.MatchingSymbols: self.contracts.symbols,
+            r.MarketRule: self.contracts.market_rule,
+            r.OptionParameters: self.contracts.option_parameters,
+            r.MarketData: self.market_data.subscribe,
+            r.CancelMarketData: self.market_data.cancel,
+            r.MarketDataType: self.market_data.set_type,
+            r.TickByTick: _unsupported,
+            r.HistoricalData: self.history.bars,
+            r.HeadTimestamp: self.history.head,
+            r.RealTimeBars: self.history.real_time,
+            r.CancelHistory: self.history.cancel,
+            r.AccountUpdates: self.accounts.updates,
+            r.AccountUpdatesMulti: self.accounts.updates_multi,
+            r.AccountSummary: self.accounts.summary,
+            r.Positions: self.accounts.positions,
+            r.PositionsMulti: self.accounts.positions_multi,
+            r.ProfitAndLoss: self.accounts.profit,
+            r.ProfitAndLossSingle: self.accounts.profit_single,
+            r.CancelAccount: self.accounts.cancel,
+            r.Listing: _empty,
+            r.Unsupported: _unsupported,
+        }
+
+    def _next_ids(self, session: Session, request: r.NextIds) -> None:
+        session.send(system.next_valid_id(self.orders.book.next_id(session.client_id)))
+
+    def _managed_accounts(self, session: Session, request: r.ManagedAccounts) -> None:
+        session.send(system.managed_accounts(self.exchange.accounts.names))
+
+    def _current_time(self, session: Session, request: r.CurrentTime) -> None:
+        session.send(system.current_time(int(self.clock.now().timestamp())))
+
+    def clients(self) -> Iterable[int]:
+        """Return the ids of the clients that are connected."""
+        return tuple(self._clients)
+
+
+_NEEDS_LINK = frozenset(
+    {
+        r.PlaceOrder,
+        r.CancelOrder,
+        r.GlobalCancel,
+        r.ContractDetails,
+        r.MatchingSymbols,
+        r.MarketData,
+        r.HistoricalData,
+        r.HeadTimestamp,
+        r.Positions,
+        r.PositionsMulti,
+        r.AccountUpdates,
+        r.AccountUpdatesMulti,
+        r.AccountSummary,
+        r.ProfitAndLoss,
+        r.ProfitAndLossSingle,
+    }
+)
+
+
+def _accepted(session: Session, request: r.Request) -> None:
+    """A request that has no answer."""
+
+
+def _empty(session: Session, request: r.Listing) -> None:
+    session.send(system.empty_list(request.kind, request.request_id))
+
+
+def _unsupported(session: Session, request: r.Unsupported | r.TickByTick) -> None:
+    name = request.name if isinstance(request, r.Unsupported) else "reqTickByTickData"
+    cause = f"{name} is not part of this simulated gateway"
+    session.error(request.request_id, notices.VALIDATION, notices.validation(name, cause))
+
+
+def _port_error(error: OSError, port: int) -> BrokerError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            f"port {port} on {HOST} is in use",
+            hint="stop what listens there, or use --port 0 to take a free one",
+        )
+    return BrokerError(
+        f"cannot listen on {HOST}:{port}: {error.strerror}",
+        hint="use --port 0 to take a free port, or one above 1023",
+    )

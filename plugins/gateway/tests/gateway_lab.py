@@ -1,0 +1,89 @@
+"""What the gateway's tests share: a market moved by hand, and both real client libraries."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from alluse_gateway.server import SimulatedGateway
+from alluse_paper.exchange import Exchange
+from alluse_paper.fill_model import FillModel
+from alluse_paper.market import Listing, QuoteEvent, TradeEvent
+
+from alluse_core import Instrument
+from alluse_core.clock import SystemClock
+
+AAPL = Instrument.stock("AAPL")
+MSFT = Instrument.stock("MSFT")
+EURUSD = Instrument.forex("EURUSD")
+LIBRARIES = ("ib_insync", "ib_async")
+START = 1_700_000_000.0
+
+
+def make_exchange(**more: Any) -> Exchange:
+    """Return an exchange that answers with the loop's next turn and lists three instruments."""
+    model = FillModel(latency_ms=0, enforce_hours=False)
+    listings = [
+        Listing.of(AAPL, primary_exchange="NASDAQ", long_name="APPLE INC \\ é"),
+        Listing.of(MSFT, primary_exchange="NASDAQ"),
+        Listing.of(EURUSD),
+    ]
+    exchange = Exchange(SystemClock(), listings, fill_model=model, **more)
+    quote(exchange, AAPL, 100.0, 100.1)
+    trade(exchange, AAPL, 100.05)
+    quote(exchange, MSFT, 300.0, 300.2)
+    quote(exchange, EURUSD, 1.1, 1.1001)
+    return exchange
+
+
+def quote(
+    exchange: Exchange,
+    instrument: Instrument,
+    bid: float,
+    ask: float,
+    size: float = 1000.0,
+    at: float = START,
+) -> None:
+    """Show a new top of book."""
+    exchange.on_market(QuoteEvent(instrument, at, bid, size, ask, size))
+
+
+def trade(
+    exchange: Exchange, instrument: Instrument, price: float, size: float = 50.0, at: float = START
+) -> None:
+    """Show a trade."""
+    exchange.on_market(TradeEvent(instrument, at, price, size))
+
+
+def library(name: str) -> Any:
+    """Import a client library inside a running loop, where eventkit wants to be imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return importlib.import_module(name)
+
+
+@asynccontextmanager
+async def client(
+    name: str, gateway: SimulatedGateway, client_id: int = 1, **more: Any
+) -> AsyncIterator[Any]:
+    """Connect an unmodified IB object."""
+    ib = library(name).IB()
+    await ib.connectAsync("127.0.0.1", gateway.port, clientId=client_id, **more)
+    try:
+        yield ib
+    finally:
+        ib.disconnect()
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object], what: str = "", seconds: float = 5.0) -> None:
+    """Wait for ``condition``; fail after ``seconds``."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition():
+        assert loop.time() < deadline, f"waited {seconds} s for {what or condition}"
+        await asyncio.sleep(0.005)
