@@ -54,7 +54,10 @@ class Reading:
 
 @attrs.frozen
 class Alert:
-    """One occurrence of a rule's condition, from the first bad reading to its end."""
+    """One occurrence of a rule's condition, from the first bad reading to its end.
+
+    ``clear_at``: since when the condition has been clear while the alert is kept firing.
+    """
 
     id: str
     rule: str
@@ -69,3 +72,4 @@ class Alert:
     fired_at: datetime | None = None
     resolved_at: datetime | None = None
     runbook: str = ""
+    clear_at: datetime | None = None

@@ -38,7 +38,8 @@ class Gauge:
 class Timer:
     """A histogram of durations or sizes, kept as one slice per tick.
 
-    ``record`` is the histogram's own. :meth:`window` merges the newest slices, so that a rule can
+    ``record`` is the open slice's own: read the attribute each time, a kept one records into
+    the past. :meth:`window` merges the newest slices, so that a rule can
     ask for the p99 of the last 30 s. At most ``slices`` are kept.
     """
 
@@ -69,8 +70,8 @@ class Registry:
     """All instruments of one runtime, by component, name, unit and labels.
 
     Asking twice for the same series gives the same instrument. :meth:`collect` yields one sample
-    a counter and gauge, and for a timer the quantiles, maximum, mean and rate of the slice that
-    it closes. What was never recorded yields nothing.
+    a counter and gauge, and for a timer its count so far and the quantiles, maximum and mean of
+    the slice that it closes. What was never recorded yields nothing.
     """
 
     def __init__(self) -> None:
@@ -107,17 +108,34 @@ class Registry:
 
     def collect(self, now: float) -> Iterator[Sample]:
         """Yield this tick's samples and close the timers' slices. Call it from one place only."""
-        for series, counter in self._counters.items():
+        # Copies: another thread may make an instrument meanwhile.
+        for series, counter in list(self._counters.items()):
             yield Sample(series, float(counter.value))
-        for series, gauge in self._gauges.items():
+        for series, gauge in list(self._gauges.items()):
             if not math.isnan(gauge.value):
                 yield Sample(series, gauge.value)
-        for series, read in self._readers.items():
-            value = read()
+        for series, read in list(self._readers.items()):
+            value = self._read(series, read)
             if value is not None and not math.isnan(value):
-                yield Sample(series, float(value))
-        for series, timer in self._timers.items():
+                yield Sample(series, value)
+        for series, timer in list(self._timers.items()):
             yield from _timer_samples(series, timer, now)
+
+    def timers(self, component: str, metric: str) -> list[Timer]:
+        """Return the timers of a metric, over all labels; empty where none was made."""
+        return [
+            timer
+            for series, timer in list(self._timers.items())
+            if series.metric == metric and series.component == component
+        ]
+
+    def _read(self, series: SeriesId, read: Callable[[], float | None]) -> float | None:
+        try:
+            value = read()
+            return None if value is None else float(value)
+        except Exception:  # noqa: BLE001 - one reader's fault must not cost the tick; it is counted
+            self.counter("monitor", "reader_errors", series=str(series)).value += 1
+            return None
 
 
 def _timer_samples(series: SeriesId, timer: Timer, now: float) -> Iterator[Sample]:

@@ -1,0 +1,120 @@
+"""Delivery of alerts to people, apart from the tick that found them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from alluse_core.clock import Clock
+from alluse_core.model import Alert
+from alluse_core.ports import Notifier
+from alluse_core.telemetry import Registry
+
+_log = logging.getLogger(__name__)
+
+_QUEUE = 1_000
+_ATTEMPTS = 10
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
+_LAST_CHANCE = 5.0
+
+
+class Notifications:
+    """One bounded queue and one task for each notifier, so that a slow one delays no other.
+
+    A failed delivery is tried again after 1, 2, 4 ... 60 seconds, ten times in all. A full
+    queue drops its oldest. Counters ``alerts.notifications{notifier=,outcome=}`` say what became
+    of each: delivered, retried, failed, dropped.
+    """
+
+    def __init__(self, notifiers: Sequence[Notifier], clock: Clock, telemetry: Registry) -> None:
+        self._lines = [_Line(notifier, clock, telemetry) for notifier in notifiers]
+
+    def start(self) -> None:
+        """Begin to deliver, in the running loop."""
+        for line in self._lines:
+            line.start()
+
+    def offer(self, alert: Alert) -> None:
+        """Queue a change of state for every notifier; returns at once."""
+        for line in self._lines:
+            line.offer(alert)
+
+    async def stop(self) -> None:
+        """Give what waits one short last chance, and end."""
+        await asyncio.gather(*(line.stop() for line in self._lines))
+
+
+class _Line:
+    def __init__(self, notifier: Notifier, clock: Clock, telemetry: Registry) -> None:
+        self._notifier = notifier
+        self._clock = clock
+        self._telemetry = telemetry
+        self._queue: deque[Alert] = deque()
+        self._offered = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        name = f"notifier {self._notifier.name}"
+        self._task = asyncio.get_running_loop().create_task(self._deliver_all(), name=name)
+
+    def offer(self, alert: Alert) -> None:
+        if len(self._queue) >= _QUEUE:
+            self._queue.popleft()
+            self._count("dropped")
+        self._queue.append(alert)
+        self._offered.set()
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_LAST_CHANCE):
+                while self._queue and await self._attempt(self._queue[0]):
+                    self._queue.popleft()
+        except TimeoutError:
+            _log.warning("notifier %r did not answer in time", self._notifier.name)
+        for _ in range(len(self._queue)):
+            self._count("failed")
+        self._queue.clear()
+
+    async def _deliver_all(self) -> None:
+        while True:
+            await self._offered.wait()
+            self._offered.clear()
+            while self._queue:
+                alert = self._queue[0]
+                await self._deliver(alert)
+                # A full queue may have dropped it meanwhile.
+                if self._queue and self._queue[0] is alert:
+                    self._queue.popleft()
+
+    async def _deliver(self, alert: Alert) -> None:
+        wait = _FIRST_WAIT
+        for attempt in range(1, _ATTEMPTS + 1):
+            if await self._attempt(alert):
+                return
+            if attempt < _ATTEMPTS:
+                self._count("retried")
+                await self._clock.sleep(wait)
+                wait = min(_LONGEST_WAIT, wait * 2.0)
+        self._count("failed")
+
+    async def _attempt(self, alert: Alert) -> bool:
+        try:
+            await self._notifier.notify(alert)
+        except Exception as error:  # noqa: BLE001 - counted, logged, and tried again
+            name = self._notifier.name
+            _log.warning("notifier %r failed on alert %s: %s", name, alert.rule, error)
+            return False
+        self._count("delivered")
+        return True
+
+    def _count(self, outcome: str) -> None:
+        self._telemetry.counter(
+            "alerts", "notifications", notifier=self._notifier.name, outcome=outcome
+        ).value += 1
