@@ -1,0 +1,276 @@
+"""The Broker port over TWS or IB Gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from alluse_core.errors import BrokerUnavailable, NotSent
+from alluse_core.model import (
+    AccountMode,
+    AccountValue,
+    Bar,
+    Execution,
+    Instrument,
+    InstrumentDefinition,
+    LinkState,
+    OrderIdentity,
+    OrderReport,
+    Position,
+    Quote,
+    Snapshot,
+)
+from alluse_core.ports import BrokerCapabilities, OrderMessage, QuoteSink, Subscription
+from alluse_core.providers import Context
+from alluse_ibkr import accounts
+from alluse_ibkr.client import load
+from alluse_ibkr.connection import Connection, RoleEvents
+from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.data_desk import DataDesk
+from alluse_ibkr.meters import RoleMeters
+from alluse_ibkr.order_desk import OrderDesk
+from alluse_ibkr.settings import IbkrSettings
+
+T = TypeVar("T")
+
+_DATA_IDS_TRIED = 8
+_MESSAGES_PER_SECOND = 50.0
+_SNAPSHOT_SECONDS = 11.0
+
+
+class IbkrBroker:
+    """One login: an order connection with a fixed client id, and a data connection beside it."""
+
+    def __init__(self, context: Context) -> None:
+        settings = context.settings
+        assert isinstance(settings, IbkrSettings)
+        self._context = context
+        self._settings = settings
+        self._capabilities = BrokerCapabilities(
+            messages_per_second=_MESSAGES_PER_SECOND,
+            quote_lines=settings.max_lines,
+            snapshot_batch=1,
+            snapshot_seconds=_SNAPSHOT_SECONDS,
+            streams=True,
+            numeric_order_ids=True,
+            historical_bars=True,
+        )
+        self._orders: Connection | None = None
+        self._data: Connection | None = None
+        self._order_desk: OrderDesk | None = None
+        self._data_desk: DataDesk | None = None
+
+    @property
+    def name(self) -> str:
+        """The name under which the settings know this broker."""
+        return self._context.name
+
+    @property
+    def capabilities(self) -> BrokerCapabilities:
+        """What IBKR allows; 50 messages a second are taken to be shared by all connections."""
+        return self._capabilities
+
+    # --- up and down -----------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Connect both roles, or raise BrokerUnavailable and leave nothing behind."""
+        if self._orders is not None:
+            raise BrokerUnavailable(f"{self.name} is connected already", hint="close it first")
+        self._build()
+        assert self._orders is not None
+        assert self._data is not None
+        try:
+            await self._orders.open()
+            self._check_account()
+            await self._data.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    def _build(self) -> None:
+        context, settings = self._context, self._settings
+        library = load(settings.library)
+        book = ContractBook(library)
+        clock, registry = context.clock, context.telemetry
+        data = DataDesk(self.name, settings, book, clock, context.pacer, registry)
+        orders = OrderDesk(
+            self.name,
+            library,
+            book,
+            context.evidence,
+            registry,
+            read_only=settings.read_only,
+            data_lost=data.resubscribe,
+        )
+        first = settings.data_client_id or settings.client_id + 1
+        data_ids = [n for n in range(first, first + _DATA_IDS_TRIED) if n != settings.client_id]
+        self._orders = orders.connection = Connection(
+            "order",
+            library,
+            settings,
+            [settings.client_id],
+            clock,
+            context.pacer,
+            RoleMeters(registry, clock, self.name, "orders"),
+            orders,
+            RoleEvents(
+                up=lambda: orders.turn(LinkState.UP, "connected"),
+                down=lambda reason: orders.turn(LinkState.DOWN, reason),
+                undecodable=orders.on_undecodable,
+            ),
+        )
+        self._data = data.connection = Connection(
+            "data",
+            library,
+            settings,
+            data_ids,
+            clock,
+            context.pacer,
+            RoleMeters(registry, clock, self.name, "data"),
+            data,
+            RoleEvents(
+                up=data.connected,
+                down=lambda _: data.disconnected(),
+                undecodable=lambda _: None,
+            ),
+        )
+        self._order_desk, self._data_desk = orders, data
+
+    def _check_account(self) -> None:
+        wanted = self._settings.account
+        assert self._orders is not None
+        if wanted and wanted not in self._orders.accounts:
+            raise BrokerUnavailable(
+                f"account {wanted} is not among {', '.join(self._orders.accounts)}",
+                hint="correct the account, or log in with the user who may trade it",
+            )
+
+    async def close(self) -> None:
+        """End all connections. Orders at the broker stay as they are."""
+        if self._data_desk is not None:
+            await self._data_desk.close()
+        for connection in (self._data, self._orders):
+            if connection is not None:
+                await connection.close()
+        self._orders = self._data = None
+
+    @property
+    def link(self) -> LinkState:
+        """The state of the order path now."""
+        if self._orders is None or self._order_desk is None:
+            return LinkState.DOWN
+        if self._orders.ready:
+            return self._order_desk.link
+        return LinkState.CONNECTING if self._orders.connecting else LinkState.DOWN
+
+    @property
+    def accounts(self) -> Sequence[str]:
+        """The accounts this login may trade; only the setting's, where it names one."""
+        if self._orders is None:
+            return ()
+        wanted = self._settings.account
+        return (wanted,) if wanted and self._orders.accounts else self._orders.accounts
+
+    def account_mode(self, account: str) -> AccountMode:
+        """Judge by the account's name."""
+        return accounts.account_mode(account)
+
+    @property
+    def client_id(self) -> int:
+        """The client id of the order role, which never changes."""
+        return self._settings.client_id
+
+    @property
+    def order_id_floor(self) -> int:
+        """No order id below this one may be used: the broker's number, and every id seen + 1."""
+        return self._order_desk.floor if self._order_desk is not None else 0
+
+    # --- orders ----------------------------------------------------------------------------
+
+    def place(self, messages: Sequence[OrderMessage]) -> None:
+        """Send the orders of one intent, contiguously."""
+        self._desk().place(messages)
+
+    def modify(self, message: OrderMessage, identity: OrderIdentity) -> None:
+        """Replace the terms of a live order."""
+        self._desk().modify(message, identity)
+
+    def cancel(self, identity: OrderIdentity) -> None:
+        """Ask for a cancel."""
+        self._desk().cancel(identity)
+
+    def _desk(self) -> OrderDesk:
+        if self._order_desk is None:
+            raise NotSent(f"{self.name} was never connected", hint="connect it first")
+        return self._order_desk
+
+    # --- evidence --------------------------------------------------------------------------
+
+    async def open_orders(self) -> Snapshot[OrderReport]:
+        """Return all open orders of the login, those of other clients and of people included."""
+        connection = self._asking(self._orders)
+        return self._snapshot(await self._desk().open_orders(connection))
+
+    async def completed_orders(self) -> Snapshot[OrderReport]:
+        """Return orders that ended today."""
+        connection = self._asking(self._orders)
+        return self._snapshot(await self._desk().completed_orders(connection))
+
+    async def executions(self) -> Snapshot[Execution]:
+        """Return fills since midnight. Their commissions are sent to the evidence sink."""
+        connection = self._asking(self._orders)
+        return self._snapshot(await self._desk().executions(connection))
+
+    async def positions(self) -> Snapshot[Position]:
+        """Return what all accounts hold."""
+        connection = self._asking(self._orders)
+        rows = await self._desk().positions(connection)
+        return self._snapshot(tuple(row for row in rows if self._ours(row.account)))
+
+    async def account_values(self) -> Snapshot[AccountValue]:
+        """Return the accounts' figures under IBKR's tags; those that are not numbers left out."""
+        connection = self._asking(self._orders)
+        rows = await self._desk().account_values(connection)
+        return self._snapshot(tuple(row for row in rows if self._ours(row.account)))
+
+    def _ours(self, account: str) -> bool:
+        return not self._settings.account or account == self._settings.account
+
+    def _snapshot(self, rows: tuple[T, ...]) -> Snapshot[T]:
+        return Snapshot(rows, self._context.clock.now(), complete=True)
+
+    def _asking(self, connection: Connection | None) -> Connection:
+        if connection is None:
+            raise BrokerUnavailable(f"{self.name} is not connected", hint="connect it first")
+        return connection
+
+    # --- data ------------------------------------------------------------------------------
+
+    async def define(self, instrument: Instrument) -> InstrumentDefinition:
+        """Return what the broker knows of an instrument. Answers are kept."""
+        return await self._lines().define(self._asking(self._data), instrument)
+
+    async def snapshots(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
+        """Return one quote each; never by regulatory snapshots, which cost money."""
+        return await self._lines().snapshots(self._asking(self._data), instruments)
+
+    def subscribe(self, instrument: Instrument, sink: QuoteSink) -> Subscription:
+        """Stream quotes into ``sink``; survives reconnects."""
+        return self._lines().subscribe(instrument, sink)
+
+    async def bars(
+        self, instrument: Instrument, end: datetime | None, duration: timedelta, size: timedelta
+    ) -> Sequence[Bar]:
+        """Return historical bars in rising time; ``end`` None means now."""
+        connection = self._asking(self._data)
+        return await self._lines().bars(connection, instrument, end, duration, size)
+
+    def _lines(self) -> DataDesk:
+        if self._data_desk is None:
+            raise BrokerUnavailable(f"{self.name} was never connected", hint="connect it first")
+        return self._data_desk
+
+    async def probe(self) -> float:
+        """Ask the order connection for a sign of life; return the round trip in seconds."""
+        return await self._asking(self._orders).probe()

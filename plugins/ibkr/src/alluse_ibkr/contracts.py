@@ -1,0 +1,191 @@
+"""Instruments as contracts, and contracts as instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from alluse_core.errors import NotSent
+from alluse_core.model import (
+    ComboLeg,
+    Instrument,
+    InstrumentDefinition,
+    Right,
+    SecurityType,
+)
+from alluse_ibkr.client import Library
+from alluse_ibkr.wireformat import exact, exact_or_zero
+
+_HOME = {SecurityType.STOCK: "SMART", SecurityType.OPTION: "SMART", SecurityType.FOREX: "IDEALPRO"}
+
+
+class ContractBook:
+    """Keeps which contract number belongs to which instrument, for one login."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._definitions: dict[Instrument, InstrumentDefinition] = {}
+        self._by_number: dict[int, Instrument] = {}
+
+    def definition(self, instrument: Instrument) -> InstrumentDefinition | None:
+        """Return what is known of an instrument already."""
+        return self._definitions.get(instrument)
+
+    def keep(self, definition: InstrumentDefinition) -> None:
+        """Remember an answer; the first instrument of a number is what its reports are about."""
+        self._definitions[definition.instrument] = definition
+        self._by_number.setdefault(int(definition.broker_id), definition.instrument)
+
+    def learn(self, number: int, instrument: Instrument) -> None:
+        """Remember the number that the broker echoed for an instrument that we sent."""
+        if number:
+            self._by_number.setdefault(number, instrument)
+
+    def contract(self, instrument: Instrument) -> Any:
+        """Return the contract to send. Raises NotSent for a combo whose legs are not defined."""
+        definition = self._definitions.get(instrument)
+        multiplier = instrument.multiplier
+        contract = self._library.contract(
+            conId=int(definition.broker_id) if definition else 0,
+            symbol=instrument.symbol,
+            secType=instrument.security_type.value,
+            lastTradeDateOrContractMonth=f"{instrument.expiry:%Y%m%d}" if instrument.expiry else "",
+            strike=float(instrument.strike or 0),
+            right=instrument.right.value if instrument.right else "",
+            multiplier="" if multiplier == 1 else format(multiplier.normalize(), "f"),
+            exchange=instrument.exchange,
+            currency=instrument.currency,
+        )
+        if instrument.legs:
+            contract.comboLegs = [self._leg(leg) for leg in instrument.legs]
+        return contract
+
+    def _leg(self, leg: ComboLeg) -> Any:
+        definition = self._definitions.get(leg.instrument)
+        if definition is None:
+            raise NotSent(
+                f"the leg {leg.instrument} has no contract number yet",
+                hint="define each leg of a combo before it is traded",
+            )
+        return self._library.combo_leg(
+            conId=int(definition.broker_id),
+            ratio=leg.ratio,
+            action=leg.side.value,
+            exchange=leg.instrument.exchange,
+        )
+
+    def instrument(self, contract: Any) -> Instrument | None:
+        """Return the instrument of a contract that the broker named; None for kinds unknown here.
+
+        Positions and executions name the exchange of the listing or of the fill; unless the
+        number is known, stocks and options are taken to be SMART's.
+        """
+        known = self._by_number.get(contract.conId)
+        if known is not None:
+            return known
+        try:
+            kind = SecurityType(contract.secType)
+        except ValueError:
+            return None
+        if kind is SecurityType.COMBO:
+            return None
+        expiry = contract.lastTradeDateOrContractMonth[:8]
+        derived = kind in (SecurityType.OPTION, SecurityType.FUTURE)
+        right = contract.right[:1]
+        made = Instrument(
+            symbol=contract.symbol,
+            security_type=kind,
+            exchange=_HOME.get(kind, contract.exchange or contract.primaryExchange),
+            currency=contract.currency,
+            expiry=_day(expiry) if derived else None,
+            strike=exact(contract.strike) if kind is SecurityType.OPTION else None,
+            right=Right(right) if kind is SecurityType.OPTION and right in ("C", "P") else None,
+            multiplier=(exact(contract.multiplier) or Decimal(1)) if derived else Decimal(1),
+        )
+        if contract.conId:
+            self._by_number[contract.conId] = made
+        return made
+
+
+def _day(text: str) -> date | None:
+    if len(text) != 8 or not text.isdigit():
+        return None
+    return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+
+
+def candidates(details: Sequence[Any]) -> tuple[str, ...]:
+    """Describe each contract that fits, for a person to choose from."""
+    return tuple(
+        " ".join(
+            str(part)
+            for part in (
+                f"conId {detail.contract.conId}",
+                detail.contract.localSymbol or detail.contract.symbol,
+                detail.contract.secType,
+                detail.contract.primaryExchange or detail.contract.exchange,
+                detail.contract.currency,
+                detail.contract.lastTradeDateOrContractMonth,
+                detail.contract.strike or "",
+                detail.contract.right,
+                detail.contract.tradingClass,
+            )
+            if part not in ("", "?")
+        )
+        for detail in details
+    )
+
+
+def rule_number(details: Any, exchange: str) -> int | None:
+    """Return the market rule that holds on ``exchange``; None where the broker named none."""
+    exchanges = details.validExchanges.split(",")
+    rules = details.marketRuleIds.split(",")
+    by_exchange = dict(zip(exchanges, rules, strict=False))
+    rule = by_exchange.get(exchange) or (rules[0] if rules else "")
+    return int(rule) if rule.isdigit() else None
+
+
+def define(
+    instrument: Instrument, details: Any, increments: Sequence[Any] | None
+) -> InstrumentDefinition:
+    """Return the definition of an instrument from the broker's details and market rule."""
+    contract = details.contract
+    min_size = exact(details.minSize)
+    size_increment = exact(details.sizeIncrement)
+    return InstrumentDefinition(
+        instrument=instrument,
+        broker_id=str(contract.conId),
+        local_symbol=contract.localSymbol,
+        trading_class=contract.tradingClass,
+        primary_exchange=contract.primaryExchange,
+        long_name=details.longName,
+        min_tick=exact(details.minTick) or Decimal("0.01"),
+        price_increments=tuple(
+            (exact_or_zero(step.lowEdge), exact_or_zero(step.increment))
+            for step in increments or ()
+        ),
+        min_size=min_size if min_size else Decimal(1),
+        size_increment=size_increment if size_increment else Decimal(1),
+        time_zone=details.timeZoneId,
+        liquid_hours=liquid_hours(details.liquidHours, details.timeZoneId),
+    )
+
+
+def liquid_hours(text: str, zone: str) -> tuple[tuple[datetime, datetime], ...]:
+    """Read ``20260105:0930-20260105:1600;20260106:CLOSED``; empty where the zone is unknown."""
+    try:
+        tz = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ()
+    spans = []
+    for part in text.split(";"):
+        begin, dash, end = part.partition("-")
+        if dash and "CLOSED" not in part:
+            spans.append((_moment(begin, tz), _moment(end, tz)))
+    return tuple(spans)
+
+
+def _moment(text: str, tz: ZoneInfo) -> datetime:
+    return datetime.strptime(text, "%Y%m%d:%H%M").replace(tzinfo=tz).astimezone(UTC)

@@ -1,0 +1,338 @@
+"""The order path: what is sent, and the evidence that comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from alluse_core.errors import NotSent
+from alluse_core.model import (
+    AccountValue,
+    BrokerNotice,
+    Evidence,
+    Execution,
+    Instrument,
+    LinkReport,
+    LinkState,
+    OrderIdentity,
+    OrderReport,
+    Position,
+    Verb,
+)
+from alluse_core.orders.outcomes import ErrorClass, classify
+from alluse_core.ports import OrderMessage
+from alluse_core.telemetry import Counter, Registry
+from alluse_ibkr import accounts, orders
+from alluse_ibkr.client import REQUEST_IDS_FROM, Library
+from alluse_ibkr.connection import Connection
+from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.meters import COMPONENT
+from alluse_ibkr.wireformat import exact_or_zero, number_in
+from alluse_ibkr.wrapper import Listener
+
+UNDECODABLE = 0
+"""The code of the notice that an unreadable message leaves: evidence must be asked for."""
+
+
+class OrderDesk(Listener):
+    """Sends orders over the order connection and turns what it hears into evidence, in order."""
+
+    def __init__(
+        self,
+        broker: str,
+        library: Library,
+        book: ContractBook,
+        evidence: Callable[[Evidence], None],
+        registry: Registry,
+        *,
+        read_only: bool,
+        data_lost: Callable[[], None],
+    ) -> None:
+        self.link = LinkState.DOWN
+        self.floor = 0
+        self.connection: Connection | None = None
+        self._broker = broker
+        self._library = library
+        self._book = book
+        self._sink = evidence
+        self._registry = registry
+        self._read_only = read_only
+        self._data_lost = data_lost
+        self._sent: dict[int, Instrument] = {}
+        self._rejects: dict[int, str] = {}
+        self._verbs: dict[int, Verb] = {}
+        self._counts: dict[str, Counter] = {}
+        self._open: list[OrderReport] | None = None
+        self._completed: list[OrderReport] | None = None
+        self._fills: dict[int, list[Execution]] = {}
+
+    # --- sending ---------------------------------------------------------------------------
+
+    def place(self, messages: Sequence[OrderMessage]) -> None:
+        """Hand all messages to the transport back to back, or raise NotSent."""
+        client, client_id = self._ready(Verb.PLACE)
+        made = [
+            (
+                message.order_id,
+                self._book.contract(message.order.instrument),
+                orders.to_wire(self._library, message, client_id),
+            )
+            for message in messages
+        ]
+        for message in messages:
+            self._sent[message.order_id] = message.order.instrument
+            self._verbs[message.order_id] = Verb.PLACE
+            self._saw(message.order_id)
+        for order_id, contract, order in made:
+            client.placeOrder(order_id, contract, order)
+
+    def modify(self, message: OrderMessage, identity: OrderIdentity) -> None:
+        """Send the new terms under the order's own id, or raise NotSent."""
+        client, client_id = self._ready(Verb.MODIFY)
+        order_id = self._own(identity, client_id, Verb.MODIFY)
+        contract = self._book.contract(message.order.instrument)
+        order = orders.to_wire(self._library, message, client_id, order_id)
+        self._verbs[order_id] = Verb.MODIFY
+        client.placeOrder(order_id, contract, order)
+
+    def cancel(self, identity: OrderIdentity) -> None:
+        """Send a cancel, or raise NotSent."""
+        client, client_id = self._ready(Verb.CANCEL)
+        order_id = self._own(identity, client_id, Verb.CANCEL)
+        self._verbs[order_id] = Verb.CANCEL
+        client.cancelOrder(order_id)
+
+    def _ready(self, verb: Verb) -> tuple[Any, int]:
+        connection = self.connection
+        if self._read_only:
+            raise NotSent(
+                f"{self._broker} is read-only, so the {verb.value} was not sent",
+                hint="set read_only = false to trade",
+            )
+        if connection is None or not connection.ready:
+            why = f": {connection.last_error}" if connection and connection.last_error else ""
+            raise NotSent(f"the order connection of {self._broker} is down{why}")
+        connection.meters.leases.value += 1
+        return connection.session.client, connection.client_id
+
+    def _own(self, identity: OrderIdentity, client_id: int, verb: Verb) -> int:
+        if not identity.order_id:
+            raise NotSent(
+                f"the order {identity.order_ref or identity.perm_id} has no order id here, so the "
+                f"{verb.value} was not sent",
+                hint="it was placed by hand or by another program: end it there",
+            )
+        if identity.client_id != client_id:
+            raise NotSent(
+                f"order {identity.order_id} belongs to client id {identity.client_id}, and this is "
+                f"{client_id}, so the {verb.value} was not sent",
+                hint="only the client id that sent an order may change or cancel it",
+            )
+        return identity.order_id
+
+    # --- evidence --------------------------------------------------------------------------
+
+    def _emit(self, item: Evidence) -> None:
+        kind = type(item).__name__
+        count = self._counts.get(kind)
+        if count is None:
+            count = self._counts[kind] = self._registry.counter(
+                COMPONENT, "evidence", broker=self._broker, kind=kind
+            )
+        count.value += 1
+        self._sink(item)
+
+    def _saw(self, order_id: int) -> None:
+        if order_id >= self.floor and order_id < REQUEST_IDS_FROM:
+            self.floor = order_id + 1
+
+    def _is_own(self, client_id: int) -> bool:
+        return self.connection is not None and client_id == self.connection.client_id
+
+    def on_next_id(self, order_id: int) -> None:
+        """Raise the floor; the broker's own number may have gone back after a restart."""
+        self.floor = max(self.floor, order_id)
+
+    def on_open_order(self, contract: Any, order: Any, state: Any) -> None:
+        """Pass on identity and terms."""
+        if order.whatIf:
+            return
+        if self._is_own(order.clientId):
+            self._saw(order.orderId)
+            sent = self._sent.get(order.orderId)
+            if sent is not None:
+                self._book.learn(contract.conId, sent)
+        report = orders.open_order(self._broker, self._book.instrument(contract), order, state)
+        if self._open is not None:
+            self._open.append(report)
+        self._emit(report)
+
+    def on_completed_order(self, contract: Any, order: Any, state: Any) -> None:
+        """Gather for the question, which is the only cause of this message."""
+        if self._completed is not None:
+            instrument = self._book.instrument(contract)
+            self._completed.append(orders.completed_order(self._broker, instrument, order, state))
+
+    def on_order_status(self, fields: tuple[Any, ...]) -> None:
+        """Pass on status and quantities."""
+        order_id, status, filled, remaining, average, perm_id, _, _, client_id, why_held = fields[
+            :10
+        ]
+        if self._is_own(client_id):
+            self._saw(order_id)
+            reject = self._rejects.get(order_id)
+        else:
+            reject = None
+        report = orders.order_status(
+            self._broker,
+            client_id,
+            order_id,
+            status,
+            filled,
+            remaining,
+            average,
+            perm_id,
+            why_held,
+            reject,
+        )
+        if self._open is not None:
+            self._merge(report)
+        self._emit(report)
+
+    def _merge(self, report: OrderReport) -> None:
+        """Complete the row that the order has in the answer with its quantities."""
+        assert self._open is not None
+        for index in range(len(self._open) - 1, -1, -1):
+            row = self._open[index]
+            if row.identity.perm_id == report.identity.perm_id and (
+                row.identity.order_id == report.identity.order_id
+            ):
+                self._open[index] = orders.merged(row, report)
+                return
+
+    def on_execution(self, request_id: int, contract: Any, execution: Any) -> None:
+        """Pass on a live fill; gather one that was asked for."""
+        if self._is_own(execution.clientId):
+            self._saw(execution.orderId)
+        instrument = self._book.instrument(contract)
+        if instrument is None:
+            self.on_undecodable(f"a fill of {contract.secType} {contract.symbol} cannot be named")
+            return
+        fill = orders.execution(self._broker, instrument, execution)
+        asked = self._fills.get(request_id)
+        if asked is not None:
+            asked.append(fill)
+        else:
+            self._emit(fill)
+
+    def on_commission(self, report: Any) -> None:
+        """Pass on what a fill cost."""
+        self._emit(orders.commission(self._broker, report))
+
+    def on_error(self, request_id: int, code: int, text: str) -> None:
+        """Pass on a coded message, and follow what it says of the link."""
+        identity = None
+        if 0 < request_id < REQUEST_IDS_FROM and self.connection is not None:
+            identity = OrderIdentity(order_id=request_id, client_id=self.connection.client_id)
+            verb = self._verbs.get(request_id, Verb.PLACE)
+            if classify(code, text, verb).error_class is ErrorClass.DEFINITE_REJECT:
+                self._rejects[request_id] = text
+        self._emit(BrokerNotice(self._broker, code, text, identity, request_id))
+        if code == 1100:
+            self.turn(LinkState.DEGRADED, text, code)
+        elif code == 1101:
+            self.turn(LinkState.UP, text, code, data_lost=True)
+            self._data_lost()
+        elif code == 1102:
+            self.turn(LinkState.UP, text, code)
+
+    def on_undecodable(self, text: str) -> None:
+        """Say that a message was lost, so that evidence is asked for."""
+        self._emit(BrokerNotice(self._broker, UNDECODABLE, f"a message was unreadable: {text}"))
+
+    def turn(
+        self, state: LinkState, reason: str, code: int | None = None, *, data_lost: bool = False
+    ) -> None:
+        """Take a new state of the link and report it."""
+        self.link = state
+        self._emit(LinkReport(self._broker, state, reason, code, data_lost))
+
+    # --- questions -------------------------------------------------------------------------
+
+    async def open_orders(self, connection: Connection) -> tuple[OrderReport, ...]:
+        """Ask for the open orders of all clients, people's included."""
+
+        def send(client: Any) -> None:
+            self._open = []
+            client.reqAllOpenOrders()
+
+        try:
+            await connection.ask_named("open_orders", "open_orders", send)
+            return tuple(self._open or ())
+        finally:
+            self._open = None
+
+    async def completed_orders(self, connection: Connection) -> tuple[OrderReport, ...]:
+        """Ask for orders that ended today."""
+
+        def send(client: Any) -> None:
+            self._completed = []
+            client.reqCompletedOrders(False)
+
+        try:
+            await connection.ask_named("completed_orders", "completed_orders", send)
+            return tuple(self._completed or ())
+        finally:
+            self._completed = None
+
+    async def executions(self, connection: Connection) -> tuple[Execution, ...]:
+        """Ask for the fills since midnight, of all clients."""
+        rows: list[Execution] = []
+        number = 0
+
+        def send(client: Any, request_id: int) -> None:
+            nonlocal number
+            number = request_id
+            self._fills[number] = rows
+            client.reqExecutions(number, self._library.execution_filter())
+
+        try:
+            await connection.ask("executions", send)
+            return tuple(rows)
+        finally:
+            self._fills.pop(number, None)
+
+    async def positions(self, connection: Connection) -> tuple[Position, ...]:
+        """Ask for what all accounts hold, and end the subscription that this begins."""
+        rows = await connection.ask_named(
+            "positions", "positions", lambda client: client.reqPositions()
+        )
+        await connection.tell(lambda client: client.cancelPositions())
+        held = []
+        for account, contract, quantity, cost in rows:
+            instrument = self._book.instrument(contract)
+            if instrument is None:
+                self.on_undecodable(f"a position in {contract.secType} cannot be named")
+            elif quantity:
+                amount, average = exact_or_zero(quantity), exact_or_zero(cost)
+                unit = average / instrument.multiplier
+                held.append(Position(self._broker, account, instrument, amount, unit))
+        return tuple(held)
+
+    async def account_values(self, connection: Connection) -> tuple[AccountValue, ...]:
+        """Ask for the summary of all accounts, and end the subscription that this begins."""
+        number = 0
+
+        def send(client: Any, request_id: int) -> None:
+            nonlocal number
+            number = request_id
+            client.reqAccountSummary(number, "All", accounts.SUMMARY_TAGS)
+
+        rows = await connection.ask("account_values", send)
+        await connection.tell(lambda client: client.cancelAccountSummary(number))
+        values = []
+        for account, tag, text, currency in rows:
+            amount = number_in(text)
+            if amount is not None:
+                values.append(AccountValue(self._broker, account, tag, amount, currency))
+        return tuple(values)

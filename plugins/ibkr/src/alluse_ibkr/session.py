@@ -1,0 +1,160 @@
+"""One socket to TWS or IB Gateway, from the handshake to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from alluse_core.clock import Clock
+from alluse_core.errors import BrokerUnavailable, RequestFailed
+from alluse_ibkr.client import Library, open_client
+from alluse_ibkr.settings import IbkrSettings
+from alluse_ibkr.wrapper import Listener, Wrapper
+
+INFO_CODES = frozenset({399, 2104, 2106, 2107, 2108, 2119, 2158, 2159, 10167})
+"""Errors that may bear a request's id and do not end it."""
+
+
+class ClientIdTaken(BrokerUnavailable):
+    """Another connection has this client id (error 326)."""
+
+
+class Session:
+    """One connected socket. ``lost`` gets the reason when it ends; it never comes back."""
+
+    def __init__(
+        self,
+        library: Library,
+        settings: IbkrSettings,
+        client_id: int,
+        clock: Clock,
+        listener: Listener,
+        undecodable: Callable[[str], None],
+    ) -> None:
+        self.client_id = client_id
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._settings = settings
+        self._clock = clock
+        self._listener = listener
+        self._refusal: BrokerUnavailable | None = None
+        self._said = ""
+        self.wrapper = Wrapper(clock, listener, self._error, self._framing_lost)
+        self.client: Any = open_client(library, self.wrapper, undecodable)
+        self.wrapper.client = self.client
+        self.client.apiError += self._api_error
+        self.client.conn.disconnected += self._disconnected
+
+    @property
+    def ready(self) -> bool:
+        """Whether bytes that are written now go to a socket that is not known to be dead."""
+        transport = self.client.conn.transport
+        return (
+            not self.lost.done()
+            and transport is not None
+            and not transport.is_closing()
+            and bool(self.client.isReady())
+        )
+
+    async def connect(self) -> None:
+        """Do the handshake, or raise BrokerUnavailable with the step that failed."""
+        settings = self._settings
+        shaking = asyncio.ensure_future(
+            self.client.connectAsync(settings.host, settings.port, self.client_id, 0)
+        )
+        timer = asyncio.ensure_future(self._clock.sleep(settings.connect_timeout))
+        try:
+            await asyncio.wait((shaking, timer, self.lost), return_when=asyncio.FIRST_COMPLETED)
+            failure = self._failure(shaking)
+        finally:
+            timer.cancel()
+            if not shaking.done():
+                shaking.cancel()
+            await asyncio.gather(shaking, timer, return_exceptions=True)
+        if failure is not None:
+            self.drop(str(failure))
+            raise failure
+
+    def _failure(self, shaking: asyncio.Future[None]) -> BrokerUnavailable | None:
+        where = f"{self._settings.host}:{self._settings.port}"
+        if self._refusal is not None:
+            return self._refusal
+        if self.lost.done():
+            return BrokerUnavailable(
+                f"{where} {self.lost.result()} {self._step()}{self._last_words()}",
+                hint="is this the API port, and does the gateway trust this address?",
+            )
+        if not shaking.done():
+            return BrokerUnavailable(
+                f"{where} was silent for {self._settings.connect_timeout:g} s {self._step()}"
+                f"{self._last_words()}",
+                hint="log in at the gateway, or restart it; a dialog may be waiting there",
+            )
+        error = shaking.exception()
+        if error is None:
+            return None
+        if isinstance(error, ConnectionRefusedError):
+            return BrokerUnavailable(
+                f"nothing listens on {where}",
+                hint="start TWS or IB Gateway and enable its API, or correct the port",
+            )
+        return BrokerUnavailable(f"{where} cannot be reached: {error}")
+
+    def _step(self) -> str:
+        if not self.wrapper.acknowledged:
+            return "before it answered the version handshake"
+        return f"after client id {self.client_id} had started the API"
+
+    def _last_words(self) -> str:
+        return f"; its last words: {self._said}" if self._said else ""
+
+    def drop(self, reason: str) -> None:
+        """End the socket at once, without waiting for the other side."""
+        self._end(reason)
+        transport = self.client.conn.transport
+        if transport is not None:
+            transport.abort()
+
+    def close(self) -> None:
+        """End the socket after what is written has left."""
+        self._end("was closed by this side")
+        if self.client.conn.transport is not None:
+            self.client.disconnect()
+
+    def _end(self, reason: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(reason)
+            self.wrapper.pending.fail_all(
+                lambda: BrokerUnavailable(f"the connection was lost: {reason}")
+            )
+
+    def _disconnected(self, text: str) -> None:
+        self._end(f"closed the connection ({text})" if text else "closed the connection")
+
+    def _api_error(self, text: str) -> None:
+        if "version" in text and self._refusal is None:
+            self._refusal = BrokerUnavailable(
+                f"the gateway is too old for this client: {text}", hint="update TWS or IB Gateway"
+            )
+            self._end("speaks too old a version")
+
+    def _framing_lost(self) -> None:
+        self.drop("sent a length prefix that cannot be: the framing is lost")
+
+    def _error(self, request_id: int, code: int, text: str) -> None:
+        if code == 326 and self._refusal is None:
+            self._refusal = ClientIdTaken(
+                f"client id {self.client_id} is in use at "
+                f"{self._settings.host}:{self._settings.port}: {text}",
+                hint="end the other program that uses this client id, or wait for the gateway to "
+                "let go of it; the id for orders is not changed, since only it may change them",
+            )
+            self._listener.on_error(request_id, code, text)
+            self._end("refused the client id")
+            return
+        question = self.wrapper.pending.numbered.get(request_id)
+        if question is None:
+            self._said = f"{code} {text}"
+            self._listener.on_error(request_id, code, text)
+        elif code not in INFO_CODES:
+            question.fail(RequestFailed(f"{text} (code {code})", code=code))

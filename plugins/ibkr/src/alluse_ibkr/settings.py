@@ -1,0 +1,53 @@
+"""What can be set for one Interactive Brokers login."""
+
+from __future__ import annotations
+
+import attrs
+
+from alluse_core.errors import SettingsError
+
+LIBRARIES = ("ib_insync", "ib_async")
+
+
+@attrs.frozen
+class IbkrSettings:
+    """One login at TWS or IB Gateway.
+
+    ``client_id`` is fixed for orders: only the id that sent an order may change it.
+    ``data_client_id`` 0 means ``client_id + 1``. ``account`` "" trades every account of the
+    login. Times are seconds. ``market_data_type``: 1 live, 2 frozen, 3 delayed, 4 delayed-frozen.
+    ``max_lines`` is the login's market data lines. ``read_only`` sends no order at all.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4002
+    client_id: int = 17
+    data_client_id: int = 0
+    library: str = "ib_insync"
+    account: str = ""
+    connect_timeout: float = 10.0
+    request_timeout: float = 15.0
+    heartbeat: float = 5.0
+    reconnect_min: float = 1.0
+    reconnect_max: float = 30.0
+    market_data_type: int = 1
+    max_lines: int = 100
+    read_only: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.library not in LIBRARIES:
+            raise SettingsError(
+                f"library is {self.library!r}, and must be one of {', '.join(LIBRARIES)}"
+            )
+        if not 0 < self.port < 65536:
+            raise SettingsError(f"port is {self.port}, and must be 1 to 65535")
+        if self.client_id < 0 or self.data_client_id < 0:
+            raise SettingsError("client_id and data_client_id must not be negative")
+        if self.data_client_id and self.data_client_id == self.client_id:
+            raise SettingsError("data_client_id must differ from client_id")
+        if self.market_data_type not in (1, 2, 3, 4):
+            raise SettingsError(f"market_data_type is {self.market_data_type}, and must be 1 to 4")
+        times = ("connect_timeout", "request_timeout", "heartbeat", "reconnect_min")
+        for name in (*times, "reconnect_max", "max_lines"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}, and must be above 0")
