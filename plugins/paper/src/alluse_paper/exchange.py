@@ -174,6 +174,10 @@ class Exchange:
         """Return an order as it stands at the exchange now. Raises OrderNotFound."""
         return self._known(number).snapshot()
 
+    def knows(self, number: int) -> bool:
+        """Whether ``number`` is an order's, open or ended today."""
+        return number in self._desk.orders
+
     def open_orders(self) -> tuple[ExchangeOrder, ...]:
         """Return every order that has not ended, those on their way included."""
         return tuple(order.snapshot() for order in self._desk.open_orders())
@@ -246,6 +250,10 @@ class Exchange:
 
         return unsubscribe
 
+    def ping(self, answered: Callable[[], None]) -> None:
+        """Send a message to the exchange and call ``answered`` when its answer is back."""
+        self._send(lambda: self._return(answered))
+
     def run_due(self) -> int:
         """Carry out what is due by now; return how many messages moved. For use without a loop."""
         return self._agenda.run_due()
@@ -294,9 +302,12 @@ class Exchange:
         self._agenda.enter(self._inbound, action)
 
     def _emit(self, event: ExchangeEvent) -> None:
+        self._return(lambda: self._deliver(event))
+
+    def _return(self, action: Callable[[], None]) -> None:
         due = self._clock.monotonic() + self.fill_model.delay(self._random)
         self._outbound = max(self._outbound, due)
-        self._agenda.enter(self._outbound, lambda: self._deliver(event))
+        self._agenda.enter(self._outbound, action)
 
     def _deliver(self, event: ExchangeEvent) -> None:
         for listener in self._listeners:

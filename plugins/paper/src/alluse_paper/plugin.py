@@ -1,1 +1,27 @@
 """Registers alluse-paper with ALL-USE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alluse_core.markers import hookimpl
+from alluse_core.ports import Broker
+from alluse_core.providers import Context, Provider
+from alluse_paper.settings import PaperSettings
+
+
+def _open(context: Context) -> Broker:
+    from alluse_paper.broker import PaperBroker
+
+    return PaperBroker(context)
+
+
+@hookimpl
+def alluse_brokers() -> Iterable[Provider[Broker]]:
+    """Offer the simulated exchange as the broker "paper"."""
+    yield Provider(
+        "paper",
+        _open,
+        PaperSettings,
+        help="A simulated exchange in this process, over a recording or a synthetic market.",
+    )
