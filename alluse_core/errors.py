@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -26,6 +26,17 @@ class AllUseError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Analyzers run in another process: an error that cannot be pickled back would break the
+        # pool instead of naming its cause, and exceptions are rebuilt from args alone.
+        return (_rebuilt, (type(self), self.args, dict(self.__dict__)))
+
+
+def _rebuilt(kind: type[AllUseError], args: tuple[Any, ...], state: dict[str, Any]) -> AllUseError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(AllUseError):

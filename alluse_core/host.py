@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib import metadata
 from types import MappingProxyType
@@ -128,8 +129,9 @@ class Host:
 
     ``allow`` names the distributions that may load (empty: any); ``disabled`` those that may
     not; ``safe_mode`` allows BUILT_IN alone. ``objects`` are unpackaged plugins: modules or
-    instances with hook implementations; ``built_in`` are the core's own. Raises
-    DuplicateProvider where two plugins offer one name of one kind.
+    instances with hook implementations; ``built_in`` are the core's own. ``kinds`` narrows what
+    plugins are asked for. Raises DuplicateProvider where two plugins offer one name of one
+    kind, and PluginError where an object has no hooks.
     """
 
     def __init__(
@@ -141,9 +143,11 @@ class Host:
         allow: Sequence[str] = (),
         disabled: Sequence[str] = (),
         safe_mode: bool = False,
+        kinds: Collection[str] = tuple(KINDS),
     ) -> None:
         self._manager = pluggy.PluginManager(ENTRY_POINT_GROUP)
         self._manager.add_hookspecs(hookspecs)
+        self._kinds = kinds
         self.plugins: list[PluginInfo] = []
         self._providers: dict[str, dict[str, tuple[Provider[Any], PluginInfo]]] = {
             kind: {} for kind in KINDS if kind != "command"
@@ -151,10 +155,7 @@ class Host:
         self._commands: dict[str, tuple[Command, PluginInfo]] = {}
         found = [Candidate("core", "alluse-core", "", plugin=item) for item in built_in]
         found += installed() if candidates is None else candidates
-        found += [
-            Candidate(getattr(item, "__name__", type(item).__name__), "(object)", "", plugin=item)
-            for item in objects
-        ]
+        found += [_handed_in(item) for item in objects]
         for candidate in found:
             info = PluginInfo(candidate.name, candidate.distribution, candidate.version)
             self.plugins.append(info)
@@ -187,10 +188,13 @@ class Host:
         provider = self.provider(kind, name)
         info = self._providers[kind][name][1]
         try:
-            return provider.open(context)
+            opened = provider.open(context)
+            if opened is None:
+                raise TypeError("open() returned None")
+            return opened
         except AllUseError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._fail(info, f"{kind} {name!r} did not open: {type(error).__name__}: {error}")
             raise PluginError(
                 f"plugin {info.name!r} ({info.distribution}): {info.error}",
@@ -202,15 +206,15 @@ class Host:
         try:
             plugin = candidate.load()
             _check_hook_names(plugin)
-            self._manager.register(plugin, candidate.name)
+            # Two objects may be of one class, two distributions may pick one entry-point name.
+            self._manager.register(plugin, f"{candidate.name} {len(self.plugins)}")
             offers = list(self._ask(plugin, info))
         except DuplicateProvider:
             raise
-        except Exception as error:  # noqa: BLE001
-            # Whatever a foreign plugin raises while it loads is its own failure, named here and
-            # shown by 'alluse plugins list'; it must not keep the others from starting.
-            if self._manager.has_plugin(candidate.name):
-                self._manager.unregister(name=candidate.name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            # Whatever a foreign plugin raises while it loads, an exit included, is its own
+            # failure, named here and shown by 'alluse plugins list'; it must not keep the others
+            # from starting.
             self._fail(info, f"{type(error).__name__}: {error}")
             return
         finally:
@@ -220,12 +224,16 @@ class Host:
     def _ask(self, plugin: object, info: PluginInfo) -> Iterator[tuple[str, Any]]:
         others = [other for other in self._manager.get_plugins() if other is not plugin]
         for kind, hook in KINDS.items():
-            wanted = Command if kind == "command" else Provider
+            if kind not in self._kinds:
+                continue
             caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
-            for yielded in caller():
+            results = caller()
+            # pluggy drops None without a word, which is what a forgotten yield returns.
+            if len(results) < len(caller.get_hookimpls()):
+                raise HookError(f"{hook} returned None; yield its records or return a list of them")
+            for yielded in results:
                 for record in yielded:
-                    if not isinstance(record, wanted):
-                        raise HookError(f"{hook} yielded {record!r}, which is no {wanted.__name__}")
+                    _check_record(hook, kind, record)
                     yield kind, record
 
     def _take(self, offers: list[tuple[str, Any]], info: PluginInfo) -> None:
@@ -234,8 +242,8 @@ class Host:
             other = held.get(record.name)
             if other is not None:
                 raise DuplicateProvider(
-                    f"{kind} {record.name!r} is offered by both {other[1].distribution} and"
-                    f" {info.distribution}",
+                    f"{kind} {record.name!r} is offered by both {_whose(other[1])} and"
+                    f" {_whose(info)}",
                     hint="disable one of them: [alluse] disabled_plugins = [...]",
                 )
             held[record.name] = (record, info)
@@ -249,23 +257,68 @@ class Host:
 def _blocked(
     candidate: Candidate, allow: Sequence[str], disabled: Sequence[str], safe_mode: bool
 ) -> str:
-    distribution = candidate.distribution
+    distribution = _normal(candidate.distribution)
     if safe_mode and distribution not in BUILT_IN:
         return "safe mode"
-    if distribution in disabled or candidate.name in disabled:
+    if {distribution, _normal(candidate.name)} & set(map(_normal, disabled)):
         return "disabled by [alluse] disabled_plugins"
-    handed_in = candidate.plugin is not None
-    if allow and not handed_in and distribution not in allow and candidate.name not in allow:
+    handed_in = not candidate.module
+    # By distribution alone: an entry point's name is the plugin's own choice.
+    if allow and not handed_in and distribution not in set(map(_normal, allow)):
         return "not in [alluse] plugins"
     return ""
+
+
+def _normal(distribution: str) -> str:
+    # One distribution, several spellings: the packaging standard's own rule.
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _whose(info: PluginInfo) -> str:
+    return info.distribution if info.distribution != "(object)" else f"the object {info.name}"
+
+
+def _handed_in(item: object) -> Candidate:
+    name = getattr(item, "__name__", type(item).__name__)
+    if not any(_option(item, attribute) is not None for attribute in dir(item)):
+        raise PluginError(
+            f"{item!r} was handed in as a plugin and implements no hook",
+            hint="hand in a module, or an instance, with functions marked @hookimpl",
+        )
+    return Candidate(name, "(object)", "", plugin=item)
+
+
+def _option(plugin: object, attribute: str) -> Any:
+    """Return what @hookimpl left on an attribute; None where it is unmarked."""
+    return getattr(getattr(plugin, attribute, None), f"{ENTRY_POINT_GROUP}_impl", None)
+
+
+def _check_record(hook: str, kind: str, record: object) -> None:
+    wanted = Command if kind == "command" else Provider
+    if not isinstance(record, wanted):
+        raise HookError(f"{hook} yielded {record!r}, which is no {wanted.__name__}")
+    if not isinstance(record.name, str) or not record.name.strip():
+        raise HookError(f"{hook} yielded a {wanted.__name__} whose name is {record.name!r}")
+    if isinstance(record, Provider) and not attrs.has(record.settings_type):
+        raise HookError(
+            f"{hook}: the settings_type of {record.name!r} is {record.settings_type!r}, which is"
+            " no attrs class"
+        )
 
 
 def _check_hook_names(plugin: object) -> None:
     known = tuple(KINDS.values())
     for name in dir(plugin):
-        method = getattr(plugin, name, None)
-        marked = getattr(method, f"{ENTRY_POINT_GROUP}_impl", None) is not None
-        if marked and name not in known:
-            raise HookError(f"{name!r} is not a hook{did_you_mean(name, known)}")
+        option = _option(plugin, name)
+        marked = option is not None
+        hook = (option or {}).get("specname") or name
+        meant = marked or _looks_like_a_hook(plugin, name)
+        if meant and hook not in known:
+            raise HookError(f"{hook!r} is not a hook{did_you_mean(hook, known)}")
         if name in known and not marked:
             raise HookError(f"{name!r} is not marked with @hookimpl")
+
+
+def _looks_like_a_hook(plugin: object, name: str) -> bool:
+    # Modules named alluse_x are imported everywhere; a function of such a name is a hook.
+    return name.startswith(f"{ENTRY_POINT_GROUP}_") and callable(getattr(plugin, name, None))

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from alluse_core import builtin
+from alluse_core.errors import SettingsError, did_you_mean
 from alluse_core.host import Host, safe_mode
 from alluse_core.providers import NoSettings
 from alluse_core.settings import Settings
@@ -35,6 +36,37 @@ def load_host(settings: Settings, plugins: Sequence[object] = ()) -> Host:
         disabled=settings.alluse.disabled_plugins,
         safe_mode=safe_mode(),
     )
+
+
+def check_names(settings: Settings, host: Host) -> None:
+    """Look up every name that the settings refer to, as a run would when it opens them.
+
+    Raises ProviderNotFound for a provider that is not offered, and SettingsError for a broker
+    that has no table.
+    """
+    for kind, names in (
+        ("stage", settings.orders.stages),
+        ("cache", (settings.quotes.cache,)),
+        ("store", (settings.monitor.store,)),
+        ("notifier", settings.alerts.notify),
+        ("reporter", settings.report.reporters),
+        ("source", settings.monitor.off),
+        ("rule", settings.alerts.off),
+        ("analyzer", settings.analysis.off),
+    ):
+        for name in names:
+            host.provider(kind, name)
+    brokers = settings.brokers
+    for path, name in (
+        ("orders.default_broker", settings.orders.default_broker),
+        ("quotes.broker", settings.quotes.broker),
+    ):
+        if name and name not in brokers:
+            raise SettingsError(
+                f"{path} = {name!r} is not among the brokers {sorted(brokers)}"
+                f"{did_you_mean(name, brokers)}",
+                hint=f"add a table [brokers.{name}], or name one that is there",
+            )
 
 
 def settings_types(settings: Settings, host: Host) -> dict[str, type[attrs.AttrsInstance]]:

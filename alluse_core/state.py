@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -40,13 +41,11 @@ class StateFolder:
 
     def __enter__(self) -> StateFolder:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / "lock").open("a+", encoding="ascii")
+            # Orders and positions are nobody else's business.
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (self.path / "lock").open("a+", encoding="ascii", errors="replace")
         except OSError as error:
-            raise StateError(
-                f"state folder {str(self.path)!r} cannot be used: {error.strerror}",
-                hint="name another with --out or [alluse] state_dir",
-            ) from None
+            raise _unusable(self.path, error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -57,9 +56,15 @@ class StateFolder:
                 f"state folder {str(self.path)!r} is in use by process {holder}",
                 hint="stop that process, or give this one another [alluse] state_dir",
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        try:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+        except OSError as error:
+            # Closing tries the flush once more and fails likewise; the lock goes with the file.
+            with contextlib.suppress(OSError):
+                lock.close()
+            raise _unusable(self.path, error) from None
         self._lock = lock
         return self
 
@@ -69,7 +74,22 @@ class StateFolder:
             self._lock = None
 
     def of(self, *names: str) -> Path:
-        """Return a folder below, made if need be, that belongs to one plugin's object."""
+        """Return a folder below, made if need be, that belongs to one plugin's object.
+
+        Raises StateError for a name that leads elsewhere and where the folder cannot be made.
+        """
         folder = self.path.joinpath(*names)
-        folder.mkdir(parents=True, exist_ok=True)
+        if any(name in ("", ".", "..") or "/" in name or "\0" in name for name in names):
+            raise StateError(f"{names!r} is no name of a folder below {str(self.path)!r}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(folder, error) from None
         return folder
+
+
+def _unusable(path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"state folder {str(path)!r} cannot be used: {error.strerror}",
+        hint="name another with --out or [alluse] state_dir",
+    )

@@ -9,7 +9,7 @@ import click
 
 from alluse_core.cli.output import print_json, print_table
 from alluse_core.errors import UsageError
-from alluse_core.installation import load_host, settings_types
+from alluse_core.installation import check_names, load_host, settings_types
 from alluse_core.settings import Settings
 
 _TEMPLATE = """\
@@ -73,6 +73,7 @@ def config_check(config: str | None, as_json: bool) -> None:
     settings = Settings.load(config)
     host = load_host(settings)
     types = settings_types(settings, host)
+    check_names(settings, host)
     given = len(settings.effective(types))
     plugins = [attrs.asdict(info) for info in host.plugins]
     if as_json:

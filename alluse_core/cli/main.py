@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from alluse_core import builtin
-from alluse_core.errors import AllUseError, PluginError, did_you_mean
+from alluse_core.errors import AllUseError, DuplicateProvider, PluginError, did_you_mean
 from alluse_core.host import Host, safe_mode
 from alluse_core.providers import Command
 
@@ -75,9 +75,10 @@ def _imported(record: Command) -> click.Command:
     module, _, attribute = record.target.partition(":")
     try:
         command: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
-            f"command {record.name!r} cannot be loaded from {record.target!r}: {error}",
+            f"command {record.name!r} cannot be loaded from {record.target!r}:"
+            f" {type(error).__name__}: {error}",
             hint="reinstall the plugin that offers it; see 'alluse plugins list'",
         ) from error
     if not isinstance(command, click.Command):
@@ -88,14 +89,41 @@ def _imported(record: Command) -> click.Command:
 
 def build() -> click.Group:
     """Return the whole command, with what the enabled plugins offer."""
-    host = Host(built_in=(builtin,), safe_mode=safe_mode())
-    return _CommandGroup(
+    group = _CommandGroup(
         "alluse",
         "ALL-USE stands between a trading agent and its broker.\n\n"
         "Exit codes: 0 ok, 1 failure, 2 usage, 3 settings, 4 broker or network, 5 refused by"
         " risk, 6 findings, 130 interrupted.",
-        host.commands(),
+        _commands(),
     )
+    group.params.append(
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_print_version,
+            help="Show the version and exit.",
+        )
+    )
+    return group
+
+
+def _commands() -> tuple[Command, ...]:
+    try:
+        return Host(built_in=(builtin,), safe_mode=safe_mode(), kinds=("command",)).commands()
+    except DuplicateProvider as error:
+        # The commands that show and mend this must work while it lasts.
+        click.echo(f"warning: {error}; only built-in commands are offered", err=True)
+        return Host(built_in=(builtin,), safe_mode=True, kinds=("command",)).commands()
+
+
+def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"alluse {version('alluse-core')}")
+        context.exit()
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -107,10 +135,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except AllUseError as error:
         if debug:
             raise
-        click.echo(f"error: {error}", err=True)
-        if error.hint:
-            click.echo(f"  way out: {error.hint}", err=True)
-        click.echo("  'alluse doctor' checks this installation", err=True)
+        _explain(str(error), error.hint)
         code = error.exit_code
     except click.ClickException as error:
         error.show()
@@ -123,4 +148,19 @@ def main(args: Sequence[str] | None = None) -> None:
         # the interpreter must not try to flush again on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        if debug:
+            raise
+        _explain(
+            f"unexpected {type(error).__name__}: {error}",
+            "this is a fault of the program: ALLUSE_DEBUG=1 shows where; please report it",
+        )
+        code = 1
     sys.exit(code)
+
+
+def _explain(message: str, hint: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"  way out: {hint}", err=True)
+    click.echo("  'alluse doctor' checks this installation", err=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -15,22 +16,29 @@ import click
 
 
 def to_json(value: Any) -> Any:
-    """Return ``value`` in JSON's own types; Decimal as text, so that no digit is lost."""
+    """Return ``value`` in JSON's own types.
+
+    Decimal becomes text, so that no digit is lost; NaN and infinity, which JSON has not, null.
+    """
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Decimal | Path):
         return str(value)
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        value = sorted(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_json(item) for item in value]
     if attrs.has(type(value)):
         return {
             field.name: to_json(getattr(value, field.name)) for field in attrs.fields(type(value))
         }
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
@@ -56,4 +64,6 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value.value if isinstance(value, Enum) else value)
+    text = str(value.value if isinstance(value, Enum) else value)
+    # A broker's text must not move the cursor or break the table.
+    return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -71,10 +71,13 @@ class Instrument(metaclass=_Interned):
     id: str = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        if not self.symbol or ":" in self.symbol:
-            raise ValueError(
-                f"an instrument's symbol must be a name without ':', not {self.symbol!r}"
-            )
+        if not self.symbol:
+            raise ValueError("an instrument has a symbol")
+        for name in ("symbol", "exchange", "currency"):
+            text = getattr(self, name)
+            if not text.isprintable() or ":" in text or text != text.strip():
+                raise ValueError(f"an instrument's {name} must be a plain name, not {text!r}")
+        self._refuse_what_the_id_would_not_tell()
         parts = [self.security_type.value, self.symbol, self.exchange, self.currency]
         if self.security_type in (SecurityType.OPTION, SecurityType.FUTURE):
             expiry = self.expiry.strftime("%Y%m%d") if self.expiry else ""
@@ -82,6 +85,21 @@ class Instrument(metaclass=_Interned):
         elif self.security_type is SecurityType.COMBO:
             parts += [f"{leg.side.value}{leg.ratio}*({leg.instrument.id})" for leg in self.legs]
         object.__setattr__(self, "id", ":".join(parts))
+
+    def _refuse_what_the_id_would_not_tell(self) -> None:
+        # Instruments are interned by id: a field outside of it would leak into equal ids.
+        derivative = self.security_type in (SecurityType.OPTION, SecurityType.FUTURE)
+        given = (self.expiry, self.strike, self.right)
+        if not derivative and (any(item is not None for item in given) or self.multiplier != 1):
+            raise ValueError(
+                f"{self.security_type.value} {self.symbol} takes no expiry, strike, right or"
+                " multiplier"
+            )
+        if self.legs and self.security_type is not SecurityType.COMBO:
+            raise ValueError(f"{self.security_type.value} {self.symbol} takes no legs")
+        for name, number in (("strike", self.strike), ("multiplier", self.multiplier)):
+            if number is not None and not number.is_finite():
+                raise ValueError(f"an instrument's {name} must be finite, not {number}")
 
     @classmethod
     def stock(cls, symbol: str, exchange: str = "SMART", currency: str = "USD") -> Self:
@@ -153,9 +171,15 @@ class Instrument(metaclass=_Interned):
         """
         if ":" not in text:
             return cls.stock(text)
-        kind, symbol, exchange, currency, *rest = text.split(":")
+        try:
+            return cls._from_parts(*text.split(":"))
+        except (ValueError, TypeError, ArithmeticError):
+            raise ValueError(f"{text!r} is not an instrument's id") from None
+
+    @classmethod
+    def _from_parts(cls, kind: str, symbol: str, exchange: str, currency: str, *rest: str) -> Self:
         security_type = SecurityType(kind)
-        if security_type in (SecurityType.OPTION, SecurityType.FUTURE) and len(rest) == 4:
+        if security_type in (SecurityType.OPTION, SecurityType.FUTURE):
             expiry, strike, right, multiplier = rest
             return cls(
                 symbol,
@@ -168,7 +192,7 @@ class Instrument(metaclass=_Interned):
                 Decimal(multiplier),
             )
         if rest or security_type is SecurityType.COMBO:
-            raise ValueError(f"{text!r} is not an instrument's id")
+            raise ValueError("too many parts")
         return cls(symbol, security_type, exchange, currency)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -85,6 +85,17 @@ def decimal(value: Decimal | str | int) -> Decimal:
     return number
 
 
+_FIELD_KINDS: tuple[tuple[str, type], ...] = (
+    ("instrument", Instrument),
+    ("side", Side),
+    ("order_type", OrderType),
+    ("time_in_force", TimeInForce),
+    ("key", str),
+    ("broker", str),
+    ("account", str),
+)
+
+
 def _optional_decimal(value: Decimal | str | int | None) -> Decimal | None:
     return None if value is None else decimal(value)
 
@@ -115,6 +126,12 @@ class Order:
     account: str = ""
 
     def __attrs_post_init__(self) -> None:
+        # A plain "BUY" equals Side.BUY and is not Side.BUY: whoever asks by identity, as the
+        # hot paths do, would take the purchase for a sale.
+        for name, kind in _FIELD_KINDS:
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(f"an order's {name} is {kind.__name__}, not {value!r}")
         if not self.key or not self.key.isprintable() or len(self.key) > 200:
             raise ValueError("an order's key is 1 to 200 printable characters")
         if self.quantity <= 0:
@@ -200,6 +217,8 @@ class OrderGroup:
     orders: tuple[Order, ...]
 
     def __attrs_post_init__(self) -> None:
+        if not self.key or not self.key.isprintable():
+            raise ValueError("a group's key is one or more printable characters")
         if len(self.orders) < 2:
             raise ValueError("a group has at least two orders")
         if len({order.key for order in self.orders}) != len(self.orders):

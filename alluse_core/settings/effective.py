@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from alluse_core.errors import SettingsError, did_you_mean
-from alluse_core.settings.strict import EnvironmentText, is_secret, structure
+from alluse_core.settings.strict import EnvironmentText, is_secret, origin_of, structure
 from alluse_core.settings.tables import (
     CORE_TABLES,
     PLUGIN_TABLES,
@@ -27,6 +28,8 @@ from alluse_core.settings.tables import (
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
 
 @attrs.frozen
 class Settings:
@@ -36,7 +39,8 @@ class Settings:
     ``ALLUSE_SECTION__KEY`` of the environment, then the project's file, then the user's file.
     """
 
-    tables: Mapping[str, Any]
+    # Not shown by repr(): tables may hold secrets, and a repr ends in logs and tracebacks.
+    tables: Mapping[str, Any] = attrs.field(repr=False)
     origins: Mapping[str, str]
 
     @classmethod
@@ -61,10 +65,14 @@ class Settings:
             _merge(tables, origins, source, "mapping")
         else:
             tables, origins = {}, {}
-            for path in _files(source):
-                _merge(tables, origins, _read_toml(path), str(path))
             environment = os.environ if environ is None else environ
-            _merge(tables, origins, _environment_tables(environment), "environment")
+            for path in _files(source, environment):
+                _merge(tables, origins, _read_toml(path), str(path))
+            for name, text in sorted(environment.items()):
+                if name.startswith("ALLUSE_") and "__" in name:
+                    parts = _given_case(name.removeprefix("ALLUSE_").lower().split("__"), tables)
+                    value = _nested(parts, EnvironmentText(text))
+                    _merge(tables, origins, value, f"environment {name}")
         for dotted, value in (overrides or {}).items():
             _merge(tables, origins, _nested(dotted.split("."), value), "override")
         settings = cls(tables, origins)
@@ -114,7 +122,8 @@ class Settings:
             provider = table.get("provider") if isinstance(table, Mapping) else None
             if not isinstance(provider, str) or not provider:
                 raise SettingsError(
-                    f"brokers.{name} does not say its provider",
+                    f"brokers.{name} does not say its provider"
+                    f" (from {origin_of(f'brokers.{name}', self.origins)})",
                     hint='add a line such as: provider = "ibkr"',
                 )
             named[name] = str(provider)
@@ -161,31 +170,39 @@ class Settings:
             if name not in known:
                 raise SettingsError(
                     f"[{name}] is not a settings table{did_you_mean(name, known)}"
-                    f" (from {self._origin_below(name)})",
+                    f" (from {origin_of(name, self.origins)})",
                     hint="run 'alluse config show' to see all tables",
                 )
             if not isinstance(table, Mapping):
-                raise SettingsError(f"{name} must be a table, not {table!r}")
+                raise SettingsError(
+                    f"{name} must be a table, not {table!r} (from {origin_of(name, self.origins)})"
+                )
             if name in CORE_TABLES:
                 self.table(name, CORE_TABLES[name])
         for kind in PLUGIN_TABLES:
             for name, table in self.tables.get(kind, {}).items():
                 if not isinstance(table, Mapping):
-                    raise SettingsError(f"{kind}.{name} must be a table, not {table!r}")
+                    raise SettingsError(
+                        f"{kind}.{name} must be a table, not {table!r}"
+                        f" (from {origin_of(f'{kind}.{name}', self.origins)})"
+                    )
+                # The name becomes the name of a folder in the state folder.
+                if not _PLAIN_NAME.fullmatch(name):
+                    raise SettingsError(
+                        f"[{kind}.{name!r}] is no plain name"
+                        f" (from {origin_of(f'{kind}.{name}', self.origins)})",
+                        hint="use letters, digits, '_', '-' and '.', a letter or digit first",
+                    )
 
-    def _origin_below(self, path: str) -> str:
-        return next(
-            (origin for dotted, origin in self.origins.items() if dotted.startswith(path)),
-            "the settings given",
-        )
 
-
-def _files(source: Path | str | None) -> list[Path]:
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "alluse.toml"
+def _files(source: Path | str | None, environ: Mapping[str, str]) -> list[Path]:
+    user = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "alluse.toml"
     files = [user] if user.is_file() else []
     if source is not None:
         path = Path(source)
-        if not path.is_file():
+        if path.is_dir():
+            raise SettingsError(f"settings file {str(path)!r} is a folder")
+        if not path.exists():
             raise SettingsError(
                 f"settings file {str(path)!r} does not exist",
                 hint="run 'alluse config init' to write one",
@@ -204,13 +221,17 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _environment_tables(environ: Mapping[str, str]) -> dict[str, Any]:
-    tables: dict[str, Any] = {}
-    for name, text in sorted(environ.items()):
-        if name.startswith("ALLUSE_") and "__" in name:
-            parts = name.removeprefix("ALLUSE_").lower().split("__")
-            _merge(tables, {}, _nested(parts, EnvironmentText(text)), "")
-    return tables
+def _given_case(parts: list[str], tables: Mapping[str, Any]) -> list[str]:
+    # A variable's name is upper case throughout, a broker's name is the user's: the spelling
+    # that the files use wins.
+    found = []
+    below: Any = tables
+    for part in parts:
+        keys = below if isinstance(below, Mapping) else {}
+        name = next((key for key in keys if key.lower() == part), part)
+        found.append(name)
+        below = keys.get(name)
+    return found
 
 
 def _nested(parts: list[str], value: Any) -> dict[str, Any]:
@@ -227,6 +248,8 @@ def _merge(
     path: str = "",
 ) -> None:
     for name, value in new.items():
+        if not isinstance(name, str):
+            raise SettingsError(f"settings have names, not {name!r} (from {origin})")
         dotted = f"{path}.{name}" if path else name
         if isinstance(value, Mapping):
             held = tables.get(name)

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from functools import partial
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
 
-from alluse_core.errors import SettingsError, did_you_mean
+from alluse_core.errors import PluginError, SettingsError, did_you_mean
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
-_SECRET_WORDS = ("secret", "password", "token", "api_key")
+_SECRET_WORDS = (
+    "secret",
+    "password",
+    "passphrase",
+    "token",
+    "api_key",
+    "private_key",
+    "credential",
+)
 
 
 def is_secret(name: str) -> bool:
     """Return whether a setting of this name is hidden wherever settings are shown."""
-    return any(word in name for word in _SECRET_WORDS)
+    return any(word in name.lower() for word in _SECRET_WORDS)
 
 
 class EnvironmentText(str):
@@ -42,13 +52,18 @@ def structure(
             dotted = f"{path}.{name}"
             raise SettingsError(
                 f"{dotted} is not a setting{did_you_mean(name, fields)}"
-                f" (from {origins.get(dotted, 'the settings given')})",
+                f" (from {origin_of(dotted, origins)})",
                 hint=f"[{path}] takes {', '.join(sorted(fields)) or 'no settings'}",
             )
     try:
         return _converter().structure(values, settings_type)
     except cattrs.ClassValidationError as error:
         raise _settings_error(error, values, path, origins) from None
+    except cattrs.errors.StructureHandlerNotFoundError as error:
+        raise PluginError(
+            f"the settings of [{path}] cannot be read: {error}",
+            hint="settings are bool, int, float, str, Decimal, Path, enums, and tuples or mappings",
+        ) from None
 
 
 def _settings_error(
@@ -59,25 +74,50 @@ def _settings_error(
 ) -> SettingsError:
     grouped, ungrouped = error.group_exceptions()
     cause, note = grouped[0] if grouped else (ungrouped[0], None)
-    name = note.name if note is not None else ""
     while isinstance(cause, cattrs.BaseValidationError) and cause.exceptions:
         cause = cause.exceptions[0]
-    dotted = f"{path}.{name}" if name else path
-    shown = "***" if is_secret(name) else repr(values.get(name))
-    origin = origins.get(dotted, "the settings given")
-    return SettingsError(f"{dotted} = {shown}: {cause} (from {origin})")
+    reason = str(cause.args[0] if cause.args else cause)
+    if isinstance(cause, cattrs.ForbiddenExtraKeysError):
+        reason = f"{', '.join(sorted(cause.extra_fields))} is not a setting here"
+    name = note.name if note is not None else _named_by_validator(reason)
+    if name not in values:
+        return SettingsError(f"{path}: {reason} (from {origin_of(path, origins)})")
+    dotted = f"{path}.{name}"
+    value = values[name]
+    shown = repr(value)
+    if is_secret(name):
+        shown, reason = "***", reason.replace(repr(value), "***").replace(str(value), "***")
+    return SettingsError(f"{dotted} = {shown}: {reason} (from {origin_of(dotted, origins)})")
+
+
+def _named_by_validator(reason: str) -> str:
+    # The validators of attrs begin with the field's name in quotes and have no other place for it.
+    found = re.match(r"'(\w+)' ", reason)
+    return found[1] if found else ""
+
+
+def origin_of(path: str, origins: Mapping[str, str]) -> str:
+    """Return where the value at a dotted path, or the first one below it, came from."""
+    return origins.get(path) or next(
+        (origin for dotted, origin in origins.items() if dotted.startswith(f"{path}.")),
+        "the settings given",
+    )
 
 
 def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=True)
+    converter = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
     for kind in (bool, int, float, str):
         converter.register_structure_hook(kind, _strict_scalar)
     converter.register_structure_hook(Decimal, _strict_decimal)
-    converter.register_structure_hook_func(_is_tuple, partial(_strict_tuple, converter))
+    converter.register_structure_hook_func(_is_enum, _strict_enum)
+    converter.register_structure_hook_func(_is_sequence, partial(_strict_sequence, converter))
     return converter
 
 
 def _strict_scalar(value: Any, kind: type) -> Any:
+    if _is_enum(kind):
+        # cattrs picks a hook by base class, and an enum of text is a subclass of str.
+        return _strict_enum(value, kind)
     if isinstance(value, EnvironmentText):
         return _from_text(value, kind)
     fits = type(value) is kind or (kind is float and type(value) is int)
@@ -123,14 +163,32 @@ def _strict_decimal(value: Any, _: type) -> Decimal:
     return number
 
 
-def _is_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
 
 
-def _strict_tuple(converter: cattrs.Converter, value: Any, kind: Any) -> tuple[Any, ...]:
-    item_type = get_args(kind)[0]
+def _strict_enum(value: Any, kind: type[Enum]) -> Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(str(member.value) for member in kind)
+        raise ValueError(f"must be one of {names}, not {value!r}") from None
+
+
+def _is_sequence(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, list, Sequence)
+
+
+def _strict_sequence(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
+    made = list if get_origin(kind) is list else tuple
+    item_types = get_args(kind) if get_origin(kind) is tuple else (*get_args(kind), ...)
     if isinstance(value, EnvironmentText):
         value = [EnvironmentText(part.strip()) for part in value.split(",") if part.strip()]
     if not isinstance(value, list | tuple):
         raise ValueError(f"must be a list, not {type(value).__name__}")
-    return tuple(converter.structure(item, item_type) for item in value)
+    if item_types[-1] is Ellipsis:
+        item_types = item_types[:1] * len(value)
+    if len(value) != len(item_types):
+        raise ValueError(f"must be a list of {len(item_types)}, not of {len(value)}")
+    pairs = zip(value, item_types, strict=True)
+    return made(converter.structure(item, item_type) for item, item_type in pairs)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import attrs
+from attrs.validators import ge, gt, in_, matches_re
+
+# The name of a folder: nothing that could lead out of the state folder.
+_FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 DEFAULT_STAGES = (
     "max_quantity",
@@ -25,7 +29,7 @@ class AgentSettings:
     folder. ``plugins`` lists the distributions that may load (empty: all that are installed).
     """
 
-    tenant: str = "default"
+    tenant: str = attrs.field(default="default", validator=matches_re(_FOLDER_NAME))
     node: str = ""
     agent: str = "agent"
     state_dir: str = ""
@@ -46,14 +50,14 @@ class OrdersSettings:
 
     stages: tuple[str, ...] = DEFAULT_STAGES
     default_broker: str = ""
-    default_account: str = ""
+    default_account: str = attrs.field(default="", validator=matches_re(f"({_FOLDER_NAME})?"))
     live_account: str = ""
     reference_prefix: str = "AU"
-    stage_budget: float = 0.050
-    acknowledge_within: float = 10.0
-    settle_seconds: float = 2.0
-    reconcile_every: float = 300.0
-    max_unfinished: int = 10_000
+    stage_budget: float = attrs.field(default=0.050, validator=gt(0))
+    acknowledge_within: float = attrs.field(default=10.0, validator=gt(0))
+    settle_seconds: float = attrs.field(default=2.0, validator=ge(0))
+    reconcile_every: float = attrs.field(default=300.0, validator=gt(0))
+    max_unfinished: int = attrs.field(default=10_000, validator=ge(1))
     pacing: bool = True
 
 
@@ -67,11 +71,11 @@ class QuotesSettings:
     """
 
     cache: str = "lru"
-    workers: int = 12
-    max_age: float = 1.0
-    ttl: float = 1.0
-    timeout: float = 12.0
-    idle_line: float = 60.0
+    workers: int = attrs.field(default=12, validator=ge(1))
+    max_age: float = attrs.field(default=1.0, validator=ge(0))
+    ttl: float = attrs.field(default=1.0, validator=gt(0))
+    timeout: float = attrs.field(default=12.0, validator=gt(0))
+    idle_line: float = attrs.field(default=60.0, validator=ge(0))
     broker: str = ""
 
 
@@ -80,7 +84,7 @@ class MonitorSettings:
     """``[monitor]``: collection of metrics. ``off`` names sources that do not run."""
 
     store: str = "sqlite"
-    period: float = 1.0
+    period: float = attrs.field(default=1.0, validator=gt(0))
     off: tuple[str, ...] = ()
 
 
@@ -99,10 +103,10 @@ class AnalysisSettings:
     ``profile`` is ``production`` or ``demo``; the second is labelled wherever it shows.
     """
 
-    period: float = 60.0
-    window: float = 14_400.0
+    period: float = attrs.field(default=60.0, validator=gt(0))
+    window: float = attrs.field(default=14_400.0, validator=gt(0))
     off: tuple[str, ...] = ()
-    profile: str = "production"
+    profile: str = attrs.field(default="production", validator=in_(("production", "demo")))
 
 
 @attrs.frozen

@@ -62,8 +62,10 @@ class Histogram:
     def quantiles(self, *shares: float) -> tuple[float, ...]:
         """Return, for each share in 0..1, the value that share of the counts lies below.
 
-        NaN each when empty.
+        NaN each when empty. Raises ValueError for a share outside 0..1.
         """
+        if not all(0.0 <= share <= 1.0 for share in shares):
+            raise ValueError(f"shares lie in 0..1, not {shares}")
         count = self.count
         if not count:
             return tuple(math.nan for _ in shares)

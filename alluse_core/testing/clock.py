@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from datetime import UTC, datetime, timedelta
 
 # How often the loop is given a turn after each wake-up, so that what was woken can react and
 # sleep again before time moves on. A chain of more awaits than this needs a second advance().
 _SETTLING_TURNS = 50
+_ORIGIN = 1000.0
 
 
 class VirtualClock:
@@ -19,14 +21,14 @@ class VirtualClock:
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)) -> None:
-        self._wall = start
-        self._monotonic = 1000.0
+        self._start = start
+        self._monotonic = _ORIGIN
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._serial = 0
 
     def now(self) -> datetime:
         """Return the virtual wall-clock time."""
-        return self._wall
+        return self._start + timedelta(seconds=self._monotonic - _ORIGIN)
 
     def monotonic(self) -> float:
         """Return virtual monotonic seconds."""
@@ -43,12 +45,17 @@ class VirtualClock:
         await future
 
     async def advance(self, seconds: float) -> None:
-        """Move time forward, running whatever wakes up on the way."""
+        """Move time forward, running whatever wakes up on the way.
+
+        Raises ValueError unless 0 <= seconds < infinity.
+        """
+        if not 0.0 <= seconds < math.inf:
+            raise ValueError(f"time moves forward by a finite number of seconds, not {seconds}")
         await _settle()
         target = self._monotonic + seconds
         while self._sleepers and self._sleepers[0][0] <= target:
             at, _, future = heapq.heappop(self._sleepers)
-            self._move_to(max(at, self._monotonic))
+            self._move_to(at)
             if not future.done():
                 future.set_result(None)
                 await _settle()
@@ -57,7 +64,7 @@ class VirtualClock:
 
     def jump_wall(self, seconds: float) -> None:
         """Move the wall clock alone."""
-        self._wall += timedelta(seconds=seconds)
+        self._start += timedelta(seconds=seconds)
 
     @property
     def sleepers(self) -> int:
@@ -65,8 +72,7 @@ class VirtualClock:
         return sum(not future.done() for _, _, future in self._sleepers)
 
     def _move_to(self, monotonic: float) -> None:
-        self._wall += timedelta(seconds=monotonic - self._monotonic)
-        self._monotonic = monotonic
+        self._monotonic = max(monotonic, self._monotonic)
 
 
 async def _settle() -> None:
