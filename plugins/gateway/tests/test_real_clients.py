@@ -141,7 +141,8 @@ def test_historical_bars_are_what_was_played_so_far(name: str) -> None:
             assert sum(bar.volume for bar in bars) == 360
             head = await ib.reqHeadTimeStampAsync(contract, "TRADES", False, 2)
             assert head.timestamp() == START
-            none = await ib.reqHistoricalDataAsync(contract, "", "1 D", "1 min", "OPTION", False)
+            idle = (await ib.qualifyContractsAsync(library(name).Stock("MSFT", "SMART", "USD")))[0]
+            none = await ib.reqHistoricalDataAsync(idle, "", "1 D", "1 min", "TRADES", False)
             assert list(none) == []
 
     asyncio.run(story())

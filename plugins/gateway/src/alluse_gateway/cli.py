@@ -77,11 +77,11 @@ def _market(replay: Path | None, seed: int, symbols: int) -> Market:
 async def _serve(gateway: SimulatedGateway, as_json: bool) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Where the loop cannot take signals, Ctrl-C arrives as KeyboardInterrupt.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, ended.set)
     async with gateway:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Where the loop cannot take signals, Ctrl-C arrives as KeyboardInterrupt.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, ended.set)
         ports = {"port": gateway.port, "control_port": gateway.control_port}
         if as_json:
             click.echo(json.dumps(ports))
