@@ -35,7 +35,7 @@ class GatewayProcess:
         finally:
             writer.close()
         answer: dict[str, Any] = json.loads(line)
-        if not answer.get("ok"):
+        if "error" in answer:
             raise BrokerUnavailable(f"the gateway refused {dict(command)}: {answer}")
         return answer
 
@@ -49,8 +49,7 @@ async def running_gateway(options: Sequence[str]) -> AsyncIterator[GatewayProces
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "alluse_gateway",
+        *("-m", "alluse_core", "gateway"),
         *("--port", "0", "--control-port", "0", "--json", "--until-stdin-closes"),
         *options,
         stdin=asyncio.subprocess.PIPE,

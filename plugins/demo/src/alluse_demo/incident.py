@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 import attrs
 
@@ -46,19 +48,23 @@ def plan(seed: int, seconds: float, kind: IncidentKind | None = None) -> Inciden
 
 async def begin(incident: Incident, gateway: GatewayProcess) -> None:
     """Inject it."""
-    duration = incident.until - incident.at
-    for command in _commands(incident.kind, duration):
+    for command in _BEGIN[incident.kind]:
         await gateway.control(command)
 
 
 async def end(incident: Incident, gateway: GatewayProcess) -> None:
-    """Take it back, whatever of it has not ended by itself."""
-    await gateway.control({"do": "clear"})
+    """Take it back."""
+    for command in _END[incident.kind]:
+        await gateway.control(command)
 
 
-def _commands(kind: IncidentKind, seconds: float) -> list[dict[str, object]]:
-    if kind is IncidentKind.DROP:
-        return [{"do": "refuse", "seconds": seconds}, {"do": "drop", "client_id": None}]
-    if kind is IncidentKind.REJECTS:
-        return [{"do": "reject", "count": 12, "code": 201, "text": "Order rejected - demo"}]
-    return [{"do": "delay_acks", "seconds": 0.25}]
+_BEGIN: Mapping[IncidentKind, tuple[Mapping[str, Any], ...]] = {
+    IncidentKind.DROP: ({"do": "pause_listening"}, {"do": "drop"}),
+    IncidentKind.REJECTS: ({"do": "reject", "count": 1000},),
+    IncidentKind.LATENCY: ({"do": "delay_acks", "seconds": 0.4},),
+}
+_END: Mapping[IncidentKind, tuple[Mapping[str, Any], ...]] = {
+    IncidentKind.DROP: ({"do": "resume_listening"},),
+    IncidentKind.REJECTS: ({"do": "reject", "count": 0},),
+    IncidentKind.LATENCY: ({"do": "delay_acks", "seconds": 0.0},),
+}

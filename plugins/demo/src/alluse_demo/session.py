@@ -152,7 +152,7 @@ def _gateway_options(options: Options) -> list[str]:
 
 async def _stocks(gateway: GatewayProcess) -> list[Instrument]:
     """Return the shares that the gateway lists, at most as many as the agent trades."""
-    answer = await gateway.control({"do": "listings"})
+    answer = await gateway.control({"do": "status"})
     listed = [Instrument.parse(text) for text in answer["instruments"]]
     stocks = [item for item in listed if item.security_type is SecurityType.STOCK]
     if not stocks:

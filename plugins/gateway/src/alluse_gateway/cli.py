@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -29,6 +31,7 @@ from alluse_gateway.server import RATE_LIMIT, SimulatedGateway
 @click.option("--lines", default=100, show_default=True, help="Market data lines.")
 @click.option("--ledger", type=click.Path(path_type=Path), help="Write the ledger, JSON lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ports as one JSON object.")
+@click.option("--until-stdin-closes", is_flag=True, help="End with the process that started it.")
 def command(
     port: int,
     replay: Path | None,
@@ -41,6 +44,7 @@ def command(
     lines: int,
     ledger: Path | None,
     as_json: bool,
+    until_stdin_closes: bool,
 ) -> None:
     """Serve a simulated IB Gateway on the loopback interface until interrupted."""
     for name, value in (("--port", port), ("--control-port", control_port)):
@@ -61,7 +65,7 @@ def command(
         # Without a file nobody reads the ledger of this process but the control interface.
         ledger_keep=10_000,
     )
-    asyncio.run(_serve(gateway, as_json))
+    asyncio.run(_serve(gateway, as_json, until_stdin_closes))
 
 
 def _market(replay: Path | None, seed: int, symbols: int) -> Market:
@@ -74,7 +78,7 @@ def _market(replay: Path | None, seed: int, symbols: int) -> Market:
     return SyntheticMarket(seed, symbols)
 
 
-async def _serve(gateway: SimulatedGateway, as_json: bool) -> None:
+async def _serve(gateway: SimulatedGateway, as_json: bool, until_stdin_closes: bool) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with gateway:
@@ -90,3 +94,9 @@ async def _serve(gateway: SimulatedGateway, as_json: bool) -> None:
             if gateway.control_port is not None:
                 click.echo(f"control on 127.0.0.1:{gateway.control_port}")
         await ended.wait()
+
+
+def _drain(ended: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        ended.set()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())

@@ -133,6 +133,7 @@ class Control:
         faults = self._gateway.faults
         return {
             "port": self._gateway.port,
+            "instruments": [each.instrument.id for each in self._gateway.exchange.listings],
             "clients": sorted(each.client_id for each in self._chosen(None)),
             "orders": len(self._gateway.orders.book),
             "ledger": len(self._gateway.ledger),
