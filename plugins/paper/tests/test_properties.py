@@ -107,12 +107,14 @@ ACTIONS = st.lists(
         st.builds(Cancelled, st.integers(0, 20)),
         st.builds(Replaced, st.integers(0, 20), QUANTITIES, PRICES),
     ),
-    max_size=40,
+    min_size=4,
+    max_size=50,
 )
 
 
 def played(actions: list[object]) -> tuple[Floor, list[int]]:
     floor = Floor(latency_ms=400.0)
+    floor.quote(99.98, 100.02, 500, 500)
     numbers: list[int] = []
     for action in actions:
         action.act(floor, numbers)  # type: ignore[attr-defined]
@@ -121,7 +123,7 @@ def played(actions: list[object]) -> tuple[Floor, list[int]]:
     return floor, numbers
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(ACTIONS)
 def test_fills_are_conserved_and_never_outside_a_limit(actions: list[object]) -> None:
     floor, numbers = played(actions)
@@ -135,8 +137,6 @@ def test_fills_are_conserved_and_never_outside_a_limit(actions: list[object]) ->
         assert (order.state is OrderState.FILLED) == (
             order.filled == order.request.quantity and order.filled > 0
         )
-        if order.request.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
-            assert not order.is_open or order.state is OrderState.HELD or not order.triggered
     # A limit may have been replaced since: what counts is the one told with the fill.
     for event in floor.said:
         if isinstance(event, OrderFilled) and event.order.request.limit_price is not None:
@@ -146,7 +146,7 @@ def test_fills_are_conserved_and_never_outside_a_limit(actions: list[object]) ->
                 assert event.execution.price >= event.order.request.limit_price
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(ACTIONS)
 def test_positions_and_cash_are_the_sum_of_the_fills(actions: list[object]) -> None:
     floor, _ = played(actions)
@@ -166,7 +166,7 @@ def test_positions_and_cash_are_the_sum_of_the_fills(actions: list[object]) -> N
         assert abs(held - realized[account]) < Decimal("1e-15")
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(ACTIONS)
 def test_every_order_gets_an_answer_and_nothing_follows_its_end(actions: list[object]) -> None:
     floor, numbers = played(actions)
