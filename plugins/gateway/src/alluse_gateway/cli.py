@@ -86,6 +86,9 @@ async def _serve(gateway: SimulatedGateway, as_json: bool, until_stdin_closes: b
             # Where the loop cannot take signals, Ctrl-C arrives as KeyboardInterrupt.
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, ended.set)
+        if until_stdin_closes:
+            # A pipe ends when its other side does, kill -9 included: none outlives its demo.
+            loop.add_reader(sys.stdin.fileno(), _drain, ended)
         ports = {"port": gateway.port, "control_port": gateway.control_port}
         if as_json:
             click.echo(json.dumps(ports))
