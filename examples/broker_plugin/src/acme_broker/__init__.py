@@ -1,0 +1,1 @@
+"""A broker plugin for ALL-USE, to copy and rename."""
