@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from alluse_core.analysis.loader import specify
 from alluse_core.analysis.service import Analysis
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.cycles import Cycle, SchedulerDriver
@@ -185,6 +186,9 @@ class Runtime:
         self._stack.push_async_callback(self.quotes.stop)
         await self.orders.start()
         self._stack.push_async_callback(self.orders.stop)
+        for part in (self._collector, self.alerts):
+            await part.start()
+            self._stack.push_async_callback(part.stop)
         await self._start_cycles(store)
 
     def _open_brokers(self) -> None:
@@ -236,6 +240,7 @@ class Runtime:
             store=store,
             clock=self.clock,
             node=self.node,
+            period=self.settings.monitor.period,
         )
         self.metrics = Metrics(self._collector, store, self.registry)
         self.alerts = AlertEngine(
@@ -245,6 +250,7 @@ class Runtime:
             view=self._collector,
             telemetry=self.registry,
             notifiers=[self._open("notifier", name) for name in self.settings.alerts.notify],
+            period=self.settings.monitor.period,
         )
 
     async def _connect(self) -> None:
@@ -285,7 +291,23 @@ class Runtime:
         self._stack.push_async_callback(driver.stop)
 
     def _assemble_analysis(self, names: Sequence[str], store: MetricStore) -> Analysis:
-        raise NotImplementedError
+        specs = []
+        for name in names:
+            provider = self.host.provider("analyzer", name)
+            settings_type: Any = provider.settings_type
+            own = self.settings.table(f"{TABLES['analyzer']}.{name}", settings_type)
+            try:
+                specs.append(specify(provider, own))
+            except PluginError as error:
+                _log.error("%s", error)
+        return Analysis(
+            specs=specs,
+            store=store,
+            clock=self.clock,
+            telemetry=self.registry,
+            settings=self.settings.analysis,
+            step=self.settings.monitor.period,
+        )
 
     def _monitor_tick(self) -> None:
         self._collector.tick()
