@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from alluse_core.errors import SettingsError, did_you_mean
-from alluse_core.settings.strict import EnvironmentText, is_secret, origin_of, structure
+from alluse_core.settings.strict import EnvironmentText, hidden, origin_of, structure
 from alluse_core.settings.tables import (
     CORE_TABLES,
     PLUGIN_TABLES,
@@ -160,8 +160,8 @@ class Settings:
             for field in attrs.fields(settings_type):
                 dotted = f"{path}.{field.name}"
                 value = getattr(instance, field.name)
-                shown = "***" if is_secret(field.name) and value else value
-                rows.append((dotted, shown, self.origins.get(dotted, "default")))
+                origin = origin_of(dotted, self.origins, "default")
+                rows.append((dotted, hidden(field.name, value), origin))
         return rows
 
     def _check_tables(self) -> None:

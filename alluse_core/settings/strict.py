@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import partial
@@ -59,7 +59,7 @@ def structure(
         return _converter().structure(values, settings_type)
     except cattrs.ClassValidationError as error:
         raise _settings_error(error, values, path, origins) from None
-    except cattrs.errors.StructureHandlerNotFoundError as error:
+    except (cattrs.errors.StructureHandlerNotFoundError, NameError) as error:
         raise PluginError(
             f"the settings of [{path}] cannot be read: {error}",
             hint="settings are bool, int, float, str, Decimal, Path, enums, and tuples or mappings",
@@ -79,28 +79,43 @@ def _settings_error(
     reason = str(cause.args[0] if cause.args else cause)
     if isinstance(cause, cattrs.ForbiddenExtraKeysError):
         reason = f"{', '.join(sorted(cause.extra_fields))} is not a setting here"
-    name = note.name if note is not None else _named_by_validator(reason)
-    if name not in values:
+    for secret in _secrets(values):
+        reason = reason.replace(repr(secret), "***").replace(str(secret), "***")
+    name = note.name if note is not None else _named_by_validator(reason, values)
+    if not name:
         return SettingsError(f"{path}: {reason} (from {origin_of(path, origins)})")
     dotted = f"{path}.{name}"
-    value = values[name]
-    shown = repr(value)
-    if is_secret(name):
-        shown, reason = "***", reason.replace(repr(value), "***").replace(str(value), "***")
-    return SettingsError(f"{dotted} = {shown}: {reason} (from {origin_of(dotted, origins)})")
+    shown = hidden(name, values[name])
+    return SettingsError(f"{dotted} = {shown!r}: {reason} (from {origin_of(dotted, origins)})")
 
 
-def _named_by_validator(reason: str) -> str:
-    # The validators of attrs begin with the field's name in quotes and have no other place for it.
-    found = re.match(r"'(\w+)' ", reason)
-    return found[1] if found else ""
+def _named_by_validator(reason: str, values: Mapping[str, Any]) -> str:
+    # The validators of attrs put the field's name into their text and into no other place.
+    return next((word for word in re.findall(r"'(\w+)'", reason) if word in values), "")
 
 
-def origin_of(path: str, origins: Mapping[str, str]) -> str:
+def _secrets(values: Mapping[str, Any]) -> Iterator[Any]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _secrets(value)
+        elif is_secret(name) and value:
+            yield value
+
+
+def hidden(name: str, value: Any) -> Any:
+    """Return ``value`` with every secret in it as ``***``."""
+    if isinstance(value, Mapping):
+        return {key: hidden(str(key), item) for key, item in value.items()}
+    if attrs.has(type(value)):
+        return hidden(name, attrs.asdict(value, recurse=False))
+    return "***" if is_secret(name) and value else value
+
+
+def origin_of(path: str, origins: Mapping[str, str], otherwise: str = "the settings given") -> str:
     """Return where the value at a dotted path, or the first one below it, came from."""
     return origins.get(path) or next(
         (origin for dotted, origin in origins.items() if dotted.startswith(f"{path}.")),
-        "the settings given",
+        otherwise,
     )
 
 
