@@ -1,0 +1,150 @@
+"""Rules about quotes: throughput, latency of reads, and how long ago a quote was confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+import attrs
+
+from alluse_alerts.rule import Rule, Terms, above, below, no_data, total
+from alluse_core.model import Condition, Reading, SeriesId, labels
+from alluse_core.ports import MetricView
+
+COMPONENT = "market_data_system"
+QUOTE_AGE = "quote_unconfirmed_s"
+
+
+@attrs.frozen
+class ThroughputSettings(Terms):
+    """Reads a second over ``window`` seconds, and percent of the subscriptions that tick."""
+
+    for_seconds: float = 60.0
+    keep_firing_for: float = 30.0
+    served_trip: float = 1_000.0
+    served_clear: float = 1_100.0
+    window: float = 10.0
+    ticking_trip: float = 90.0
+    ticking_clear: float = 95.0
+    min_subscriptions: int = 5
+
+
+class MarketDataThroughputLow(Rule[ThroughputSettings]):
+    """Fewer reads served than asked for, or fewer subscriptions alive than there are.
+
+    Demand below the threshold is an idle agent and clears; so does a quiet market, since a
+    subscription that is confirmed without ticks counts as alive.
+    """
+
+    name = "market_data_throughput_low"
+    unit = "1/s"
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read what was served against demand, and the share of subscriptions alive."""
+        yield self._served(view)
+        yield self._ticking(view)
+
+    def _served(self, view: MetricView) -> Reading:
+        terms = self.settings
+        part = labels(part="served")
+        asked = view.increase(COMPONENT, "reads_requested", terms.window)
+        served = view.increase(COMPONENT, "reads_served", terms.window)
+        if asked is None or served is None:
+            return no_data(terms.served_trip, "reads are not measured", part)
+        demand, rate = asked / terms.window, served / terms.window
+        condition = below(rate, terms.served_trip, terms.served_clear)
+        # Within a window some reads are still on their way: one in a hundred is no shortfall.
+        if demand < terms.served_trip or rate >= 0.99 * demand:
+            condition = Condition.CLEAR
+        text = f"{rate:.0f} reads a second were served of {demand:.0f} asked for"
+        return Reading(condition, rate, terms.served_trip, text, part)
+
+    def _ticking(self, view: MetricView) -> Reading:
+        terms = self.settings
+        part = labels(part="subscriptions")
+        live = total(view.latest(COMPONENT, "subscriptions"))
+        fresh = total(view.latest(COMPONENT, "subscriptions_fresh"))
+        if not live >= terms.min_subscriptions or fresh != fresh:
+            text = f"fewer than {terms.min_subscriptions} live subscriptions to judge by"
+            return no_data(terms.ticking_trip, text, part)
+        share = 100.0 * fresh / live
+        condition = below(share, terms.ticking_trip, terms.ticking_clear)
+        text = f"{fresh:g} of {live:g} subscriptions are alive: {share:.0f} %"
+        return Reading(condition, share, terms.ticking_trip, text, part)
+
+
+@attrs.frozen
+class DataLatencySettings(Terms):
+    """Milliseconds for reads; seconds for quotes.
+
+    A quote trips when it is unconfirmed for longer than ``stale_seconds`` and ``stale_gaps``
+    times its own usual gap; before ``learn_ticks`` ticks of it were seen, ``stale_unlearned``.
+    """
+
+    for_seconds: float = 5.0
+    keep_firing_for: float = 15.0
+    trip: float = 1.0
+    clear: float = 0.7
+    window: float = 30.0
+    min_samples: int = 100
+    stale_seconds: float = 5.0
+    stale_gaps: float = 10.0
+    stale_unlearned: float = 60.0
+    learn_ticks: int = 120
+    max_symbols: int = 500
+
+
+class MarketDataLatencyHigh(Rule[DataLatencySettings]):
+    """Slow reads from the cache, or quotes that nothing has confirmed for long, by symbol.
+
+    A symbol's usual gap is twice the median of its age over the last hour, learned anew every
+    five minutes and never from the stretch in which it is stale.
+    """
+
+    name = "market_data_latency_high"
+    unit = "ms"
+
+    def __init__(self, settings: DataLatencySettings) -> None:
+        super().__init__(settings)
+        self._gaps: dict[SeriesId, tuple[float, float]] = {}
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read cached reads once, and the age of each quote that is watched."""
+        yield self._cached(view)
+        ages = list(view.latest(COMPONENT, QUOTE_AGE).items())[: self.settings.max_symbols]
+        for series, age in ages:
+            yield self._age(view, series, age)
+
+    def _cached(self, view: MetricView) -> Reading:
+        terms = self.settings
+        part = labels(part="cached_read")
+        found = view.quantile(COMPONENT, "cached_read_ms", 0.99, terms.window)
+        if found is None or found[1] < terms.min_samples:
+            return no_data(terms.trip, "too few cached reads were timed to judge", part)
+        value, count = found
+        text = f"cached reads p99 {value:.3f} ms over {count} in {terms.window:g} s"
+        return Reading(above(value, terms.trip, terms.clear), value, terms.trip, text, part)
+
+    def _age(self, view: MetricView, series: SeriesId, age: float) -> Reading:
+        terms = self.settings
+        gap = self._usual_gap(view, series, age)
+        if gap is None:
+            limit = terms.stale_unlearned
+        else:
+            limit = max(terms.stale_seconds, terms.stale_gaps * gap)
+        condition = above(age, limit, limit / 2.0)
+        usual = "unknown" if gap is None else f"{gap:.1f} s"
+        text = f"the quote is unconfirmed for {age:.1f} s; its usual gap is {usual}"
+        return Reading(condition, age * 1000.0, limit * 1000.0, text, series.labels)
+
+    def _usual_gap(self, view: MetricView, series: SeriesId, age: float) -> float | None:
+        terms = self.settings
+        learned = self._gaps.get(series)
+        if learned is not None and (view.now - learned[0] < 300.0 or age > terms.stale_seconds):
+            return learned[1]
+        ages = [value for _, value in view.window(series, 3_600.0)]
+        if len(ages) < terms.learn_ticks:
+            return None
+        gap = 2.0 * median(ages)
+        self._gaps[series] = (view.now, gap)
+        return gap

@@ -1,0 +1,140 @@
+"""The trading pack: on by default, and one occurrence pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from alluse_alerts.rule import Rule, Terms, below, no_data
+from alluse_core.model import Condition, Reading, Severity
+from alluse_core.model.metric import Labels
+from alluse_core.ports import MetricView
+
+
+@attrs.frozen
+class LinkSettings(Terms):
+    """The link must be up again for ``keep_firing_for`` seconds before it counts as back."""
+
+    keep_firing_for: float = 5.0
+
+
+class BrokerLinkDown(Rule[LinkSettings]):
+    """The order path to a broker does not work. ``broker.link_up`` is 1 while it does."""
+
+    name = "broker_link_down"
+    severity = Severity.CRITICAL
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read each broker."""
+        links = view.latest("broker", "link_up")
+        if not links:
+            yield no_data(1.0, "no broker's link is measured")
+        for series, up in links.items():
+            name = dict(series.labels).get("broker", "?")
+            condition = Condition.CLEAR if up >= 1.0 else Condition.TRIP
+            state = "up" if up >= 1.0 else "down"
+            yield Reading(condition, up, 1.0, f"the link to {name} is {state}", series.labels)
+
+
+@attrs.frozen
+class UnknownOrderSettings(Terms):
+    """One is enough."""
+
+    trip: int = 1
+
+
+class UnknownOrder(Rule[UnknownOrderSettings]):
+    """An order whose fate the broker's words do not tell. It counts fully as exposure."""
+
+    name = "unknown_order"
+    severity = Severity.CRITICAL
+    unit = "orders"
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read by whatever labels the count has."""
+        counts = view.latest("trading_system", "unknown_orders")
+        if not counts:
+            yield no_data(float(self.settings.trip), "UNKNOWN orders are not counted")
+        for series, count in counts.items():
+            condition = Condition.TRIP if count >= self.settings.trip else Condition.CLEAR
+            text = f"{count:g} orders are UNKNOWN"
+            yield Reading(condition, count, float(self.settings.trip), text, series.labels)
+
+
+@attrs.frozen
+class PositionSettings(Terms):
+    """How many comparisons in a row must differ."""
+
+    times: int = 2
+
+
+class PositionMismatch(Rule[PositionSettings]):
+    """Our position differs from the broker's in two comparisons in a row.
+
+    ``trading_system.position_differences{broker=}`` holds the newest comparison's result and
+    ``position_comparisons`` counts them; where they are not counted, each tick is one.
+    """
+
+    name = "position_mismatch"
+    severity = Severity.CRITICAL
+    unit = "positions"
+
+    def __init__(self, settings: PositionSettings) -> None:
+        super().__init__(settings)
+        self._seen: dict[Labels, tuple[float, int]] = {}
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read each broker."""
+        differences = view.latest("trading_system", "position_differences")
+        if not differences:
+            yield no_data(1.0, "positions are not compared")
+        made = {
+            series.labels: value
+            for series, value in view.latest("trading_system", "position_comparisons").items()
+        }
+        for series, count in differences.items():
+            comparison = made.get(series.labels, view.now)
+            times = self._in_a_row(series.labels, comparison, count)
+            if times == 0:
+                condition = Condition.CLEAR
+            else:
+                enough = times >= self.settings.times
+                condition = Condition.TRIP if enough else Condition.HOLD
+            text = f"{count:g} positions differ from the broker's, {times} times in a row"
+            yield Reading(condition, count, 1.0, text, series.labels)
+
+    def _in_a_row(self, subject: Labels, comparison: float, count: float) -> int:
+        last, times = self._seen.get(subject, (float("nan"), 0))
+        if comparison != last:
+            times = times + 1 if count > 0 else 0
+        self._seen[subject] = (comparison, times)
+        return times
+
+
+@attrs.frozen
+class PacingSettings(Terms):
+    """Percent of the broker's message limit that is left."""
+
+    for_seconds: float = 5.0
+    keep_firing_for: float = 10.0
+    trip: float = 10.0
+    clear: float = 20.0
+
+
+class PacingHeadroomLow(Rule[PacingSettings]):
+    """Nearly every message that the broker allows is used: orders wait for their turn."""
+
+    name = "pacing_headroom_low"
+    unit = "%"
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read each broker that limits its messages."""
+        terms = self.settings
+        found = view.latest("broker", "pacing_headroom_percent")
+        if not found:
+            yield no_data(terms.trip, "no broker's pacing is measured")
+        for series, headroom in found.items():
+            text = f"{headroom:.0f} % of the broker's message limit are left"
+            condition = below(headroom, terms.trip, terms.clear)
+            yield Reading(condition, headroom, terms.trip, text, series.labels)
