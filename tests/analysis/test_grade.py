@@ -112,7 +112,7 @@ def test_the_interval_holds_its_share(good: int, total: int) -> None:
     assert share.value - 1e-12 <= high <= 1
 
 
-@given(errors=st.integers(0, 500), up=st.integers(0, 600), ok=st.integers(0, 600))
+@given(errors=st.integers(0, 499), up=st.integers(0, 600), ok=st.integers(0, 600))
 def test_points_stay_in_range_and_more_errors_never_help(errors: int, up: int, ok: int) -> None:
     changed = but(errors=errors, link_up=Share(up, 600), resources_ok=Share(ok, 600))
     result = grade(changed)
