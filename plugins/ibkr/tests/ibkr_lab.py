@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date
@@ -44,7 +43,9 @@ class CountingPacer:
 class Lab:
     """A broker with everything it was opened with in reach."""
 
-    def __init__(self, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(
+        self, clock: Clock | None = None, state_dir: Path | None = None, **settings: Any
+    ) -> None:
         quick: dict[str, Any] = {
             "connect_timeout": 5.0,
             "request_timeout": 5.0,
@@ -62,7 +63,7 @@ class Lab:
                 clock=self.clock,
                 telemetry=self.registry,
                 settings=self.settings,
-                state_dir=Path(tempfile.gettempdir()),
+                state_dir=state_dir or Path("no-such-folder"),
                 secret=lambda _: None,
                 evidence=self.evidence.append,
                 pacer=self.pacer,

@@ -77,10 +77,12 @@ def test_two_that_ask_at_once_share_one_request(library: str) -> None:
 @both
 def test_an_unknown_instrument_is_not_found(library: str) -> None:
     async def story() -> None:
-        async with gateway() as gate:
-            async with connected(Lab(port=gate.port, library=library)) as broker:
-                with pytest.raises(InstrumentNotFound, match="STK:NOPE:SMART:USD"):
-                    await broker.define(Instrument.stock("NOPE"))
+        async with (
+            gateway() as gate,
+            connected(Lab(port=gate.port, library=library)) as broker,
+        ):
+            with pytest.raises(InstrumentNotFound, match="STK:NOPE:SMART:USD"):
+                await broker.define(Instrument.stock("NOPE"))
 
     asyncio.run(story())
 
@@ -88,13 +90,15 @@ def test_an_unknown_instrument_is_not_found(library: str) -> None:
 @both
 def test_an_ambiguous_instrument_lists_its_candidates(library: str) -> None:
     async def story() -> None:
-        async with gateway() as gate:
-            async with connected(Lab(port=gate.port, library=library)) as broker:
-                vague = Instrument("ES", SecurityType.FUTURE, "CME", "USD", multiplier=Decimal(50))
-                with pytest.raises(AmbiguousInstrument) as caught:
-                    await broker.define(vague)
-                assert len(caught.value.candidates) == 2
-                assert "20300315" in " ".join(caught.value.candidates)
+        async with (
+            gateway() as gate,
+            connected(Lab(port=gate.port, library=library)) as broker,
+        ):
+            vague = Instrument("ES", SecurityType.FUTURE, "CME", "USD", multiplier=Decimal(50))
+            with pytest.raises(AmbiguousInstrument) as caught:
+                await broker.define(vague)
+            assert len(caught.value.candidates) == 2
+            assert "20300315" in " ".join(caught.value.candidates)
 
     asyncio.run(story())
 
@@ -262,14 +266,13 @@ def test_a_quiet_line_is_confirmed_at_each_heartbeat_without_a_change() -> None:
 
 def test_more_subscriptions_than_lines_are_refused() -> None:
     async def story() -> None:
-        async with gateway() as gate:
-            async with connected(Lab(port=gate.port, max_lines=1)) as broker:
-                first = broker.subscribe(AAPL, lambda _: None)
-                broker.subscribe(AAPL, lambda _: None)
-                with pytest.raises(RequestFailed) as caught:
-                    broker.subscribe(MSFT, lambda _: None)
-                assert caught.value.code == 101
-                assert first.instrument is AAPL
+        async with gateway() as gate, connected(Lab(port=gate.port, max_lines=1)) as broker:
+            first = broker.subscribe(AAPL, lambda _: None)
+            broker.subscribe(AAPL, lambda _: None)
+            with pytest.raises(RequestFailed) as caught:
+                broker.subscribe(MSFT, lambda _: None)
+            assert caught.value.code == 101
+            assert first.instrument is AAPL
 
     asyncio.run(story())
 
@@ -326,17 +329,16 @@ def test_an_expiry_and_a_pair_go_out_as_the_broker_names_them() -> None:
     assert date(2030, 1, 18) == CALL.expiry
 
     async def story() -> None:
-        async with gateway() as gate:
-            async with connected(Lab(port=gate.port)) as broker:
-                desk = broker._order_desk
-                call = desk._book.contract(CALL)
-                assert call.lastTradeDateOrContractMonth == "20300118"
-                assert (call.strike, call.right, call.multiplier) == (100.0, "C", "100")
-                pair = desk._book.contract(EURUSD)
-                assert (pair.symbol, pair.currency, pair.exchange) == ("EUR", "USD", "IDEALPRO")
-                assert pair.secType == "CASH"
-                assert desk._book.instrument(call) is CALL
-                assert desk._book.instrument(pair) is EURUSD
-                assert desk._book.instrument(desk._book.contract(FUTURE)) is FUTURE
+        async with gateway() as gate, connected(Lab(port=gate.port)) as broker:
+            desk = broker._order_desk
+            call = desk._book.contract(CALL)
+            assert call.lastTradeDateOrContractMonth == "20300118"
+            assert (call.strike, call.right, call.multiplier) == (100.0, "C", "100")
+            pair = desk._book.contract(EURUSD)
+            assert (pair.symbol, pair.currency, pair.exchange) == ("EUR", "USD", "IDEALPRO")
+            assert pair.secType == "CASH"
+            assert desk._book.instrument(call) is CALL
+            assert desk._book.instrument(pair) is EURUSD
+            assert desk._book.instrument(desk._book.contract(FUTURE)) is FUTURE
 
     asyncio.run(story())

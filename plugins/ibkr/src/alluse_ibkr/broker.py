@@ -91,9 +91,17 @@ class IbkrBroker:
     def _build(self) -> None:
         context, settings = self._context, self._settings
         library = load(settings.library)
-        book = ContractBook(library)
+        book = ContractBook(library, context.state_dir / "contracts.json")
         clock, registry = context.clock, context.telemetry
-        data = DataDesk(self.name, settings, book, clock, context.pacer, registry)
+        data = DataDesk(
+            self.name,
+            settings,
+            book,
+            clock,
+            context.pacer,
+            registry,
+            lambda item: orders.emit(item),
+        )
         orders = OrderDesk(
             self.name,
             library,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,18 +19,23 @@ from alluse_core.model import (
     SecurityType,
 )
 from alluse_ibkr.client import Library
-from alluse_ibkr.wireformat import exact, exact_or_zero
+from alluse_ibkr.wireformat import exact, exact_or_zero, plain
 
 _HOME = {SecurityType.STOCK: "SMART", SecurityType.OPTION: "SMART", SecurityType.FOREX: "IDEALPRO"}
 
 
 class ContractBook:
-    """Keeps which contract number belongs to which instrument, for one login."""
+    """Keeps which contract number belongs to which instrument, for one login.
 
-    def __init__(self, library: Library) -> None:
+    ``path`` holds the numbers from run to run, so that a position or a fill of yesterday's is
+    named as it was when it was traded. A file that cannot be used is left alone: it is a cache.
+    """
+
+    def __init__(self, library: Library, path: Path | None = None) -> None:
         self._library = library
+        self._path = path
         self._definitions: dict[Instrument, InstrumentDefinition] = {}
-        self._by_number: dict[int, Instrument] = {}
+        self._by_number: dict[int, Instrument] = _read(path) if path is not None else {}
 
     def definition(self, instrument: Instrument) -> InstrumentDefinition | None:
         """Return what is known of an instrument already."""
@@ -37,15 +44,23 @@ class ContractBook:
     def keep(self, definition: InstrumentDefinition) -> None:
         """Remember an answer; the first instrument of a number is what its reports are about."""
         self._definitions[definition.instrument] = definition
-        self._by_number.setdefault(int(definition.broker_id), definition.instrument)
+        self.learn(int(definition.broker_id), definition.instrument)
 
     def learn(self, number: int, instrument: Instrument) -> None:
-        """Remember the number that the broker echoed for an instrument that we sent."""
-        if number:
-            self._by_number.setdefault(number, instrument)
+        """Remember the number that the broker gave for an instrument that we named."""
+        if number and number not in self._by_number:
+            self._by_number[number] = instrument
+            if self._path is not None:
+                _write(self._path, self._by_number)
 
     def contract(self, instrument: Instrument) -> Any:
-        """Return the contract to send. Raises NotSent for a combo whose legs are not defined."""
+        """Return the contract to send.
+
+        Raises NotSent for a combo whose legs are not defined, and for a name that would break the
+        message apart.
+        """
+        for text in (instrument.symbol, instrument.exchange, instrument.currency):
+            plain(text)
         definition = self._definitions.get(instrument)
         multiplier = instrument.multiplier
         contract = self._library.contract(
@@ -108,6 +123,25 @@ class ContractBook:
         if contract.conId:
             self._by_number[contract.conId] = made
         return made
+
+
+def _read(path: Path) -> dict[int, Instrument]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {int(number): Instrument.parse(text) for number, text in rows.items()}
+    except (OSError, ValueError, AttributeError, TypeError, ArithmeticError):
+        return {}
+
+
+def _write(path: Path, numbers: Mapping[int, Instrument]) -> None:
+    rows = {str(number): each.id for number, each in numbers.items() if not each.legs}
+    fresh = path.with_suffix(".new")
+    try:
+        fresh.write_text(json.dumps(rows, indent=0), encoding="utf-8")
+        fresh.replace(path)
+    except OSError:
+        # The numbers are asked for again next time; a full disk must not stop an order.
+        return
 
 
 def _day(text: str) -> date | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from alluse_core.errors import (
 )
 from alluse_core.model import (
     Bar,
+    BrokerNotice,
     DataType,
     Instrument,
     InstrumentDefinition,
@@ -39,6 +40,9 @@ from alluse_ibkr.wrapper import Listener
 _HISTORY_AT_ONCE = 50
 _UPLINK = "uplink"
 _RETRY_SECONDS = 5.0
+_COMPETING_SESSION = 10197
+_HARMLESS = frozenset({10090, 10167})
+"""Told with a stream that goes on: in part, or delayed."""
 
 
 class IbkrSubscription:
@@ -87,6 +91,7 @@ class DataDesk(Listener):
         clock: Clock,
         pacer: Pacer,
         registry: Registry,
+        notice: Callable[[BrokerNotice], None],
     ) -> None:
         self.connection: Connection | None = None
         self._name = name
@@ -94,6 +99,7 @@ class DataDesk(Listener):
         self._book = book
         self._clock = clock
         self._pacer = pacer
+        self._notice = notice
         self._lines: dict[Instrument, Line] = {}
         self._snapshots = 0
         self._broken: set[str] = set()
@@ -261,6 +267,7 @@ class DataDesk(Listener):
         self._quotes_out.value += len(lines)
         for line in lines:
             line.touched = False
+            line.refused = ""
             quote = line.make(now, self._name)
             for sink in line.sinks:
                 sink(quote)
@@ -291,19 +298,25 @@ class DataDesk(Listener):
         elif code == 1101:
             self._broken.clear()
             self.resubscribe()
-        elif self.connection is not None and self.connection.ready:
-            line = self.connection.session.wrapper.lines.get(request_id)
+        elif request_id > 0:
+            self._notice(BrokerNotice(self._name, code, text, request_id=request_id))
+            line = self._line_of(request_id)
             if line is not None:
                 self._line_error(line, code, text)
 
+    def _line_of(self, request_id: int) -> Line | None:
+        if self.connection is None or not self.connection.ready:
+            return None
+        return self.connection.session.wrapper.lines.get(request_id)
+
     def _line_error(self, line: Line, code: int, text: str) -> None:
+        """Mark the line; a tick that comes all the same takes the mark away."""
         action = classify(code, text).action
-        if action is Action.LOG and code != 200:
+        if code in _HARMLESS or (action is Action.LOG and code != 200):
             return
-        assert self.connection is not None
-        self.connection.session.wrapper.lines.pop(line.request_id, None)
+        line.alive_at = self.alive_at(line)
         line.refused = f"{text} (code {code})"
-        if action is Action.RESUBSCRIBE or code == 10197:
+        if action is Action.RESUBSCRIBE or code == _COMPETING_SESSION:
             self._spawn(self._again(line))
 
     async def _again(self, line: Line) -> None:
@@ -344,8 +357,14 @@ class DataDesk(Listener):
             self._snapshots += 1
             try:
                 await connection.ask("snapshot", send)
-            except (RequestFailed, BrokerUnavailable, NotSent):
-                # Missing from the mapping: the caller is told that there is no answer.
+            except RequestFailed as error:
+                # Missing from the mapping: the caller sees that there is no answer.
+                if error.code is not None:
+                    self._notice(
+                        BrokerNotice(self._name, error.code, str(error), request_id=line.request_id)
+                    )
+                return None
+            except (BrokerUnavailable, NotSent):
                 return None
             finally:
                 self._snapshots -= 1

@@ -132,7 +132,8 @@ class OrderDesk(Listener):
 
     # --- evidence --------------------------------------------------------------------------
 
-    def _emit(self, item: Evidence) -> None:
+    def emit(self, item: Evidence) -> None:
+        """Count a piece of evidence and pass it on."""
         kind = type(item).__name__
         count = self._counts.get(kind)
         if count is None:
@@ -165,7 +166,7 @@ class OrderDesk(Listener):
         report = orders.open_order(self._broker, self._book.instrument(contract), order, state)
         if self._open is not None:
             self._open.append(report)
-        self._emit(report)
+        self.emit(report)
 
     def on_completed_order(self, contract: Any, order: Any, state: Any) -> None:
         """Gather for the question, which is the only cause of this message."""
@@ -197,7 +198,7 @@ class OrderDesk(Listener):
         )
         if self._open is not None:
             self._merge(report)
-        self._emit(report)
+        self.emit(report)
 
     def _merge(self, report: OrderReport) -> None:
         """Complete the row that the order has in the answer with its quantities."""
@@ -223,11 +224,11 @@ class OrderDesk(Listener):
         if asked is not None:
             asked.append(fill)
         else:
-            self._emit(fill)
+            self.emit(fill)
 
     def on_commission(self, report: Any) -> None:
         """Pass on what a fill cost."""
-        self._emit(orders.commission(self._broker, report))
+        self.emit(orders.commission(self._broker, report))
 
     def on_error(self, request_id: int, code: int, text: str) -> None:
         """Pass on a coded message, and follow what it says of the link."""
@@ -237,7 +238,7 @@ class OrderDesk(Listener):
             verb = self._verbs.get(request_id, Verb.PLACE)
             if classify(code, text, verb).error_class is ErrorClass.DEFINITE_REJECT:
                 self._rejects[request_id] = text
-        self._emit(BrokerNotice(self._broker, code, text, identity, request_id))
+        self.emit(BrokerNotice(self._broker, code, text, identity, request_id))
         if code == 1100:
             self.turn(LinkState.DEGRADED, text, code)
         elif code == 1101:
@@ -248,14 +249,14 @@ class OrderDesk(Listener):
 
     def on_undecodable(self, text: str) -> None:
         """Say that a message was lost, so that evidence is asked for."""
-        self._emit(BrokerNotice(self._broker, UNDECODABLE, f"a message was unreadable: {text}"))
+        self.emit(BrokerNotice(self._broker, UNDECODABLE, f"a message was unreadable: {text}"))
 
     def turn(
         self, state: LinkState, reason: str, code: int | None = None, *, data_lost: bool = False
     ) -> None:
         """Take a new state of the link and report it."""
         self.link = state
-        self._emit(LinkReport(self._broker, state, reason, code, data_lost))
+        self.emit(LinkReport(self._broker, state, reason, code, data_lost))
 
     # --- questions -------------------------------------------------------------------------
 

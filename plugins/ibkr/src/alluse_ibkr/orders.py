@@ -21,7 +21,7 @@ from alluse_core.model import (
 )
 from alluse_core.ports import OrderMessage
 from alluse_ibkr.client import Library
-from alluse_ibkr.wireformat import exact, exact_or_zero, wire, wire_time
+from alluse_ibkr.wireformat import exact, exact_or_zero, plain, wire, wire_time
 
 OCA_CANCEL_WITH_BLOCK = 1
 """One fill cancels the rest, one order at a time at the venue: the group cannot overfill."""
@@ -54,7 +54,8 @@ def status_of(text: str, why_held: str = "") -> BrokerStatus:
 def to_wire(library: Library, message: OrderMessage, client_id: int, order_id: int = 0) -> Any:
     """Return the order to send, with everything explicit that a preset could fill in.
 
-    Numbers go as text, so that a Decimal leaves as it is written.
+    Numbers go as text, so that a Decimal leaves as it is written. Raises NotSent for text that
+    would break the message apart.
     """
     order = message.order
     made = library.order(
@@ -64,9 +65,9 @@ def to_wire(library: Library, message: OrderMessage, client_id: int, order_id: i
         totalQuantity=wire(order.quantity),
         orderType=order.order_type.value,
         tif=order.time_in_force.value,
-        account=order.account,
+        account=plain(order.account),
         outsideRth=order.outside_rth,
-        orderRef=message.order_ref,
+        orderRef=plain(message.order_ref),
         transmit=message.transmit,
         parentId=message.parent_order_id,
     )
@@ -75,7 +76,7 @@ def to_wire(library: Library, message: OrderMessage, client_id: int, order_id: i
     if order.stop_price is not None:
         made.auxPrice = wire(order.stop_price)
     if message.oca_group:
-        made.ocaGroup = message.oca_group
+        made.ocaGroup = plain(message.oca_group)
         made.ocaType = OCA_CANCEL_WITH_BLOCK
     if order.time_in_force is TimeInForce.GTD and order.good_till is not None:
         made.goodTillDate = wire_time(order.good_till)

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from alluse_core.errors import NotSent
+
 NAN = math.nan
 _UNSET = 1e300
 _UNSET_INTEGER = 2147483647
-_UNSET_LONG = 9223372036854775807
 
 
 def exact(value: float | str | Decimal | None) -> Decimal | None:
@@ -21,7 +22,7 @@ def exact(value: float | str | Decimal | None) -> Decimal | None:
         number = float(value)
         if not math.isfinite(number) or abs(number) >= _UNSET:
             return None
-        if number in (_UNSET_INTEGER, _UNSET_LONG):
+        if number == _UNSET_INTEGER:
             return None
         value = Decimal(str(value))
     whole = value.to_integral_value()
@@ -45,6 +46,19 @@ def number_in(text: str) -> Decimal | None:
 def wire(value: Decimal | None) -> str:
     """Return a Decimal in plain notation for the wire; "" for None."""
     return "" if value is None else format(value, "f")
+
+
+def plain(text: str) -> str:
+    """Return ``text`` if it can be a field of a message, or raise NotSent.
+
+    A NUL would end the field early and shift every field behind it.
+    """
+    if text.isascii() and (text.isprintable() or not text):
+        return text
+    raise NotSent(
+        f"{text!r} cannot be sent: it is not printable ASCII",
+        hint="use letters, digits and punctuation only",
+    )
 
 
 def wire_time(moment: datetime) -> str:
