@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alluse_core.model.instrument import Side
-from alluse_core.model.order import OrderState, TimeInForce
+from alluse_core.model.order import OrderState, OrderType, TimeInForce
 
+LIMITED = (OrderType.LIMIT, OrderType.STOP_LIMIT)
 PRICES = st.integers(9_990, 10_010).map(lambda cents: cents / 100)
 SIZES = st.sampled_from([0, 100, 200, 500])
 
@@ -139,7 +140,8 @@ def test_fills_are_conserved_and_never_outside_a_limit(actions: list[object]) ->
         )
     # A limit may have been replaced since: what counts is the one told with the fill.
     for event in floor.said:
-        if isinstance(event, OrderFilled) and event.order.request.limit_price is not None:
+        if isinstance(event, OrderFilled) and event.order.request.order_type in LIMITED:
+            assert event.order.request.limit_price is not None
             if event.execution.side is Side.BUY:
                 assert event.execution.price <= event.order.request.limit_price
             else:

@@ -22,6 +22,7 @@ import bisect
 import math
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import takewhile
 
 from alluse_core.model.instrument import Side
 from alluse_paper.fill_model import FillModel
@@ -168,11 +169,8 @@ class Book:
     def match(self) -> None:
         """Match every standing order with the displayed quote, in price-time priority."""
         for side in (Side.BUY, Side.SELL):
-            for order in tuple(self._orders[side]):
-                price = self._price_for(side)
-                if not is_price(price) or self._size_for(side) <= 0:
-                    break
-                if not order.in_book or not order.accepts(price):
+            for order in self._within(side, self._price_for(side)):
+                if not order.in_book:
                     continue
                 if order.aggressive:
                     self.take(order)
@@ -187,6 +185,12 @@ class Book:
         top.volume = top.high = top.low = top.open = math.nan
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _within(self, side: Side, price: float) -> tuple[Working, ...]:
+        """Return the orders that accept ``price``, in priority; none where it is no price."""
+        if not is_price(price):
+            return ()
+        return tuple(takewhile(lambda order: order.accepts(price), self._orders[side]))
 
     def _price_for(self, side: Side) -> float:
         """The price that ``side`` can trade at; NaN where the quote is crossed or one is absent."""
@@ -249,14 +253,13 @@ class Book:
     def _fill_by_trade(self, side: Side, price: float, reach: float, size: float) -> None:
         taken = 0.0
         traded = size if math.isfinite(size) else 0.0
-        for order in tuple(self._orders[side]):
+        for order in self._within(side, reach):
             limit = order.limit
             if limit is None or order.aggressive or not order.in_book:
                 continue
             through = (float(limit) - reach) * side.sign > 0
-            at = price == float(limit)
-            if not (through or at):
-                break
+            if not through and price != float(limit):
+                continue
             ahead = 0.0 if through or math.isnan(order.ahead) else order.ahead
             quantity = min(order.workable, _whole(traded - ahead - taken))
             order.ahead = max(0.0, ahead - traded)

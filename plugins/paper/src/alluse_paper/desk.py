@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +16,13 @@ from alluse_core.model.instrument import Instrument
 from alluse_core.model.order import OrderState, TimeInForce, Verb
 from alluse_paper.accounts import Accounts
 from alluse_paper.agenda import Agenda
-from alluse_paper.book import Book, exact
-from alluse_paper.checks import refusal, unopened
+from alluse_paper.book import Book
+from alluse_paper.checks import refusal
 from alluse_paper.commissions import CommissionSchedule
 from alluse_paper.fill_model import FillModel
 from alluse_paper.groups import Groups
-from alluse_paper.market import NAN, is_price
+from alluse_paper.market import NAN
 from alluse_paper.orders import (
-    ZERO,
     CommandRefused,
     ExchangeEvent,
     Fill,
@@ -38,6 +35,8 @@ from alluse_paper.orders import (
     OrderRejected,
     OrderReplaced,
 )
+from alluse_paper.reservations import Reservations
+from alluse_paper.sessions import Sessions, day_end
 from alluse_paper.working import Working
 
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPG)
@@ -70,12 +69,12 @@ class Desk:
         self._model, self._commissions = model, commissions
         self._book, self._emit = book, emit
         self._groups = Groups()
+        self._sessions = Sessions(model.enforce_hours)
+        self._reservations = Reservations(accounts, lambda each: book(each).top.mark)
         self._open: dict[int, Working] = {}
         self._ended: deque[Working] = deque()
         self._fills: deque[Fill] = deque()
         self._to_release: list[Working] = []
-        self._session_ends: list[tuple[float, int]] = []
-        self._reserved: dict[int, tuple[str, Decimal]] = {}
         epoch = int(clock.now().timestamp())
         self._number = epoch % _EPOCH_NUMBERS * _NUMBERS_PER_SECOND
         self._execution_prefix = f"{(epoch ^ seed * 0x9E3779B1) & 0xFFFFFFFF:08x}"
@@ -94,7 +93,7 @@ class Desk:
     def arrive(self, order: Working) -> None:
         """The order has reached the exchange: take it or reject it."""
         order.arrived = True
-        reason = self._refusal(order) or self._short_of_margin(order)
+        reason = self._refusal(order) or self._shortage(order)
         if reason:
             self._end(order, OrderState.REJECTED, reason)
             return
@@ -102,7 +101,7 @@ class Desk:
         self._groups.join(order, parent)
         if parent is not None and not parent.is_open:
             self._carry_out(*self._groups.after_end(parent), parent)
-        self._reserve(order)
+        self._reservations.hold(order)
         if order.request.time_in_force is TimeInForce.GTD:
             self._arrange_expiry(order)
         self._proceed(order)
@@ -175,7 +174,7 @@ class Desk:
         if done:
             self._retire(order)
         else:
-            self._reserve(order)
+            self._reservations.hold(order)
         self._emit(OrderFilled(order.snapshot(), fill))
         self._carry_out(*self._groups.after_fill(order, quantity), order)
         self._to_release.extend(self._groups.children_of(order))
@@ -192,15 +191,14 @@ class Desk:
         """The market has passed the end of a book's day, or shows its first event."""
         if math.isfinite(book.day_end):
             book.start_day()
-        session = book.listing.hours.session_at(_utc(self.market_time), extended=True)
-        book.day_end = session[1].timestamp() if session else math.inf
+        book.day_end = day_end(book.listing, self.market_time)
 
     def after_event(self, book: Book, first: bool) -> None:
         """Finish what a market event has set off."""
-        if first and self._model.enforce_hours:
+        if first and self._sessions.binds_at(self.market_time):
             self._date_all()
-        if self._session_ends and self.market_time >= self._session_ends[0][0]:
-            self._end_sessions()
+        for at, number in self._sessions.ended(self.market_time):
+            self._end_session(at, number)
         if book.waiting:
             self._open_session(book)
         if self._to_release:
@@ -248,25 +246,11 @@ class Desk:
         parent = self._groups.parent_of(order)
         if parent is not None and parent.filled == 0:
             return f"waits for its parent {parent.number}"
-        if self._opens_at(order, book) > self.market_time:
+        if not self._sessions.bind(order, book.listing, self.market_time):
             if order not in book.waiting:
                 book.waiting.append(order)
             return "waits for the market to open"
         return ""
-
-    def _opens_at(self, order: Working, book: Book) -> float:
-        if not self._model.enforce_hours or math.isnan(self.market_time):
-            return -math.inf
-        session = book.listing.hours.session_at(
-            _utc(self.market_time), extended=order.request.outside_rth
-        )
-        if session is None:
-            return math.inf
-        order.opens_at, ends_at = session[0].timestamp(), session[1].timestamp()
-        if order.expires_at != ends_at:
-            order.expires_at = ends_at
-            heapq.heappush(self._session_ends, (ends_at, order.number))
-        return order.opens_at
 
     def _work(self, order: Working, book: Book) -> None:
         state = OrderState.PARTIALLY_FILLED if order.filled else OrderState.ACCEPTED
@@ -316,7 +300,7 @@ class Desk:
             book.leave(order)
         order.request = request
         order.changed_at = self._clock.now()
-        self._reserve(order)
+        self._reservations.hold(order)
         self._emit(OrderReplaced(order.snapshot()))
         if back:
             self._proceed(order)
@@ -328,7 +312,7 @@ class Desk:
         for order in self.open_orders():
             if order.arrived and order.in_book:
                 book = self._book(order.request.instrument)
-                if self._opens_at(order, book) > self.market_time:
+                if not self._sessions.bind(order, book.listing, self.market_time):
                     book.leave(order)
                     self._proceed(order)
 
@@ -338,20 +322,18 @@ class Desk:
                 book.waiting.remove(order)
                 self._to_release.append(order)
 
-    def _end_sessions(self) -> None:
-        while self._session_ends and self.market_time >= self._session_ends[0][0]:
-            at, number = heapq.heappop(self._session_ends)
-            order = self._open.get(number)
-            if order is None or order.expires_at != at:
-                continue
-            if order.request.time_in_force in (TimeInForce.DAY, *_AT_ONCE):
-                self._end(order, OrderState.EXPIRED, "the session has closed")
-                continue
-            book = self._book(order.request.instrument)
-            book.leave(order)
-            if order in book.waiting:
-                book.waiting.remove(order)
-            self._to_release.append(order)
+    def _end_session(self, at: float, number: int) -> None:
+        order = self._open.get(number)
+        if order is None or order.expires_at != at:
+            return
+        if order.request.time_in_force in (TimeInForce.DAY, *_AT_ONCE):
+            self._end(order, OrderState.EXPIRED, "the session has closed")
+            return
+        book = self._book(order.request.instrument)
+        book.leave(order)
+        if order in book.waiting:
+            book.waiting.remove(order)
+        self._to_release.append(order)
 
     def _arrange_expiry(self, order: Working) -> None:
         good_till = order.request.good_till
@@ -382,54 +364,13 @@ class Desk:
                 return f"there is no parent order {request.parent} in this instrument"
             if parent.state.is_terminal and parent.filled == 0:
                 return f"its parent order {request.parent} is {parent.state.value}"
-        if (
-            request.time_in_force is TimeInForce.OPG
-            and self._model.enforce_hours
-            and not math.isnan(self.market_time)
-            and listing.hours.is_open(_utc(self.market_time))
-        ):
+        is_late = self._sessions.is_open(listing, self.market_time)
+        if request.time_in_force is TimeInForce.OPG and is_late:
             return "an OPG order must come before the open"
         return refusal(request, listing, self._clock.now())
 
-    def _margin_for(self, order: Working) -> Decimal | None:
-        """Return what an order would tie up in the base currency; None where no price is known.
-
-        The exits of a bracket close what its entry opens: they tie up nothing.
-        """
-        request = order.request
-        if request.parent is not None:
-            return ZERO
-        opens = unopened(
-            self._accounts.position(request.account, request.instrument),
-            order.remaining * request.side.sign,
-        )
-        price = request.limit_price or request.stop_price
-        mark = self._book(request.instrument).top.mark
-        if is_price(mark):
-            price = exact(mark)
-        rate = self._accounts.rate(request.instrument.currency)
-        if price is None or rate is None:
-            return None
-        return self._accounts.margin.initial(request.instrument, opens, price) * rate
-
-    def _short_of_margin(self, order: Working) -> str:
-        if not self._model.check_margin:
-            return ""
-        needed = self._margin_for(order)
-        free = self._accounts.figures(order.request.account).available_funds
-        if not needed or free is None:
-            return ""
-        account = order.request.account
-        free -= sum((amount for name, amount in self._reserved.values() if name == account), ZERO)
-        if needed <= free:
-            return ""
-        return f"insufficient margin: the order needs {needed:.2f}, {free:.2f} are available"
-
-    def _reserve(self, order: Working) -> None:
-        amount = self._margin_for(order)
-        self._reserved.pop(order.number, None)
-        if amount:
-            self._reserved[order.number] = (order.request.account, amount)
+    def _shortage(self, order: Working) -> str:
+        return self._reservations.shortage(order) if self._model.check_margin else ""
 
     def _refuse_command(self, order: Working, verb: Verb, reason: str) -> None:
         self._emit(CommandRefused(order.snapshot(), verb, reason))
@@ -457,7 +398,7 @@ class Desk:
         self._carry_out(*self._groups.after_end(order), order)
 
     def _retire(self, order: Working) -> None:
-        self._reserved.pop(order.number, None)
+        self._reservations.release(order)
         self._open.pop(order.number, None)
         self._ended.append(order)
         if order.state is not OrderState.REJECTED:
@@ -469,7 +410,3 @@ class Desk:
     def _set(self, order: Working, state: OrderState, reason: str) -> None:
         order.state, order.reason = state, reason
         order.changed_at = self._clock.now()
-
-
-def _utc(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, UTC)

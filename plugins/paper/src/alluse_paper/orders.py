@@ -25,11 +25,12 @@ class OcaRule(StrEnum):
 class NewOrder:
     """An order as it is handed to the exchange.
 
-    ``quantity`` is positive. ``parent`` is the number of an order placed before: this one is held
-    until the parent has filled, and works at most the parent's filled quantity. ``transmit``
-    False holds the order until a later order of the same bracket (or a replace) transmits it.
-    Children of one parent are one OCA group (REDUCE) unless ``oca_group`` names another.
-    ``client_tag`` is the caller's own, handed back untouched with every event.
+    ``quantity`` is positive. A price that the order type has no use for is ignored. ``parent``
+    is the number of an order placed before: this one is held until the parent has filled, and
+    works at most the parent's filled quantity. ``transmit`` False holds the order until a later
+    order of the same bracket (or a replace) transmits it. Children of one parent are one OCA
+    group (REDUCE) unless ``oca_group`` names another. ``client_tag`` is the caller's own, handed
+    back untouched with every event.
     """
 
     account: str
@@ -54,7 +55,7 @@ class Fill:
     """One execution. ``execution_id`` is unique, in IBKR's shape ``aaaaaaaa.bbbbbbbb.cc.dd``.
 
     ``cumulative`` and ``average_price`` are the order's after this fill. ``realized`` is the
-    profit that closing brought, after both commissions are left out; ``commission`` is positive.
+    profit that closing brought, before commissions; ``commission`` is zero or more.
     """
 
     execution_id: str
