@@ -214,14 +214,15 @@ def test_a_counter_is_judged_by_its_rate() -> None:
 
 
 def test_the_forest_names_the_metrics_that_made_a_moment_isolated() -> None:
-    values = random(6).normal(size=(12, 600))
-    values[[2, 7], 590] += 15
+    values = random(6).normal(size=(12, 1500))
+    values[:4, 1490] += 8
     (finding,) = Isolation(IsolationSettings()).analyze(frame_of(values))
     assert finding.facts["verdict"] == "isolated"
-    assert finding.facts["most_isolated_time"] == 590.0
-    assert {finding.facts["metric_1"], finding.facts["metric_2"]} == {"test.m2", "test.m7"}
+    assert finding.facts["most_isolated_time"] == 1490.0
+    named = {finding.facts[f"metric_{rank}"] for rank in (1, 2, 3, 4)}
+    assert named == {f"test.m{row}" for row in range(4)}
     # Contamination says how much is reported, not how much is anomalous.
-    assert finding.facts["reported"] == 2
+    assert finding.facts["reported"] == 5
 
 
 def test_noise_is_usual_and_little_of_it_too_short_to_tell() -> None:
