@@ -103,7 +103,7 @@ class History:
         found = []
         for tick in range(self._tick, self._oldest() - 1, -1):
             slot = tick % self._slots
-            if self._times[slot] < since:
+            if self._times[slot] <= since:
                 break
             if not math.isnan(ring[slot]):
                 found.append((self._times[slot], ring[slot]))

@@ -5,28 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-import attrs
-
-from alluse_alerts.rule import Rule, Terms, above, below, no_data, total
+from alluse_alerts.rule import Rule, above, below, no_data, total
+from alluse_alerts.settings import DataLatencySettings, ThroughputSettings
 from alluse_core.model import Condition, Reading, SeriesId, labels
 from alluse_core.ports import MetricView
 
 COMPONENT = "market_data_system"
 QUOTE_AGE = "quote_unconfirmed_s"
-
-
-@attrs.frozen
-class ThroughputSettings(Terms):
-    """Reads a second over ``window`` seconds, and percent of the subscriptions that tick."""
-
-    for_seconds: float = 60.0
-    keep_firing_for: float = 30.0
-    served_trip: float = 1_000.0
-    served_clear: float = 1_100.0
-    window: float = 10.0
-    ticking_trip: float = 90.0
-    ticking_clear: float = 95.0
-    min_subscriptions: int = 5
 
 
 class MarketDataThroughputLow(Rule[ThroughputSettings]):
@@ -71,27 +56,6 @@ class MarketDataThroughputLow(Rule[ThroughputSettings]):
         condition = below(share, terms.ticking_trip, terms.ticking_clear)
         text = f"{fresh:g} of {live:g} subscriptions are alive: {share:.0f} %"
         return Reading(condition, share, terms.ticking_trip, text, part)
-
-
-@attrs.frozen
-class DataLatencySettings(Terms):
-    """Milliseconds for reads; seconds for quotes.
-
-    A quote trips when it is unconfirmed for longer than ``stale_seconds`` and ``stale_gaps``
-    times its own usual gap; before ``learn_ticks`` ticks of it were seen, ``stale_unlearned``.
-    """
-
-    for_seconds: float = 5.0
-    keep_firing_for: float = 15.0
-    trip: float = 1.0
-    clear: float = 0.7
-    window: float = 30.0
-    min_samples: int = 100
-    stale_seconds: float = 5.0
-    stale_gaps: float = 10.0
-    stale_unlearned: float = 60.0
-    learn_ticks: int = 120
-    max_symbols: int = 500
 
 
 class MarketDataLatencyHigh(Rule[DataLatencySettings]):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import attrs
-
-from alluse_alerts.rule import Rule, Terms, below, no_data
+from alluse_alerts.rule import Rule, below, no_data
+from alluse_alerts.settings import (
+    LinkSettings,
+    PacingSettings,
+    PositionSettings,
+    UnknownOrderSettings,
+)
 from alluse_core.model import Condition, Reading, Severity
 from alluse_core.model.metric import Labels
 from alluse_core.ports import MetricView
-
-
-@attrs.frozen
-class LinkSettings(Terms):
-    """The link must be up again for ``keep_firing_for`` seconds before it counts as back."""
-
-    keep_firing_for: float = 5.0
 
 
 class BrokerLinkDown(Rule[LinkSettings]):
@@ -37,13 +34,6 @@ class BrokerLinkDown(Rule[LinkSettings]):
             yield Reading(condition, up, 1.0, f"the link to {name} is {state}", series.labels)
 
 
-@attrs.frozen
-class UnknownOrderSettings(Terms):
-    """One is enough."""
-
-    trip: int = 1
-
-
 class UnknownOrder(Rule[UnknownOrderSettings]):
     """An order whose fate the broker's words do not tell. It counts fully as exposure."""
 
@@ -60,13 +50,6 @@ class UnknownOrder(Rule[UnknownOrderSettings]):
             condition = Condition.TRIP if count >= self.settings.trip else Condition.CLEAR
             text = f"{count:g} orders are UNKNOWN"
             yield Reading(condition, count, float(self.settings.trip), text, series.labels)
-
-
-@attrs.frozen
-class PositionSettings(Terms):
-    """How many comparisons in a row must differ."""
-
-    times: int = 2
 
 
 class PositionMismatch(Rule[PositionSettings]):
@@ -110,16 +93,6 @@ class PositionMismatch(Rule[PositionSettings]):
             times = times + 1 if count > 0 else 0
         self._seen[subject] = (comparison, times)
         return times
-
-
-@attrs.frozen
-class PacingSettings(Terms):
-    """Percent of the broker's message limit that is left."""
-
-    for_seconds: float = 5.0
-    keep_firing_for: float = 10.0
-    trip: float = 10.0
-    clear: float = 20.0
 
 
 class PacingHeadroomLow(Rule[PacingSettings]):

@@ -7,31 +7,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import mean, median
 
-import attrs
-
-from alluse_alerts.rule import Rule, Terms, above, no_data
+from alluse_alerts.rule import Rule, above, no_data
+from alluse_alerts.settings import (
+    ClockSkewSettings,
+    CpuSettings,
+    LoopLagSettings,
+    MemorySettings,
+    MissedTicksSettings,
+)
 from alluse_core.model import Condition, Reading, SeriesId, Severity, labels
 from alluse_core.ports import MetricView
 
 COMPONENT = "system_resources"
-
-
-@attrs.frozen
-class MemorySettings(Terms):
-    """Percent of the nearest limit; ``default_limit_mb`` where no limit is known.
-
-    The forecast trips when memory that grew in each of ``forecast_parts`` parts of
-    ``forecast_window`` seconds crosses ``trip`` within ``forecast_minutes``.
-    """
-
-    for_seconds: float = 5.0
-    keep_firing_for: float = 30.0
-    trip: float = 80.0
-    clear: float = 75.0
-    default_limit_mb: float = 8_192.0
-    forecast_minutes: float = 30.0
-    forecast_window: float = 600.0
-    forecast_parts: int = 6
 
 
 class MemoryUsageHigh(Rule[MemorySettings]):
@@ -102,18 +89,6 @@ class MemoryUsageHigh(Rule[MemorySettings]):
         return (levels[-1] - levels[0]) / (middles[-1] - middles[0])
 
 
-@attrs.frozen
-class CpuSettings(Terms):
-    """Percent, mean over ``window`` seconds. Critical at ``lag_ms`` event-loop lag p99 too."""
-
-    for_seconds: float = 30.0
-    keep_firing_for: float = 30.0
-    trip: float = 90.0
-    clear: float = 80.0
-    window: float = 10.0
-    lag_ms: float = 100.0
-
-
 class CpuUsageHigh(Rule[CpuSettings]):
     """Busy processors, the host's (of all) and the process's (of one, which its loop needs)."""
 
@@ -141,18 +116,6 @@ class CpuUsageHigh(Rule[CpuSettings]):
         return Reading(condition, value, terms.trip, text, subject, severity)
 
 
-@attrs.frozen
-class LoopLagSettings(Terms):
-    """Milliseconds, p99 over ``window`` seconds."""
-
-    for_seconds: float = 10.0
-    keep_firing_for: float = 15.0
-    trip: float = 100.0
-    clear: float = 50.0
-    window: float = 30.0
-    min_samples: int = 20
-
-
 class EventLoopLagHigh(Rule[LoopLagSettings]):
     """The event loop calls late: something in it takes too long."""
 
@@ -169,15 +132,6 @@ class EventLoopLagHigh(Rule[LoopLagSettings]):
         value, count = found
         text = f"event-loop lag p99 {value:.1f} ms over {count} samples in {terms.window:g} s"
         yield Reading(above(value, terms.trip, terms.clear), value, terms.trip, text)
-
-
-@attrs.frozen
-class MissedTicksSettings(Terms):
-    """Ticks over ``window`` seconds."""
-
-    keep_firing_for: float = 15.0
-    trip: float = 2.0
-    window: float = 60.0
 
 
 class TicksMissed(Rule[MissedTicksSettings]):
@@ -198,16 +152,6 @@ class TicksMissed(Rule[MissedTicksSettings]):
             condition = Condition.CLEAR
         text = f"{missed:g} ticks were missed in {terms.window:g} s"
         yield Reading(condition, missed, terms.trip, text)
-
-
-@attrs.frozen
-class ClockSkewSettings(Terms):
-    """Milliseconds between our clock and the broker's."""
-
-    for_seconds: float = 10.0
-    keep_firing_for: float = 30.0
-    trip: float = 50.0
-    clear: float = 25.0
 
 
 class ClockSkewHigh(Rule[ClockSkewSettings]):

@@ -6,21 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Generic, TypeVar
 
-import attrs
-
+from alluse_alerts.settings import Terms
 from alluse_core.model import Condition, Reading, SeriesId, Severity
 from alluse_core.model.metric import Labels
 from alluse_core.ports import MetricView
 
 RUNBOOKS = "plugins/alerts/README.md"
-
-
-@attrs.frozen
-class Terms:
-    """Settings of every rule, in seconds: how long bad before it fires, how long well after."""
-
-    for_seconds: float = 0.0
-    keep_firing_for: float = 0.0
 
 
 S = TypeVar("S", bound=Terms)

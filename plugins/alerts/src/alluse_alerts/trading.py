@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from statistics import median
 
-import attrs
-
-from alluse_alerts.rule import Rule, Terms, above, no_data
+from alluse_alerts.rule import Rule, above, no_data
+from alluse_alerts.settings import ErrorRateSettings, LatencySettings
 from alluse_core.model import Condition, Reading, SeriesId, Severity, labels
 from alluse_core.ports import MetricView
 
 COMPONENT = "trading_system"
-
-
-@attrs.frozen
-class ErrorRateSettings(Terms):
-    """Percent over ``window`` seconds; at least ``min_errors`` and ``min_orders`` to trip."""
-
-    keep_firing_for: float = 30.0
-    trip: float = 1.0
-    clear: float = 0.5
-    window: float = 300.0
-    min_errors: int = 3
-    min_orders: int = 20
 
 
 class TradingErrorRateHigh(Rule[ErrorRateSettings]):
@@ -58,27 +44,6 @@ class TradingErrorRateHigh(Rule[ErrorRateSettings]):
             f" in {terms.window:g} s: {rate:.2f} %"
         )
         yield Reading(condition, rate, terms.trip, text)
-
-
-@attrs.frozen
-class LatencySettings(Terms):
-    """Milliseconds. p99 of ``min_samples`` in ``window`` seconds, or p90 of ``few_samples``.
-
-    The way from wire to acknowledgement trips at ``baseline_trip`` times its own baseline, the
-    median over the hour before the window, and at least ``baseline_margin_ms`` above it.
-    """
-
-    for_seconds: float = 30.0
-    keep_firing_for: float = 30.0
-    trip: float = 25.0
-    clear: float = 20.0
-    window: float = 30.0
-    min_samples: int = 100
-    few_samples: int = 20
-    baseline_trip: float = 3.0
-    baseline_clear: float = 2.0
-    baseline_margin_ms: float = 50.0
-    baseline_min_ticks: int = 120
 
 
 class TradingLatencyHigh(Rule[LatencySettings]):
@@ -134,7 +99,7 @@ class TradingLatencyHigh(Rule[LatencySettings]):
         past = [value for at, value in ticks if at <= since]
         if not recent or len(past) < terms.baseline_min_ticks:
             text = f"{len(recent)} recent and {len(past)} past ticks are too few to compare"
-            return no_data(math.nan, text, subject)
+            return no_data(terms.baseline_margin_ms, text, subject)
         value, baseline = median(recent), median(past)
         trip = max(terms.baseline_trip * baseline, baseline + terms.baseline_margin_ms)
         clear = max(terms.baseline_clear * baseline, baseline + terms.baseline_margin_ms / 2.0)
