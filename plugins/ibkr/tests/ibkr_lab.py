@@ -15,7 +15,7 @@ from alluse_ibkr.settings import IbkrSettings
 
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.model import Evidence, Instrument
-from alluse_core.ports import Priority
+from alluse_core.ports import EvidenceSink, Priority
 from alluse_core.providers import Context
 from alluse_core.telemetry import Registry
 
@@ -44,7 +44,11 @@ class Lab:
     """A broker with everything it was opened with in reach."""
 
     def __init__(
-        self, clock: Clock | None = None, state_dir: Path | None = None, **settings: Any
+        self,
+        clock: Clock | None = None,
+        state_dir: Path | None = None,
+        sink: EvidenceSink | None = None,
+        **settings: Any,
     ) -> None:
         quick: dict[str, Any] = {
             "connect_timeout": 5.0,
@@ -65,7 +69,7 @@ class Lab:
                 settings=self.settings,
                 state_dir=state_dir or Path("no-such-folder"),
                 secret=lambda _: None,
-                evidence=self.evidence.append,
+                evidence=sink or self.evidence.append,
                 pacer=self.pacer,
             )
         )

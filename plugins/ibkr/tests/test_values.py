@@ -35,6 +35,7 @@ from alluse_core.model import (
     Instrument,
     InstrumentDefinition,
     Order,
+    OrderIdentity,
     Side,
     TimeInForce,
 )
@@ -181,7 +182,8 @@ def test_a_status_word_is_never_taken_for_an_end_that_it_is_not(
 
 def test_inactive_is_a_reject_only_after_a_reject() -> None:
     def report(reject: str | None) -> BrokerStatus:
-        return orders.order_status("m", 17, 1, "Inactive", 0, 10, 0, 9, "", reject).status
+        name = OrderIdentity("r", 9, 1, 17)
+        return orders.order_status("m", name, "Inactive", 0, 10, 0, "", reject).status
 
     assert report(None) is BrokerStatus.HELD
     assert report("margin") is BrokerStatus.REJECTED

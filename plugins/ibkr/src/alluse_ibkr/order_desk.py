@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from alluse_core.errors import NotSent
 from alluse_core.model import (
@@ -29,6 +29,8 @@ from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.meters import COMPONENT
 from alluse_ibkr.wireformat import exact_or_zero, number_in
 from alluse_ibkr.wrapper import Listener
+
+T = TypeVar("T")
 
 UNDECODABLE = 0
 """The code of the notice that an unreadable message leaves: evidence must be asked for."""
@@ -58,7 +60,8 @@ class OrderDesk(Listener):
         self._registry = registry
         self._read_only = read_only
         self._data_lost = data_lost
-        self._sent: dict[int, Instrument] = {}
+        self._sent: dict[int, tuple[Instrument, str]] = {}
+        self._refs: dict[int, str] = {}
         self._rejects: dict[int, str] = {}
         self._verbs: dict[int, Verb] = {}
         self._counts: dict[str, Counter] = {}
@@ -80,7 +83,7 @@ class OrderDesk(Listener):
             for message in messages
         ]
         for message in messages:
-            self._sent[message.order_id] = message.order.instrument
+            _remember(self._sent, message.order_id, (message.order.instrument, message.order_ref))
             self._verbs[message.order_id] = Verb.PLACE
             self._saw(message.order_id)
         for order_id, contract, order in made:
@@ -160,9 +163,11 @@ class OrderDesk(Listener):
             return
         if self._is_own(order.clientId):
             self._saw(order.orderId)
-            sent = self._sent.get(order.orderId)
-            if sent is not None:
-                self._book.learn(contract.conId, sent)
+            instrument, order_ref = self._sent.get(order.orderId, (None, ""))
+            if instrument is not None and order_ref == order.orderRef:
+                self._book.learn(contract.conId, instrument)
+        if order.permId and order.orderRef:
+            _remember(self._refs, order.permId, order.orderRef)
         report = orders.open_order(self._broker, self._book.instrument(contract), order, state)
         if self._open is not None:
             self._open.append(report)
@@ -179,20 +184,18 @@ class OrderDesk(Listener):
         order_id, status, filled, remaining, average, perm_id, _, _, client_id, why_held = fields[
             :10
         ]
+        reject, order_ref = None, self._refs.get(perm_id, "")
         if self._is_own(client_id):
             self._saw(order_id)
             reject = self._rejects.get(order_id)
-        else:
-            reject = None
+            order_ref = order_ref or self._sent.get(order_id, (None, ""))[1]
         report = orders.order_status(
             self._broker,
-            client_id,
-            order_id,
+            OrderIdentity(order_ref, perm_id, order_id, client_id),
             status,
             filled,
             remaining,
             average,
-            perm_id,
             why_held,
             reject,
         )
@@ -337,3 +340,13 @@ class OrderDesk(Listener):
             if amount is not None:
                 values.append(AccountValue(self._broker, account, tag, amount, currency))
         return tuple(values)
+
+
+_REMEMBERED = 100_000
+"""How many orders of this process are remembered by number; the journal knows them all."""
+
+
+def _remember(names: dict[int, T], number: int, value: T) -> None:
+    names[number] = value
+    if len(names) > _REMEMBERED:
+        del names[next(iter(names))]

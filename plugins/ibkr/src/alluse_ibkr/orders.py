@@ -147,23 +147,24 @@ def completed_order(
 
 def order_status(
     broker: str,
-    client_id: int,
-    order_id: int,
+    identity: OrderIdentity,
     status: str,
     filled: float,
     remaining: float,
     average: float,
-    perm_id: int,
     why_held: str,
     reject: str | None,
 ) -> OrderReport:
-    """Read an orderStatus. ``reject``: the text of the reject that came before, if one did."""
+    """Read an orderStatus. ``reject``: the text of the reject that came before, if one did.
+
+    The message carries no orderRef: ``identity`` has the one that its permId was seen with.
+    """
     reduced = status_of(status, why_held)
     if status == "Inactive" and reject is not None:
         reduced = BrokerStatus.REJECTED
     return OrderReport(
         broker=broker,
-        identity=OrderIdentity("", perm_id, order_id, client_id),
+        identity=identity,
         status=reduced,
         filled=exact(filled),
         remaining=exact(remaining),
