@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from alluse_core.markers import hookimpl
 from alluse_core.ports import Broker
-from alluse_core.providers import Context, Provider
+from alluse_core.providers import Command, Context, Provider
 from alluse_paper.settings import PaperSettings
 
 
@@ -24,4 +24,14 @@ def alluse_brokers() -> Iterable[Provider[Broker]]:
         _open,
         PaperSettings,
         help="A simulated exchange in this process, over a recording or a synthetic market.",
+    )
+
+
+@hookimpl
+def alluse_commands() -> Iterable[Command]:
+    """Offer ``alluse record``."""
+    yield Command(
+        "record",
+        "Write what the broker streams as a recording that --replay reads.",
+        "alluse_paper.record:command",
     )
