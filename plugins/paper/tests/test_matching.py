@@ -61,9 +61,28 @@ def test_the_rest_of_a_sweep_walks_along_with_the_displayed_prices() -> None:
     floor.quote(99.98, 100.02, 300, 200)
     number = floor.place("BUY", 500, "100.10")
     floor.quote(99.98, 100.04, 300, 200)
-    floor.quote(99.98, 100.11, 300, 200)
-    floor.quote(99.98, 100.10, 300, 200)
-    assert floor.fills(number) == [(200, "100.02"), (200, "100.04"), (100, "100.1")]
+    floor.quote(99.98, 100.10, 300, 50)
+    assert floor.fills(number) == [(200, "100.02"), (200, "100.04"), (50, "100.1")]
+
+
+def test_what_the_market_leaves_behind_of_a_sweep_is_a_resting_order() -> None:
+    floor = Floor()
+    floor.quote(99.98, 100.02, 300, 200)
+    number = floor.place("BUY", 500, "100.02")
+    floor.quote(99.98, 100.05, 300, 200)
+    floor.trade(100.02, 120)
+    floor.quote(99.98, 100.00, 300, 100)
+    assert floor.fills(number) == [(200, "100.02"), (120, "100.02"), (100, "100.02")]
+
+
+def test_dirt_says_nothing_of_the_queue() -> None:
+    floor = Floor()
+    floor.quote(100.00, 100.02, 300, 200)
+    number = floor.place("BUY", 100, "100.00")
+    for bid, ask in ((NAN, 100.02), (0.0, 100.02), (100.05, 100.02), (99.0, NAN)):
+        floor.quote(bid, ask, 1, 200)
+    floor.trade(100.00, 250)
+    assert floor.fills(number) == []
 
 
 def test_displayed_size_is_taken_once_until_the_market_shows_it_anew() -> None:

@@ -222,14 +222,23 @@ class Book:
         return 0.0 if math.isnan(size) else size
 
     def _queue_by_quote(self) -> None:
-        # Size that leaves the displayed queue without a trade was cancelled. Nobody can see
-        # where it stood; at most what is still displayed can be ahead.
+        """Bring the places in the queue up to date with a new quote.
+
+        Size that leaves the displayed queue without a trade was cancelled. Nobody can see where
+        it stood; at most what is still displayed can be ahead. A quote that is absent or crossed
+        says nothing of the queue.
+        """
         for side in (Side.BUY, Side.SELL):
+            opposite = self._price_for(side)
+            if not (is_price(self._price_for(side.opposite)) and is_price(opposite)):
+                continue
             for order in self._orders[side]:
                 ahead = self._ahead_of(order)
                 if math.isnan(ahead):
                     break
                 order.ahead = ahead if math.isnan(order.ahead) else min(order.ahead, ahead)
+                # The market has left it behind: from here on others come to its price.
+                order.aggressive = order.aggressive and order.accepts(opposite)
 
     def _stops_by_quote(self) -> None:
         if is_price(self.top.last):

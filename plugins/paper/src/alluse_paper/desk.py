@@ -75,6 +75,7 @@ class Desk:
         self._ended: deque[Working] = deque()
         self._fills: deque[Fill] = deque()
         self._to_release: list[Working] = []
+        self._day = clock.now().date()
         epoch = int(clock.now().timestamp())
         self._number = epoch % _EPOCH_NUMBERS * _NUMBERS_PER_SECOND
         self._execution_prefix = f"{(epoch ^ seed * 0x9E3779B1) & 0xFFFFFFFF:08x}"
@@ -85,6 +86,8 @@ class Desk:
 
     def take_down(self, request: NewOrder) -> Working:
         """Give an order that is being sent its number."""
+        if self._clock.now().date() != self._day:
+            self._forget_yesterday()
         self._number += 1
         order = Working(self._number, request, self._clock.now(), transmitted=request.transmit)
         self.orders[order.number] = self._open[order.number] = order
@@ -211,20 +214,23 @@ class Desk:
         return tuple(self._open.values())
 
     def ended_today(self) -> tuple[Working, ...]:
-        """Return the orders that ended on this UTC day, and forget older ones."""
-        today = self._clock.now().date()
-        while self._ended and (self._ended[0].changed_at or self._clock.now()).date() < today:
-            old = self._ended.popleft()
-            self.orders.pop(old.number, None)
-            self._groups.forget(old)
+        """Return the orders that ended on this UTC day."""
+        self._forget_yesterday()
         return tuple(self._ended)
 
     def executions_today(self) -> tuple[Fill, ...]:
-        """Return the fills of this UTC day, and forget older ones."""
-        today = self._clock.now().date()
-        while self._fills and self._fills[0].time.date() < today:
-            self._fills.popleft()
+        """Return the fills of this UTC day."""
+        self._forget_yesterday()
         return tuple(self._fills)
+
+    def _forget_yesterday(self) -> None:
+        self._day = self._clock.now().date()
+        while self._ended and (ended := self._ended[0].changed_at) and ended.date() < self._day:
+            old = self._ended.popleft()
+            self.orders.pop(old.number, None)
+            self._groups.forget(old)
+        while self._fills and self._fills[0].time.date() < self._day:
+            self._fills.popleft()
 
     # --- from arrival to the book ---------------------------------------------------------------
 

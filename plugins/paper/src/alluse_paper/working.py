@@ -19,9 +19,10 @@ class Working:
 
     ``ahead`` is how much displayed size stands before it at its price; NaN while its price is
     behind the top of book, where nothing is displayed. ``aggressive``: it could trade at once
-    when it came, so what is left of it walks along with the displayed prices; other orders trade
-    at their own limit. ``allowance`` caps a bracket's exit at what the entry has filled.
-    ``priority`` is its place in time among own orders.
+    when it came, so what is left of it walks along with the displayed prices while its limit
+    allows; after that, as other orders, it trades at its own limit. ``allowance`` caps a
+    bracket's exit at what the entry has filled. ``priority`` is its place in time among own
+    orders.
     """
 
     number: int
