@@ -148,6 +148,12 @@ def main(args: Sequence[str] | None = None) -> None:
         # the interpreter must not try to flush again on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        # A full disk or a file that may not be read is nobody's fault in the program.
+        if debug:
+            raise
+        _explain(str(error), "")
+        code = 1
     except Exception as error:
         if debug:
             raise
