@@ -209,7 +209,7 @@ def test_1101_makes_every_subscription_again(library: str) -> None:
                 await until(lambda: quotes, "the first quote")
                 gate.control.broadcast(1100)
                 await until(lambda: broker.link is LinkState.DEGRADED, "1100")
-                await until(lambda: broker._data_desk.suspended, "the data side of 1100")
+                await until(lambda: broker._line_desk.suspended, "the data side of 1100")
                 frozen = stream.alive_at
                 await broker.probe()
                 assert stream.alive_at == frozen
@@ -233,13 +233,13 @@ def test_a_broken_farm_stops_confirming_until_it_is_back(library: str) -> None:
                 await until(lambda: quotes, "the first quote")
                 gate.control.broadcast(2103)
                 await until(lambda: 2103 in [n.code for n in lab.of(BrokerNotice)], "2103")
-                await until(lambda: broker._data_desk.suspended, "the data connection's 2103")
+                await until(lambda: broker._line_desk.suspended, "the data connection's 2103")
                 frozen = stream.alive_at
                 await broker.define(MSFT)
                 assert stream.alive_at == frozen
                 assert broker.link is LinkState.UP
                 gate.control.broadcast(2104)
-                await until(lambda: not broker._data_desk.suspended, "2104")
+                await until(lambda: not broker._line_desk.suspended, "2104")
                 await broker.define(CALL)
                 assert stream.alive_at > frozen
 

@@ -52,7 +52,7 @@ def loaded(name: str) -> Library:
 
 
 def line() -> Line:
-    return Line(AAPL, DataType.LIVE, snapshot=False)
+    return Line(AAPL, DataType.LIVE)
 
 
 # --- ticks ---------------------------------------------------------------------------------------

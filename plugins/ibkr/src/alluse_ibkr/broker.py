@@ -27,7 +27,8 @@ from alluse_ibkr import accounts
 from alluse_ibkr.client import load
 from alluse_ibkr.connection import Connection, RoleEvents
 from alluse_ibkr.contracts import ContractBook
-from alluse_ibkr.data_desk import DataDesk
+from alluse_ibkr.lines import LineDesk
+from alluse_ibkr.lookup import Lookup
 from alluse_ibkr.meters import RoleMeters
 from alluse_ibkr.order_desk import OrderDesk
 from alluse_ibkr.settings import IbkrSettings
@@ -59,7 +60,8 @@ class IbkrBroker:
         self._orders: Connection | None = None
         self._data: Connection | None = None
         self._order_desk: OrderDesk | None = None
-        self._data_desk: DataDesk | None = None
+        self._line_desk: LineDesk | None = None
+        self._lookup: Lookup | None = None
 
     @property
     def name(self) -> str:
@@ -93,7 +95,7 @@ class IbkrBroker:
         library = load(settings.library)
         book = ContractBook(library, context.state_dir / "contracts.json")
         clock, registry = context.clock, context.telemetry
-        data = DataDesk(
+        data = LineDesk(
             self.name,
             settings,
             book,
@@ -143,7 +145,8 @@ class IbkrBroker:
                 undecodable=lambda _: None,
             ),
         )
-        self._order_desk, self._data_desk = orders, data
+        self._order_desk, self._line_desk = orders, data
+        self._lookup = Lookup(self.name, self._data, book, data, clock)
 
     def _check_account(self) -> None:
         wanted = self._settings.account
@@ -156,8 +159,9 @@ class IbkrBroker:
 
     async def close(self) -> None:
         """End all connections. Orders at the broker stay as they are."""
-        if self._data_desk is not None:
-            await self._data_desk.close()
+        if self._line_desk is not None and self._lookup is not None:
+            await self._lookup.close()
+            await self._line_desk.close()
         for connection in (self._data, self._orders):
             if connection is not None:
                 await connection.close()
@@ -257,27 +261,28 @@ class IbkrBroker:
 
     async def define(self, instrument: Instrument) -> InstrumentDefinition:
         """Return what the broker knows of an instrument. Answers are kept."""
-        return await self._lines().define(self._asking(self._data), instrument)
+        return await self._asking_data().define(instrument)
 
     async def snapshots(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
         """Return one quote each; never by regulatory snapshots, which cost money."""
-        return await self._lines().snapshots(self._asking(self._data), instruments)
+        return await self._asking_data().snapshots(instruments)
 
     def subscribe(self, instrument: Instrument, sink: QuoteSink) -> Subscription:
         """Stream quotes into ``sink``; survives reconnects."""
-        return self._lines().subscribe(instrument, sink)
+        if self._line_desk is None:
+            raise BrokerUnavailable(f"{self.name} was never connected", hint="connect it first")
+        return self._line_desk.subscribe(instrument, sink)
 
     async def bars(
         self, instrument: Instrument, end: datetime | None, duration: timedelta, size: timedelta
     ) -> Sequence[Bar]:
         """Return historical bars in rising time; ``end`` None means now."""
-        connection = self._asking(self._data)
-        return await self._lines().bars(connection, instrument, end, duration, size)
+        return await self._asking_data().bars(instrument, end, duration, size)
 
-    def _lines(self) -> DataDesk:
-        if self._data_desk is None:
-            raise BrokerUnavailable(f"{self.name} was never connected", hint="connect it first")
-        return self._data_desk
+    def _asking_data(self) -> Lookup:
+        if self._lookup is None or self._data is None:
+            raise BrokerUnavailable(f"{self.name} is not connected", hint="connect it first")
+        return self._lookup
 
     async def probe(self) -> float:
         """Ask the order connection for a sign of life; return the round trip in seconds."""

@@ -48,15 +48,13 @@ class Line:
         "request_id",
         "sequence",
         "sinks",
-        "snapshot",
         "time",
         "touched",
         "volume",
     )
 
-    def __init__(self, instrument: Instrument, data_type: DataType, *, snapshot: bool) -> None:
+    def __init__(self, instrument: Instrument, data_type: DataType) -> None:
         self.instrument = instrument
-        self.snapshot = snapshot
         self.sinks: tuple[QuoteSink, ...] = ()
         self.quote: Quote | None = None
         self.sequence = 0

@@ -145,7 +145,9 @@ class Wrapper:
         line = self.lines.get(request_id)
         if line is not None and kind in DATA_TYPES:
             line.data_type = DATA_TYPES[kind]
-            self._touch(line)
+            line.alive_at = self.heard_at
+            if line.quote is not None:
+                self._touch(line)
 
     def _touch(self, line: Line) -> None:
         if not line.touched:

@@ -1,43 +1,25 @@
-"""The data path: lines, snapshots, definitions and history."""
+"""The live lines of the data connection: subscriptions, their life, and what ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from alluse_core.clock import Clock
-from alluse_core.errors import (
-    AmbiguousInstrument,
-    BrokerUnavailable,
-    InstrumentNotFound,
-    NotSent,
-    RequestFailed,
-)
-from alluse_core.model import (
-    Bar,
-    BrokerNotice,
-    DataType,
-    Instrument,
-    InstrumentDefinition,
-    Quote,
-    SecurityType,
-)
+from alluse_core.errors import NotSent, RequestFailed
+from alluse_core.model import BrokerNotice, DataType, Instrument, Quote
 from alluse_core.orders.outcomes import Action, classify
 from alluse_core.ports import Pacer, Priority, QuoteSink
 from alluse_core.telemetry import Registry
-from alluse_ibkr import contracts
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.meters import COMPONENT
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.ticks import Line
-from alluse_ibkr.wireformat import bar_time, exact, wire_bar_size, wire_duration, wire_time
 from alluse_ibkr.wrapper import Listener
 
-_HISTORY_AT_ONCE = 50
 _UPLINK = "uplink"
 _RETRY_SECONDS = 5.0
 _COMPETING_SESSION = 10197
@@ -48,7 +30,7 @@ _HARMLESS = frozenset({10090, 10167})
 class IbkrSubscription:
     """One taker of a line; the line ends with its last one."""
 
-    def __init__(self, desk: DataDesk, line: Line, sink: QuoteSink) -> None:
+    def __init__(self, desk: LineDesk, line: Line, sink: QuoteSink) -> None:
         self._desk = desk
         self._line = line
         self._sink = sink
@@ -76,8 +58,8 @@ class IbkrSubscription:
             self._desk.release(self._line, self._sink)
 
 
-class DataDesk(Listener):
-    """Keeps lines alive on the data connection, and asks its questions there.
+class LineDesk(Listener):
+    """Keeps lines alive on the data connection.
 
     A line is alive while bytes come in on its connection, its farm is not reported broken and the
     terminal has its uplink: a quiet market is not a stale one.
@@ -99,16 +81,13 @@ class DataDesk(Listener):
         self._book = book
         self._clock = clock
         self._pacer = pacer
-        self._notice = notice
+        self.notice = notice
         self._lines: dict[Instrument, Line] = {}
         self._snapshots = 0
         self._broken: set[str] = set()
-        self._frozen_at = math.nan
         self._tasks: set[asyncio.Task[None]] = set()
         self._resubscribing: asyncio.Task[None] | None = None
-        self._definitions: dict[Instrument, asyncio.Task[InstrumentDefinition]] = {}
-        self._rules: dict[int, Sequence[Any]] = {}
-        self._history = asyncio.Semaphore(_HISTORY_AT_ONCE)
+        self._line_free = asyncio.Event()
         self._resubscriptions = registry.counter(COMPONENT, "resubscriptions", broker=name)
         self._quotes_out = registry.counter(COMPONENT, "quotes_out", broker=name)
         registry.observe(COMPONENT, "subscriptions_live", self._live_count, broker=name)
@@ -162,13 +141,31 @@ class DataDesk(Listener):
                     code=101,
                     hint="close a subscription first, or raise max_lines if the login has more",
                 )
-            line = self._lines[instrument] = Line(instrument, self._requested(), snapshot=False)
+            line = self._lines[instrument] = Line(instrument, self.requested_type)
             if self.connection is not None and self.connection.ready:
                 self._spawn(self._request(line))
         line.sinks = (*line.sinks, sink)
         if line.quote is not None:
             sink(line.quote)
         return IbkrSubscription(self, line, sink)
+
+    async def take(self) -> None:
+        """Wait for a line that no subscription holds, for a snapshot; ``give`` it back."""
+        if len(self._lines) >= self._settings.max_lines:
+            raise RequestFailed(
+                f"all {self._settings.max_lines} market data lines stream",
+                code=101,
+                hint="close a subscription to have a line for snapshots",
+            )
+        while self.lines_in_use >= self._settings.max_lines:
+            self._line_free.clear()
+            await self._line_free.wait()
+        self._snapshots += 1
+
+    def give(self) -> None:
+        """Give a snapshot's line back."""
+        self._snapshots -= 1
+        self._line_free.set()
 
     def release(self, line: Line, sink: QuoteSink) -> None:
         """Take one sink from a line; without any the line ends."""
@@ -179,13 +176,15 @@ class DataDesk(Listener):
         if kept or self._lines.get(line.instrument) is not line:
             return
         del self._lines[line.instrument]
+        self._line_free.set()
         number, line.request_id = line.request_id, 0
         if number and self.connection is not None and self.connection.ready:
             self.connection.session.wrapper.lines.pop(number, None)
             self._spawn(self._cancel(number))
 
-    def _requested(self) -> DataType:
-        """Return the type that ticks have unless the broker says otherwise.
+    @property
+    def requested_type(self) -> DataType:
+        """The type that ticks have unless the broker says otherwise.
 
         Asked for live data, it sends live data or says what else it sends (58, delayed ticks).
         """
@@ -206,7 +205,7 @@ class DataDesk(Listener):
         session.wrapper.lines.pop(line.request_id, None)
         line.request_id = connection.next_number()
         line.refused = ""
-        line.reset(self._requested())
+        line.reset(self.requested_type)
         session.wrapper.lines[line.request_id] = line
         connection.meters.leases.value += 1
         session.client.reqMktData(line.request_id, contract, "", False, False, [])
@@ -247,7 +246,7 @@ class DataDesk(Listener):
             await self._request(line)
             self._resubscriptions.value += 1
 
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -255,7 +254,7 @@ class DataDesk(Listener):
 
     async def close(self) -> None:
         """Stop what is still being asked for."""
-        tasks = [*self._tasks, *self._definitions.values()]
+        tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -299,7 +298,7 @@ class DataDesk(Listener):
             self._broken.clear()
             self.resubscribe()
         elif request_id > 0:
-            self._notice(BrokerNotice(self._name, code, text, request_id=request_id))
+            self.notice(BrokerNotice(self._name, code, text, request_id=request_id))
             line = self._line_of(request_id)
             if line is not None:
                 self._line_error(line, code, text)
@@ -325,149 +324,9 @@ class DataDesk(Listener):
             await self._request(line)
             self._resubscriptions.value += 1
 
-    # --- snapshots -------------------------------------------------------------------------
-
-    async def snapshots(
-        self, connection: Connection, instruments: Sequence[Instrument]
-    ) -> Mapping[Instrument, Quote]:
-        """Ask for one quote each, as many at a time as lines are free."""
-        if not connection.ready:
-            raise connection.unavailable()
-        free = max(1, self._settings.max_lines - self.lines_in_use)
-        gate = asyncio.Semaphore(free)
-        wanted = list(dict.fromkeys(instruments))
-        quotes = await asyncio.gather(
-            *(self._snapshot(connection, instrument, gate) for instrument in wanted)
-        )
-        if wanted and not connection.ready and not any(quotes):
-            raise connection.unavailable()
-        return {quote.instrument: quote for quote in quotes if quote is not None}
-
-    async def _snapshot(
-        self, connection: Connection, instrument: Instrument, gate: asyncio.Semaphore
-    ) -> Quote | None:
-        line = Line(instrument, self._requested(), snapshot=True)
-
-        def send(client: Any, number: int) -> None:
-            line.request_id = number
-            connection.session.wrapper.lines[number] = line
-            client.reqMktData(number, self._book.contract(instrument), "", True, False, [])
-
-        async with gate:
-            self._snapshots += 1
-            try:
-                await connection.ask("snapshot", send)
-            except RequestFailed as error:
-                # Missing from the mapping: the caller sees that there is no answer.
-                if error.code is not None:
-                    self._notice(
-                        BrokerNotice(self._name, error.code, str(error), request_id=line.request_id)
-                    )
-                return None
-            except (BrokerUnavailable, NotSent):
-                return None
-            finally:
-                self._snapshots -= 1
-                if connection.ready:
-                    connection.session.wrapper.lines.pop(line.request_id, None)
-        if line.quote is None and not line.touched:
-            return None
-        return line.make(self._clock.monotonic(), self._name)
-
-    # --- definitions and history -----------------------------------------------------------
-
-    async def define(self, connection: Connection, instrument: Instrument) -> InstrumentDefinition:
-        """Return what the broker knows of an instrument; asked once, by however many."""
-        known = self._book.definition(instrument)
-        if known is not None:
-            return known
-        task = self._definitions.get(instrument)
-        if task is None:
-            task = asyncio.ensure_future(self._define(connection, instrument))
-            self._definitions[instrument] = task
-            task.add_done_callback(lambda _: self._definitions.pop(instrument, None))
-        return await asyncio.shield(task)
-
-    async def _define(self, connection: Connection, instrument: Instrument) -> InstrumentDefinition:
-        contract = self._book.contract(instrument)
-        try:
-            details = await connection.ask(
-                "define", lambda client, number: client.reqContractDetails(number, contract)
-            )
-        except RequestFailed as error:
-            if error.code == 200:
-                details = []
-            else:
-                raise
-        found = list({each.contract.conId: each for each in details}.values())
-        if not found:
-            raise InstrumentNotFound(
-                f"the broker knows no {instrument.id}",
-                hint="check symbol, exchange, currency, expiry and strike",
-            )
-        if len(found) > 1:
-            listed = contracts.candidates(found)
-            raise AmbiguousInstrument(
-                f"{instrument.id} fits {len(found)} contracts",
-                listed,
-                hint="say more of it: " + "; ".join(listed[:5]),
-            )
-        rule = contracts.rule_number(found[0], instrument.exchange)
-        increments = await self._rule(connection, rule) if rule is not None else None
-        definition = contracts.define(instrument, found[0], increments)
-        self._book.keep(definition)
-        return definition
-
-    async def _rule(self, connection: Connection, rule: int) -> Sequence[Any]:
-        if rule not in self._rules:
-            self._rules[rule] = await connection.ask_named(
-                f"market_rule {rule}", "market_rule", lambda client: client.reqMarketRule(rule)
-            )
-        return self._rules[rule]
-
-    async def bars(
-        self,
-        connection: Connection,
-        instrument: Instrument,
-        end: datetime | None,
-        duration: timedelta,
-        size: timedelta,
-    ) -> Sequence[Bar]:
-        """Return historical bars: trades, or midpoints for currency pairs."""
-        shows = "MIDPOINT" if instrument.security_type is SecurityType.FOREX else "TRADES"
-        until = wire_time(end) if end is not None else ""
-        span, width = wire_duration(duration), wire_bar_size(size)
-        contract = self._book.contract(instrument)
-        async with self._history:
-            try:
-                rows = await connection.ask(
-                    "bars",
-                    lambda client, number: client.reqHistoricalData(
-                        number, contract, until, span, width, shows, False, 2, False, []
-                    ),
-                    deadline=4 * self._settings.request_timeout,
-                )
-            except RequestFailed as error:
-                if error.code == 162 and "no data" in str(error):
-                    return ()
-                raise
-        return tuple(_bar(row) for row in rows)
-
 
 def _farm(text: str) -> str:
     return text.rpartition(":")[2].strip()
-
-
-def _bar(row: Any) -> Bar:
-    volume = exact(row.volume)
-    return Bar(
-        bar_time(str(row.date)),
-        row.open,
-        row.high,
-        row.low,
-        row.close,
-        float(volume) if volume is not None and volume >= 0 else math.nan,
-    )
 
 
 def _confirmed(old: Quote, now: float) -> Quote:

@@ -1,0 +1,188 @@
+"""What is asked on the data connection: snapshots, definitions, history."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from alluse_core.clock import Clock
+from alluse_core.errors import (
+    AmbiguousInstrument,
+    BrokerUnavailable,
+    InstrumentNotFound,
+    NotSent,
+    RequestFailed,
+)
+from alluse_core.model import (
+    Bar,
+    BrokerNotice,
+    Instrument,
+    InstrumentDefinition,
+    Quote,
+    SecurityType,
+)
+from alluse_ibkr import contracts
+from alluse_ibkr.connection import Connection
+from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.lines import LineDesk
+from alluse_ibkr.ticks import Line
+from alluse_ibkr.wireformat import bar_time, exact, wire_bar_size, wire_duration, wire_time
+
+_HISTORY_AT_ONCE = 50
+"""Open history requests that IBKR allows."""
+
+
+class Lookup:
+    """Asks questions on the data connection."""
+
+    def __init__(
+        self, name: str, connection: Connection, book: ContractBook, lines: LineDesk, clock: Clock
+    ) -> None:
+        self._name = name
+        self._connection = connection
+        self._book = book
+        self._lines = lines
+        self._clock = clock
+        self._definitions: dict[Instrument, asyncio.Task[InstrumentDefinition]] = {}
+        self._rules: dict[int, Sequence[Any]] = {}
+        self._history = asyncio.Semaphore(_HISTORY_AT_ONCE)
+
+    async def close(self) -> None:
+        """Stop what is still being asked for."""
+        tasks = tuple(self._definitions.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- snapshots -------------------------------------------------------------------------
+
+    async def snapshots(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
+        """Ask for one quote each, as many at a time as lines are free."""
+        if not self._connection.ready:
+            raise self._connection.unavailable()
+        wanted = list(dict.fromkeys(instruments))
+        quotes = await asyncio.gather(*(self._snapshot(instrument) for instrument in wanted))
+        if wanted and not self._connection.ready and not any(quotes):
+            raise self._connection.unavailable()
+        return {quote.instrument: quote for quote in quotes if quote is not None}
+
+    async def _snapshot(self, instrument: Instrument) -> Quote | None:
+        """Return a quote, or None where the broker has no answer: that one will be missing."""
+        line = Line(instrument, self._lines.requested_type)
+
+        def send(client: Any, number: int) -> None:
+            line.request_id = number
+            self._connection.session.wrapper.lines[number] = line
+            client.reqMktData(number, self._book.contract(instrument), "", True, False, [])
+
+        await self._lines.take()
+        try:
+            await self._connection.ask("snapshot", send)
+        except RequestFailed as error:
+            if error.code is not None:
+                self._lines.notice(
+                    BrokerNotice(self._name, error.code, str(error), request_id=line.request_id)
+                )
+            return None
+        except (BrokerUnavailable, NotSent):
+            return None
+        finally:
+            self._lines.give()
+            if self._connection.ready:
+                self._connection.session.wrapper.lines.pop(line.request_id, None)
+        if line.quote is None:
+            return None
+        return line.make(self._clock.monotonic(), self._name)
+
+    # --- definitions -----------------------------------------------------------------------
+
+    async def define(self, instrument: Instrument) -> InstrumentDefinition:
+        """Return what the broker knows of an instrument; asked once, by however many."""
+        known = self._book.definition(instrument)
+        if known is not None:
+            return known
+        task = self._definitions.get(instrument)
+        if task is None:
+            task = asyncio.ensure_future(self._define(instrument))
+            self._definitions[instrument] = task
+            task.add_done_callback(lambda _: self._definitions.pop(instrument, None))
+        return await asyncio.shield(task)
+
+    async def _define(self, instrument: Instrument) -> InstrumentDefinition:
+        details = await self._details(instrument)
+        found = list({each.contract.conId: each for each in details}.values())
+        if not found:
+            raise InstrumentNotFound(
+                f"the broker knows no {instrument.id}",
+                hint="check symbol, exchange, currency, expiry and strike",
+            )
+        if len(found) > 1:
+            listed = contracts.candidates(found)
+            raise AmbiguousInstrument(
+                f"{instrument.id} fits {len(found)} contracts",
+                listed,
+                hint="say more of it: " + "; ".join(listed[:5]),
+            )
+        rule = contracts.rule_number(found[0], instrument.exchange)
+        increments = await self._rule(rule) if rule is not None else None
+        definition = contracts.define(instrument, found[0], increments)
+        self._book.keep(definition)
+        return definition
+
+    async def _details(self, instrument: Instrument) -> list[Any]:
+        contract = self._book.contract(instrument)
+        try:
+            return await self._connection.ask(
+                "define", lambda client, number: client.reqContractDetails(number, contract)
+            )
+        except RequestFailed as error:
+            if error.code == 200:
+                return []
+            raise
+
+    async def _rule(self, rule: int) -> Sequence[Any]:
+        if rule not in self._rules:
+            self._rules[rule] = await self._connection.ask_named(
+                f"market_rule {rule}", "market_rule", lambda client: client.reqMarketRule(rule)
+            )
+        return self._rules[rule]
+
+    # --- history ---------------------------------------------------------------------------
+
+    async def bars(
+        self, instrument: Instrument, end: datetime | None, duration: timedelta, size: timedelta
+    ) -> Sequence[Bar]:
+        """Return historical bars: trades, or midpoints for currency pairs."""
+        shows = "MIDPOINT" if instrument.security_type is SecurityType.FOREX else "TRADES"
+        until = wire_time(end) if end is not None else ""
+        span, width = wire_duration(duration), wire_bar_size(size)
+        contract = self._book.contract(instrument)
+        async with self._history:
+            try:
+                rows = await self._connection.ask(
+                    "bars",
+                    lambda client, number: client.reqHistoricalData(
+                        number, contract, until, span, width, shows, False, 2, False, []
+                    ),
+                    deadline=4 * self._connection.settings.request_timeout,
+                )
+            except RequestFailed as error:
+                if error.code == 162 and "no data" in str(error):
+                    return ()
+                raise
+        return tuple(_bar(row) for row in rows)
+
+
+def _bar(row: Any) -> Bar:
+    volume = exact(row.volume)
+    return Bar(
+        bar_time(str(row.date)),
+        row.open,
+        row.high,
+        row.low,
+        row.close,
+        float(volume) if volume is not None and volume >= 0 else math.nan,
+    )
