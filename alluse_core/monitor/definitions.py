@@ -61,7 +61,8 @@ DEFINITIONS = (
         "market_data_system",
         "latency_ms",
         "ms",
-        "median of the time a read of a quote took, cached and fetched ones together",
+        "median of the time an awaited read of a quote took, cached and fetched ones together;"
+        " one read in 64 is timed",
         "10 s",
     ),
     Definition(
@@ -89,7 +90,8 @@ DEFINITIONS = (
         "ibkr_integration",
         "reuse_ratio",
         "%",
-        "1 - connects / leases: uses of a connection that did not need a new one",
+        "1 - connects / leases: uses of a connection that did not need a new one; near 100 by"
+        " construction, so read session_working_share beside it",
         "1 h",
     ),
     Definition(

@@ -47,7 +47,7 @@ class Headlines:
         yield (
             (broker, "connection_success_rate"),
             self._share(
-                self._history.increase(broker, "connection_successes", SESSION_SECONDS),
+                self._history.increase(broker, "connects", SESSION_SECONDS),
                 self._history.increase(broker, "connection_attempts", SESSION_SECONDS),
             ),
         )
@@ -72,7 +72,7 @@ class Headlines:
 
     def _reuse_ratio(self) -> float | None:
         connects = self._history.increase("ibkr_integration", "connects", SESSION_SECONDS)
-        leases = self._history.increase("ibkr_integration", "leases", SESSION_SECONDS)
+        leases = self._history.increase("ibkr_integration", "connection_leases", SESSION_SECONDS)
         if connects is None or leases is None:
             return None
         return self._share(leases - connects, leases)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -13,8 +15,9 @@ from pathlib import Path
 
 from alluse_core.errors import StoreError
 from alluse_core.model import Alert, Finding, SeriesId
+from alluse_core.monitor import rows
 from alluse_core.monitor.reader import SqliteMetricReader
-from alluse_core.monitor.writer import TickWriter
+from alluse_core.monitor.writer import Bodies, TickWriter
 from alluse_core.ports import Batch
 from alluse_core.telemetry import Registry
 
@@ -47,7 +50,7 @@ class SqliteMetricStore:
         self._reader = SqliteMetricReader(self._path)
         self._limit = queue
         self._batches: deque[Batch] = deque()
-        self._findings: deque[tuple[datetime, Sequence[Finding]]] = deque()
+        self._findings: deque[Bodies] = deque()
         self._alerts: dict[str, Alert] = {}
         self._changed = threading.Condition()
         self._taken = self._written = self._attempts = 0
@@ -63,7 +66,11 @@ class SqliteMetricStore:
         self._thread.start()
 
     def append(self, batch: Batch) -> None:
-        """Take a batch; see :class:`~alluse_core.ports.MetricStore`."""
+        """Take a batch; see :class:`~alluse_core.ports.MetricStore`.
+
+        Raises TypeError where a value is no number: whoever measured it must hear of it.
+        """
+        array("d", batch.samples.values())
         with self._changed:
             self._check_open()
             if len(self._batches) >= self._limit:
@@ -81,13 +88,17 @@ class SqliteMetricStore:
             self._took()
 
     def save_findings(self, time: datetime, findings: Sequence[Finding]) -> None:
-        """Keep the findings of one analysis cycle."""
+        """Keep the findings of one analysis cycle.
+
+        Raises TypeError or ValueError where a fact cannot be said in JSON.
+        """
+        bodies = tuple(json.dumps(rows.finding_to_json(finding)) for finding in findings)
         with self._changed:
             self._check_open()
             if len(self._findings) >= self._limit:
                 self._findings.popleft()
                 self.dropped += 1
-            self._findings.append((time, tuple(findings)))
+            self._findings.append((time, bodies))
             self._took()
 
     def flush(self) -> None:
@@ -200,7 +211,7 @@ class SqliteMetricStore:
         self,
         batches: list[Batch],
         alerts: dict[str, Alert],
-        findings: list[tuple[datetime, Sequence[Finding]]],
+        findings: list[Bodies],
         wants_sync: bool,
     ) -> StoreError | None:
         began = time.perf_counter()
@@ -217,7 +228,7 @@ class SqliteMetricStore:
         self,
         batches: list[Batch],
         alerts: dict[str, Alert],
-        findings: list[tuple[datetime, Sequence[Finding]]],
+        findings: list[Bodies],
     ) -> None:
         # What overflowed meanwhile was the oldest: it has left the queue already.
         written = {id(batch) for batch in batches}

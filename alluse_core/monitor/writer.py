@@ -11,11 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from alluse_core.errors import StoreError
-from alluse_core.model import Alert, Finding, SeriesId
+from alluse_core.model import Alert, SeriesId
 from alluse_core.monitor import rows
 from alluse_core.ports import Batch
 
 _BUSY_MS = 5_000
+
+Bodies = tuple[datetime, Sequence[str]]
+"""The time of an analysis cycle, and its findings in JSON."""
 
 
 class TickWriter:
@@ -43,7 +46,7 @@ class TickWriter:
         self,
         batches: Sequence[Batch],
         alerts: Iterable[Alert],
-        findings: Iterable[tuple[datetime, Sequence[Finding]]],
+        findings: Iterable[Bodies],
     ) -> None:
         """Write everything in one transaction, or raise StoreError having written nothing."""
         try:
@@ -155,14 +158,11 @@ class TickWriter:
         self._owners[owner] = (node_id, incarnation_id)
         return self._owners[owner]
 
-    def _write_findings(self, cycle: int, findings: Sequence[Finding]) -> None:
+    def _write_findings(self, cycle: int, bodies: Sequence[str]) -> None:
         self._connection.execute("DELETE FROM findings WHERE cycle = ?", (cycle,))
         self._connection.executemany(
             "INSERT INTO findings VALUES (?, ?, ?)",
-            (
-                (cycle, position, json.dumps(rows.finding_to_json(finding)))
-                for position, finding in enumerate(findings)
-            ),
+            ((cycle, position, body) for position, body in enumerate(bodies)),
         )
 
     def _insert(self, statement: str, values: Sequence[object]) -> int:

@@ -169,9 +169,9 @@ def test_headlines_are_what_their_definitions_say() -> None:
         ticks.registry.timer("ibkr_integration", "operation_latency_ms", operation="x").record(9.0)
         ticks.tick()
     counter("ibkr_integration", "connection_attempts").value += 4
-    counter("ibkr_integration", "connection_successes").value += 3
-    counter("ibkr_integration", "leases").value += 200
+    counter("ibkr_integration", "connection_leases").value += 300
     counter("ibkr_integration", "connects", role="orders").value += 2
+    counter("ibkr_integration", "connects", role="data").value += 1
     ticks.tick()
     assert ticks.headline("trading_system.error_rate") == 25.0
     assert ticks.headline("trading_system.latency_ms") == pytest.approx(2.0, rel=0.01)

@@ -128,6 +128,16 @@ def test_findings_are_those_of_the_newest_cycle_unless_asked(store: SqliteMetric
     assert math.isnan(found.points["x"][1])
 
 
+def test_what_cannot_be_kept_is_refused_where_it_is_handed_in(store: SqliteMetricStore) -> None:
+    with pytest.raises(TypeError):
+        store.append(batch(0, {CPU: "many"}))  # type: ignore[dict-item]
+    with pytest.raises(TypeError):
+        store.save_findings(START, [Finding("a", "b", None, {"x": object()})])  # type: ignore[dict-item]
+    store.append(batch(1, {CPU: 1.0}))
+    store.flush()
+    assert len(list(store.batches())) == 1
+
+
 def test_a_full_queue_drops_the_oldest_and_counts_it(tmp_path: Path) -> None:
     registry = Registry()
     path = tmp_path / "metrics.db"

@@ -62,8 +62,7 @@ SUBMIT_TO_WIRE = "trading_system.submit_to_wire_ms"
 WIRE_TO_ACK = "trading_system.wire_to_ack_ms"
 ASKED, SERVED = "market_data_system.reads_requested", "market_data_system.reads_served"
 CACHED = "market_data_system.cached_read_ms"
-AGE = "=market_data_system.quote_unconfirmed_s"
-LIVE, FRESH = "=market_data_system.subscriptions", "=market_data_system.subscriptions_fresh"
+AGE = "=market_data_system.quote_age"
 HOST_USED, HOST_LIMIT = (
     "=system_resources.memory_used_mb/scope=host",
     "=system_resources.memory_limit_mb/scope=host",
@@ -147,6 +146,13 @@ def cpu() -> CpuUsageHigh:
 
 def lag() -> EventLoopLagHigh:
     return EventLoopLagHigh(LoopLagSettings(for_seconds=2.0, keep_firing_for=0.0, window=5.0))
+
+
+def ages(alive: int = 0, dead: int = 0) -> dict[str, float]:
+    """Ages of subscriptions, by symbols 0, 1, ..."""
+    return {
+        f"{AGE}/symbol={symbol}": 0.5 if symbol < alive else 99.0 for symbol in range(alive + dead)
+    }
 
 
 TIMELINES: list[tuple[str, Callable[[], Rule[Any]], list[Step], list[str]]] = [
@@ -271,11 +277,11 @@ TIMELINES: list[tuple[str, Callable[[], Rule[Any]], list[Step], list[str]]] = [
         "subscriptions that die trip, five at least",
         throughput,
         [
-            (5, {LIVE: 4.0, FRESH: 0.0}),
-            (5, {LIVE: 20.0, FRESH: 20.0}),
-            (6, {LIVE: 20.0, FRESH: 10.0}),
-            (2, {LIVE: 20.0, FRESH: 18.5}),
-            (1, {LIVE: 20.0, FRESH: 20.0}),
+            (5, ages(dead=4)),
+            (5, ages(alive=20)),
+            (6, ages(alive=10, dead=10)),
+            (2, ages(alive=19, dead=1) | {f"{AGE}/symbol=18": 99.0}),
+            (1, ages(alive=20)),
         ],
         [
             "11 pending{part=subscriptions}",

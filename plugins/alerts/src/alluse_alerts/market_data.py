@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from alluse_alerts.rule import Rule, above, below, no_data, total
+from alluse_alerts.rule import Rule, above, below, no_data
 from alluse_alerts.settings import DataLatencySettings, ThroughputSettings
 from alluse_core.model import Condition, Reading, SeriesId, labels
 from alluse_core.ports import MetricView
 
 COMPONENT = "market_data_system"
-QUOTE_AGE = "quote_unconfirmed_s"
+QUOTE_AGE = "quote_age"
 
 
 class MarketDataThroughputLow(Rule[ThroughputSettings]):
@@ -47,14 +47,15 @@ class MarketDataThroughputLow(Rule[ThroughputSettings]):
     def _ticking(self, view: MetricView) -> Reading:
         terms = self.settings
         part = labels(part="subscriptions")
-        live = total(view.latest(COMPONENT, "subscriptions"))
-        fresh = total(view.latest(COMPONENT, "subscriptions_fresh"))
-        if not live >= terms.min_subscriptions or fresh != fresh:
-            text = f"fewer than {terms.min_subscriptions} live subscriptions to judge by"
+        ages = view.latest(COMPONENT, QUOTE_AGE).values()
+        live = len(ages)
+        if live < terms.min_subscriptions:
+            text = f"{live} live subscriptions are too few to judge by"
             return no_data(terms.ticking_trip, text, part)
-        share = 100.0 * fresh / live
+        alive = sum(age <= terms.alive_seconds for age in ages)
+        share = 100.0 * alive / live
         condition = below(share, terms.ticking_trip, terms.ticking_clear)
-        text = f"{fresh:g} of {live:g} subscriptions are alive: {share:.0f} %"
+        text = f"{alive} of {live} subscriptions are alive: {share:.0f} %"
         return Reading(condition, share, terms.ticking_trip, text, part)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import ClassVar, Generic, TypeVar
 
 from alluse_alerts.settings import Terms
-from alluse_core.model import Condition, Reading, SeriesId, Severity
+from alluse_core.model import Condition, Reading, Severity
 from alluse_core.model.metric import Labels
 from alluse_core.ports import MetricView
 
@@ -52,14 +52,3 @@ def below(value: float, trip: float, clear: float) -> Condition:
 def no_data(threshold: float, text: str, labels: Labels = ()) -> Reading:
     """Return a reading that says why there is no value."""
     return Reading(Condition.NO_DATA, math.nan, threshold, text, labels)
-
-
-def total(values: Mapping[SeriesId, float]) -> float:
-    """Return the sum over all labels; NaN where there are none."""
-    return sum(values.values()) if values else math.nan
-
-
-def by_label(values: Mapping[SeriesId, float], *names: str) -> Iterator[tuple[Labels, float]]:
-    """Yield each value under those of its labels that are in ``names``."""
-    for series, value in values.items():
-        yield tuple(pair for pair in series.labels if pair[0] in names), value

@@ -48,7 +48,10 @@ class LatencySettings(Terms):
 
 @attrs.frozen
 class ThroughputSettings(Terms):
-    """Reads a second over ``window`` seconds, and percent of the subscriptions that tick."""
+    """Reads a second over ``window`` seconds, and percent of the subscriptions that are alive.
+
+    Alive: ticked, or confirmed without a tick, within ``alive_seconds``.
+    """
 
     for_seconds: float = 60.0
     keep_firing_for: float = 30.0
@@ -58,6 +61,7 @@ class ThroughputSettings(Terms):
     ticking_trip: float = 90.0
     ticking_clear: float = 95.0
     min_subscriptions: int = 5
+    alive_seconds: float = 15.0
 
 
 @attrs.frozen
