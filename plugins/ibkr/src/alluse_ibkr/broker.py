@@ -27,6 +27,7 @@ from alluse_ibkr import accounts
 from alluse_ibkr.client import load
 from alluse_ibkr.connection import Connection, RoleEvents
 from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.evidence import EvidenceDesk
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.lookup import Lookup
 from alluse_ibkr.meters import RoleMeters
@@ -62,6 +63,7 @@ class IbkrBroker:
         self._order_desk: OrderDesk | None = None
         self._line_desk: LineDesk | None = None
         self._lookup: Lookup | None = None
+        self._evidence: EvidenceDesk | None = None
 
     @property
     def name(self) -> str:
@@ -113,6 +115,8 @@ class IbkrBroker:
             read_only=settings.read_only,
             data_lost=data.resubscribe,
         )
+        # What a former connection has seen still holds: no id of it may be used again.
+        orders.floor = self.order_id_floor
         first = settings.data_client_id or settings.client_id + 1
         data_ids = [n for n in range(first, first + _DATA_IDS_TRIED) if n != settings.client_id]
         self._orders = orders.connection = Connection(
@@ -146,6 +150,7 @@ class IbkrBroker:
             ),
         )
         self._order_desk, self._line_desk = orders, data
+        self._evidence = EvidenceDesk(self.name, library, self._orders, book, orders)
         self._lookup = Lookup(self.name, self._data, book, data, clock)
 
     def _check_account(self) -> None:
@@ -165,7 +170,7 @@ class IbkrBroker:
         for connection in (self._data, self._orders):
             if connection is not None:
                 await connection.close()
-        self._orders = self._data = None
+        self._orders = self._data = self._line_desk = self._lookup = self._evidence = None
 
     @property
     def link(self) -> LinkState:
@@ -221,29 +226,24 @@ class IbkrBroker:
 
     async def open_orders(self) -> Snapshot[OrderReport]:
         """Return all open orders of the login, those of other clients and of people included."""
-        connection = self._asking(self._orders)
-        return self._snapshot(await self._desk().open_orders(connection))
+        return self._snapshot(await self._asking().open_orders())
 
     async def completed_orders(self) -> Snapshot[OrderReport]:
         """Return orders that ended today."""
-        connection = self._asking(self._orders)
-        return self._snapshot(await self._desk().completed_orders(connection))
+        return self._snapshot(await self._asking().completed_orders())
 
     async def executions(self) -> Snapshot[Execution]:
         """Return fills since midnight. Their commissions are sent to the evidence sink."""
-        connection = self._asking(self._orders)
-        return self._snapshot(await self._desk().executions(connection))
+        return self._snapshot(await self._asking().executions())
 
     async def positions(self) -> Snapshot[Position]:
         """Return what all accounts hold."""
-        connection = self._asking(self._orders)
-        rows = await self._desk().positions(connection)
+        rows = await self._asking().positions()
         return self._snapshot(tuple(row for row in rows if self._ours(row.account)))
 
     async def account_values(self) -> Snapshot[AccountValue]:
         """Return the accounts' figures under IBKR's tags; those that are not numbers left out."""
-        connection = self._asking(self._orders)
-        rows = await self._desk().account_values(connection)
+        rows = await self._asking().account_values()
         return self._snapshot(tuple(row for row in rows if self._ours(row.account)))
 
     def _ours(self, account: str) -> bool:
@@ -252,10 +252,13 @@ class IbkrBroker:
     def _snapshot(self, rows: tuple[T, ...]) -> Snapshot[T]:
         return Snapshot(rows, self._context.clock.now(), complete=True)
 
-    def _asking(self, connection: Connection | None) -> Connection:
-        if connection is None:
-            raise BrokerUnavailable(f"{self.name} is not connected", hint="connect it first")
-        return connection
+    def _asking(self) -> EvidenceDesk:
+        if self._evidence is None:
+            raise self._never_connected()
+        return self._evidence
+
+    def _never_connected(self) -> BrokerUnavailable:
+        return BrokerUnavailable(f"{self.name} is not connected", hint="connect it first")
 
     # --- data ------------------------------------------------------------------------------
 
@@ -270,7 +273,7 @@ class IbkrBroker:
     def subscribe(self, instrument: Instrument, sink: QuoteSink) -> Subscription:
         """Stream quotes into ``sink``; survives reconnects."""
         if self._line_desk is None:
-            raise BrokerUnavailable(f"{self.name} was never connected", hint="connect it first")
+            raise self._never_connected()
         return self._line_desk.subscribe(instrument, sink)
 
     async def bars(
@@ -280,10 +283,12 @@ class IbkrBroker:
         return await self._asking_data().bars(instrument, end, duration, size)
 
     def _asking_data(self) -> Lookup:
-        if self._lookup is None or self._data is None:
-            raise BrokerUnavailable(f"{self.name} is not connected", hint="connect it first")
+        if self._lookup is None:
+            raise self._never_connected()
         return self._lookup
 
     async def probe(self) -> float:
         """Ask the order connection for a sign of life; return the round trip in seconds."""
-        return await self._asking(self._orders).probe()
+        if self._orders is None:
+            raise self._never_connected()
+        return await self._orders.probe()

@@ -108,8 +108,14 @@ class Lookup:
         if task is None:
             task = asyncio.ensure_future(self._define(instrument))
             self._definitions[instrument] = task
-            task.add_done_callback(lambda _: self._definitions.pop(instrument, None))
+            task.add_done_callback(lambda done: self._answered(instrument, done))
         return await asyncio.shield(task)
+
+    def _answered(self, instrument: Instrument, task: asyncio.Task[InstrumentDefinition]) -> None:
+        self._definitions.pop(instrument, None)
+        if not task.cancelled():
+            # Whoever asked may have gone; asyncio would call that a lost exception.
+            task.exception()
 
     async def _define(self, instrument: Instrument) -> InstrumentDefinition:
         details = await self._details(instrument)

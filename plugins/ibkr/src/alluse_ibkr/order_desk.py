@@ -7,27 +7,23 @@ from typing import Any, TypeVar
 
 from alluse_core.errors import NotSent
 from alluse_core.model import (
-    AccountValue,
     BrokerNotice,
     Evidence,
-    Execution,
     Instrument,
     LinkReport,
     LinkState,
     OrderIdentity,
-    OrderReport,
-    Position,
     Verb,
 )
 from alluse_core.orders.outcomes import ErrorClass, classify
 from alluse_core.ports import OrderMessage
 from alluse_core.telemetry import Counter, Registry
-from alluse_ibkr import accounts, orders
+from alluse_ibkr import orders
 from alluse_ibkr.client import REQUEST_IDS_FROM, Library
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.gathering import Gathering
 from alluse_ibkr.meters import COMPONENT
-from alluse_ibkr.wireformat import exact_or_zero, number_in
 from alluse_ibkr.wrapper import Listener
 
 T = TypeVar("T")
@@ -65,9 +61,7 @@ class OrderDesk(Listener):
         self._rejects: dict[int, str] = {}
         self._verbs: dict[int, Verb] = {}
         self._counts: dict[str, Counter] = {}
-        self._open: list[OrderReport] | None = None
-        self._completed: list[OrderReport] | None = None
-        self._fills: dict[int, list[Execution]] = {}
+        self.gathering = Gathering()
 
     # --- sending ---------------------------------------------------------------------------
 
@@ -169,15 +163,13 @@ class OrderDesk(Listener):
         if order.permId and order.orderRef:
             _remember(self._refs, order.permId, order.orderRef)
         report = orders.open_order(self._broker, self._book.instrument(contract), order, state)
-        if self._open is not None:
-            self._open.append(report)
+        self.gathering.opened(report)
         self.emit(report)
 
     def on_completed_order(self, contract: Any, order: Any, state: Any) -> None:
         """Gather for the question, which is the only cause of this message."""
-        if self._completed is not None:
-            instrument = self._book.instrument(contract)
-            self._completed.append(orders.completed_order(self._broker, instrument, order, state))
+        instrument = self._book.instrument(contract)
+        self.gathering.completed(orders.completed_order(self._broker, instrument, order, state))
 
     def on_order_status(self, fields: tuple[Any, ...]) -> None:
         """Pass on status and quantities."""
@@ -199,20 +191,8 @@ class OrderDesk(Listener):
             why_held,
             reject,
         )
-        if self._open is not None:
-            self._merge(report)
+        self.gathering.status(report)
         self.emit(report)
-
-    def _merge(self, report: OrderReport) -> None:
-        """Complete the row that the order has in the answer with its quantities."""
-        assert self._open is not None
-        for index in range(len(self._open) - 1, -1, -1):
-            row = self._open[index]
-            if row.identity.perm_id == report.identity.perm_id and (
-                row.identity.order_id == report.identity.order_id
-            ):
-                self._open[index] = orders.merged(row, report)
-                return
 
     def on_execution(self, request_id: int, contract: Any, execution: Any) -> None:
         """Pass on a live fill; gather one that was asked for."""
@@ -223,10 +203,7 @@ class OrderDesk(Listener):
             self.on_undecodable(f"a fill of {contract.secType} {contract.symbol} cannot be named")
             return
         fill = orders.execution(self._broker, instrument, execution)
-        asked = self._fills.get(request_id)
-        if asked is not None:
-            asked.append(fill)
-        else:
+        if not self.gathering.filled(request_id, fill):
             self.emit(fill)
 
     def on_commission(self, report: Any) -> None:
@@ -260,86 +237,6 @@ class OrderDesk(Listener):
         """Take a new state of the link and report it."""
         self.link = state
         self.emit(LinkReport(self._broker, state, reason, code, data_lost))
-
-    # --- questions -------------------------------------------------------------------------
-
-    async def open_orders(self, connection: Connection) -> tuple[OrderReport, ...]:
-        """Ask for the open orders of all clients, people's included."""
-
-        def send(client: Any) -> None:
-            self._open = []
-            client.reqAllOpenOrders()
-
-        try:
-            await connection.ask_named("open_orders", "open_orders", send)
-            return tuple(self._open or ())
-        finally:
-            self._open = None
-
-    async def completed_orders(self, connection: Connection) -> tuple[OrderReport, ...]:
-        """Ask for orders that ended today."""
-
-        def send(client: Any) -> None:
-            self._completed = []
-            client.reqCompletedOrders(False)
-
-        try:
-            await connection.ask_named("completed_orders", "completed_orders", send)
-            return tuple(self._completed or ())
-        finally:
-            self._completed = None
-
-    async def executions(self, connection: Connection) -> tuple[Execution, ...]:
-        """Ask for the fills since midnight, of all clients."""
-        rows: list[Execution] = []
-        number = 0
-
-        def send(client: Any, request_id: int) -> None:
-            nonlocal number
-            number = request_id
-            self._fills[number] = rows
-            client.reqExecutions(number, self._library.execution_filter())
-
-        try:
-            await connection.ask("executions", send)
-            return tuple(rows)
-        finally:
-            self._fills.pop(number, None)
-
-    async def positions(self, connection: Connection) -> tuple[Position, ...]:
-        """Ask for what all accounts hold, and end the subscription that this begins."""
-        rows = await connection.ask_named(
-            "positions", "positions", lambda client: client.reqPositions()
-        )
-        await connection.tell(lambda client: client.cancelPositions())
-        held = []
-        for account, contract, quantity, cost in rows:
-            instrument = self._book.instrument(contract)
-            if instrument is None:
-                self.on_undecodable(f"a position in {contract.secType} cannot be named")
-            elif quantity:
-                amount, average = exact_or_zero(quantity), exact_or_zero(cost)
-                unit = average / instrument.multiplier
-                held.append(Position(self._broker, account, instrument, amount, unit))
-        return tuple(held)
-
-    async def account_values(self, connection: Connection) -> tuple[AccountValue, ...]:
-        """Ask for the summary of all accounts, and end the subscription that this begins."""
-        number = 0
-
-        def send(client: Any, request_id: int) -> None:
-            nonlocal number
-            number = request_id
-            client.reqAccountSummary(number, "All", accounts.SUMMARY_TAGS)
-
-        rows = await connection.ask("account_values", send)
-        await connection.tell(lambda client: client.cancelAccountSummary(number))
-        values = []
-        for account, tag, text, currency in rows:
-            amount = number_in(text)
-            if amount is not None:
-                values.append(AccountValue(self._broker, account, tag, amount, currency))
-        return tuple(values)
 
 
 _REMEMBERED = 100_000
