@@ -11,6 +11,7 @@ from attrs.validators import ge, gt, in_, matches_re
 _FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 DEFAULT_STAGES = (
+    "reduce_only",
     "max_quantity",
     "max_value",
     "price_collar",
@@ -18,6 +19,7 @@ DEFAULT_STAGES = (
     "duplicate_order",
     "stale_quote",
     "position_cap",
+    "unknown_cap",
 )
 
 
