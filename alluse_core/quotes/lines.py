@@ -1,0 +1,97 @@
+"""The live subscriptions: which instruments hold one, and when it is given back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import attrs
+
+from alluse_core.model import Instrument, Quote
+from alluse_core.ports import Broker, QuoteSink, Subscription
+from alluse_core.quotes.plan import LineUse
+
+
+@attrs.define(eq=False)
+class Line:
+    """One subscription. ``used_at`` is when a read of it was last seen, monotonic seconds.
+
+    Reads that the cache answers are not seen here. So a line whose last seen read is old is put
+    on ``probation``: it leaves the cache, and the next read is seen and ends the probation. A
+    line that nobody reads stays on probation until it is idle.
+    """
+
+    subscription: Subscription
+    used_at: float
+    pins: int = 0
+    probation: bool = False
+
+    def use(self, now: float) -> None:
+        """Note a read."""
+        self.used_at = now
+        self.probation = False
+
+
+class Lines:
+    """The lines of one broker. ``limit`` of them at most; callers release before they open."""
+
+    def __init__(self, broker: Broker, sink: QuoteSink) -> None:
+        self._broker = broker
+        self._sink = sink
+        self._ticked: set[Instrument] = set()
+        self._lines: dict[Instrument, Line] = {}
+
+    @property
+    def limit(self) -> int:
+        """How many lines the broker gives."""
+        capabilities = self._broker.capabilities
+        return capabilities.quote_lines if capabilities.streams else 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[tuple[Instrument, Line]]:
+        return iter(tuple(self._lines.items()))
+
+    def get(self, instrument: Instrument) -> Line | None:
+        """Return the line of one instrument."""
+        return self._lines.get(instrument)
+
+    def open(self, instrument: Instrument, now: float) -> Line:
+        """Return the instrument's line, subscribing where it has none."""
+        line = self._lines.get(instrument)
+        if line is None:
+            self._ticked.discard(instrument)
+            line = Line(self._broker.subscribe(instrument, self._tick), now)
+            self._lines[instrument] = line
+        return line
+
+    def release(self, instrument: Instrument) -> None:
+        """Give one line back; nothing happens where none is held."""
+        line = self._lines.pop(instrument, None)
+        if line is not None:
+            line.subscription.close()
+
+    def release_all(self) -> None:
+        """Give all lines back."""
+        for instrument in tuple(self._lines):
+            self.release(instrument)
+
+    def uses(self, now: float) -> Iterator[LineUse]:
+        """Yield what a plan needs to know of each line."""
+        for instrument, line in self._lines.items():
+            yield LineUse(instrument, now - line.used_at, line.pins > 0)
+
+    def alive_at(self, instrument: Instrument) -> float:
+        """Return when the instrument's line was last known to be alive.
+
+        NaN until it gave a quote: a line that is open says nothing of a quote from before it.
+        """
+        line = self._lines.get(instrument)
+        if line is None or instrument not in self._ticked:
+            return math.nan
+        return line.subscription.alive_at
+
+    def _tick(self, quote: Quote) -> None:
+        self._ticked.add(quote.instrument)
+        self._sink(quote)
