@@ -75,6 +75,7 @@ class AccountDesk:
         self._subscribed: dict[tuple[Session, int, int], Callable[[], None]] = {}
         self._opening: dict[str, Decimal] = {}
         self._ticks = 0
+        self._traded = False
         for name in exchange.accounts.names:
             net = exchange.accounts.figures(name).net_liquidation
             if net is not None:
@@ -109,7 +110,8 @@ class AccountDesk:
         session.send(answers.position_multi_end(request.request_id))
 
     def filled(self, account: str, instrument: Instrument) -> None:
-        """A fill has changed a position: tell who subscribed."""
+        """A fill has changed a position: tell who subscribed; values follow within the second."""
+        self._traded = True
         holding = next(
             (
                 each
@@ -278,7 +280,8 @@ class AccountDesk:
         self._ticks += 1
         if self._faults.link_lost:
             return
-        all_of_them = self._ticks % REFRESH_SECONDS == 0
+        all_of_them = self._traded or self._ticks % REFRESH_SECONDS == 0
+        self._traded = False
         for (session, kind, _), send in tuple(self._subscribed.items()):
             if not session.congested and (all_of_them or kind in (92, 94)):
                 send()

@@ -96,7 +96,21 @@ async def _serve(gateway: SimulatedGateway, as_json: bool, until_stdin_closes: b
             click.echo(f"TWS API on 127.0.0.1:{gateway.port}")
             if gateway.control_port is not None:
                 click.echo(f"control on 127.0.0.1:{gateway.control_port}")
-        await ended.wait()
+        await _until(ended, gateway)
+
+
+async def _until(ended: asyncio.Event, gateway: SimulatedGateway) -> None:
+    """Wait for the end; a market that is played out goes on being served, a broken one raises."""
+    stop = asyncio.create_task(ended.wait())
+    market = asyncio.create_task(gateway.wait_for_market())
+    try:
+        await asyncio.wait({stop, market}, return_when=asyncio.FIRST_COMPLETED)
+        if market.done():
+            market.result()
+            await stop
+    finally:
+        stop.cancel()
+        market.cancel()
 
 
 def _drain(ended: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from alluse_paper.hours import Hours
@@ -17,8 +18,8 @@ from alluse_gateway.session import Desk, Session
 from alluse_gateway.wire import decimal_text
 
 CALENDAR_DAYS = 5
-MARKET_RULE = 26
-"""The number under which the one price increment of a listing is offered."""
+FIRST_RULE = 26
+"""The number of the first market rule; there is one for each price increment in use."""
 
 _SMART = frozenset({SecurityType.STOCK, SecurityType.OPTION, SecurityType.COMBO})
 
@@ -31,9 +32,11 @@ class ContractDesk:
         self._by_id: dict[int, Listing] = {}
         self._by_symbol: dict[str, list[Listing]] = {}
         self._texts: dict[int, answers.ContractText] = {}
+        self._rules: dict[Decimal, int] = {}
         for listing in listings:
             self._by_id[listing.con_id] = listing
             self._by_symbol.setdefault(listing.instrument.symbol, []).append(listing)
+            self._rules.setdefault(listing.min_tick, FIRST_RULE + len(self._rules))
 
     def find(self, contract: r.Contract) -> list[Listing]:
         """Return every listing that ``contract`` fits."""
@@ -78,7 +81,11 @@ class ContractDesk:
                 calendar = calendars[listing.hours] = calendar_of(listing.hours, now)
             session.send(
                 answers.contract_details(
-                    session.version, request.request_id, listing, calendar, MARKET_RULE
+                    session.version,
+                    request.request_id,
+                    listing,
+                    calendar,
+                    self._rules[listing.min_tick],
                 )
             )
         session.send(answers.contract_details_end(request.request_id))
@@ -96,10 +103,11 @@ class ContractDesk:
 
     def market_rule(self, session: Session, request: r.MarketRule) -> None:
         """Answer reqMarketRule: one increment at all prices."""
-        if request.request_id != MARKET_RULE:
-            session.error(-1, notices.VALIDATION, notices.validation("rule", "unknown market rule"))
-            return
-        session.send(answers.market_rule(request.request_id, [(0, 0.01)]))
+        for tick, rule in self._rules.items():
+            if rule == request.request_id:
+                session.send(answers.market_rule(rule, [(0, tick)]))
+                return
+        session.error(-1, notices.VALIDATION, notices.validation("rule", "unknown market rule"))
 
     def option_parameters(self, session: Session, request: r.OptionParameters) -> None:
         """Answer reqSecDefOptParams with the expiries and strikes of the listed chain."""

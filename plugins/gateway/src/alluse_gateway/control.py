@@ -8,7 +8,10 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from alluse_core.errors import UsageError, did_you_mean
+from alluse_paper.orders import NewOrder
+
+from alluse_core.errors import InstrumentNotFound, UsageError, did_you_mean
+from alluse_core.model import Instrument, OrderType, Side
 from alluse_gateway import notices
 from alluse_gateway.faults import HANDSHAKE_STEPS, Rejection
 from alluse_gateway.session import Session
@@ -128,6 +131,25 @@ class Control:
         self._gateway.orders.book.set_next_id(client, order_id)
         self._note("next_order_id", client=client, order_id=order_id)
 
+    def manual_order(
+        self, symbol: str, side: str, quantity: Decimal | str | int, limit_price: str = ""
+    ) -> None:
+        """Place an order past the gateway, as a person does in TWS: a stock, market or limit."""
+        try:
+            instrument = Instrument.parse(symbol)
+            order = NewOrder(
+                self._gateway.exchange.accounts.names[0],
+                self._gateway.exchange.listing(instrument).instrument,
+                Side(side),
+                Decimal(quantity),
+                OrderType.LIMIT if limit_price else OrderType.MARKET,
+                Decimal(limit_price) if limit_price else None,
+            )
+        except (ValueError, InvalidOperation, InstrumentNotFound) as error:
+            raise UsageError(f"no such order can be made: {error}") from error
+        placed = self._gateway.exchange.place(order)
+        self._note("manual_order", symbol=symbol, side=side, perm_id=placed.number)
+
     def status(self) -> dict[str, Any]:
         """Return what is connected and what is wrong, JSON-ready."""
         faults = self._gateway.faults
@@ -194,6 +216,7 @@ _COMMANDS = (
     "pause_listening",
     "resume_listening",
     "next_order_id",
+    "manual_order",
     "status",
 )
 

@@ -188,7 +188,7 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     ),
     95: ("cancelPnLSingle", 1, _cancel_account(94, 1)),
     97: ("reqTickByTickData", 1, _tick_by_tick),
-    98: ("cancelTickByTickData", 1, _number(r.CancelHistory, 1)),
+    98: ("cancelTickByTickData", 1, _number(r.CancelTickByTick, 1)),
     99: ("reqCompletedOrders", 0, lambda f, v: r.CompletedOrders(-1, to_flag(f[1]))),
 } | {
     kind: (name, at, _unsupported(name, at))

@@ -41,7 +41,7 @@ BAR_SIZES = {
 }
 _UNITS = {"S": 1, "D": 86400, "W": 7 * 86400, "M": 31 * 86400, "Y": 366 * 86400}
 _DURATION = re.compile(r"(\d{1,6}) ([SDWMY])")
-_ALIASES = {"ADJUSTED_LAST": "TRADES", "BID_ASK": "MIDPOINT"}
+_ALIASES = {"ADJUSTED_LAST": "TRADES"}
 
 
 class HistoryDesk:

@@ -32,10 +32,22 @@ class Line:
     """One market data request of one client.
 
     It holds what was last sent and sends what differs. A side without a valid price is sent as
-    -1 with size 0, whatever the market shows in its place.
+    -1 with size 0, whatever the market shows in its place. A price whose size the market does
+    not tell is sent with ``undisclosed``, what the exchange lets trade there; clients take a
+    size of 0 for "no quote".
     """
 
-    __slots__ = ("_ask", "_bid", "_last", "_rest", "_session", "_writer", "instrument", "snapshot")
+    __slots__ = (
+        "_ask",
+        "_bid",
+        "_last",
+        "_rest",
+        "_session",
+        "_undisclosed",
+        "_writer",
+        "instrument",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -44,7 +56,9 @@ class Line:
         instrument: Instrument,
         snapshot: bool,
         delayed: bool,
+        undisclosed: float,
     ) -> None:
+        self._undisclosed = undisclosed
         self.instrument = instrument
         self.snapshot = snapshot
         self._session = session
@@ -56,7 +70,7 @@ class Line:
     def send(self, top: TopOfBook) -> None:
         """Send every field that differs from what was last sent."""
         send, writer = self._session.send, self._writer
-        bid, bid_size = (top.bid, top.bid_size) if is_price(top.bid) else (math.nan, 0.0)
+        bid, bid_size = self._side(top.bid, top.bid_size)
         was, was_size = self._bid
         if bid != was and not (bid != bid and was != was):
             send(writer.price(ticks.BID, bid, bid_size))
@@ -64,7 +78,7 @@ class Line:
         elif bid_size != was_size and bid == bid:
             send(writer.size(ticks.BID_SIZE, bid_size))
             self._bid = (bid, bid_size)
-        ask, ask_size = (top.ask, top.ask_size) if is_price(top.ask) else (math.nan, 0.0)
+        ask, ask_size = self._side(top.ask, top.ask_size)
         was, was_size = self._ask
         if ask != was and not (ask != ask and was != was):
             send(writer.price(ticks.ASK, ask, ask_size))
@@ -75,6 +89,11 @@ class Line:
         rest = (top.volume, top.high, top.low, top.open, top.close, top.halted)
         if rest != self._rest or (top.last, top.last_size) != self._last:
             self._send_trade(top, rest)
+
+    def _side(self, price: float, size: float) -> tuple[float, float]:
+        if not is_price(price):
+            return math.nan, 0.0
+        return price, size if size == size else self._undisclosed
 
     def _send_trade(self, top: TopOfBook, rest: tuple[float, ...]) -> None:
         send, writer = self._session.send, self._writer
@@ -217,7 +236,8 @@ class MarketDesk:
         if not kind:
             return
         instrument = listing.instrument
-        line = Line(session, number, instrument, request.snapshot, kind == 3)
+        undisclosed = float(self._exchange.fill_model.undisclosed_size)
+        line = Line(session, number, instrument, request.snapshot, kind == 3, undisclosed)
         self._by_request[(session, number)] = line
         self._watched.setdefault(instrument, []).append((session, number, line))
         session.send(ticks.tick_parameters(number, listing.min_tick))

@@ -39,6 +39,7 @@ DEFINITIONS_FARM_OK: Final = 2158
 CANCEL_NOT_FOUND: Final = 10147
 CANCEL_REFUSED: Final = 10148
 DELAYED_DATA: Final = 10167
+MAX_TICK_BY_TICK: Final = 10190
 
 BROADCASTS: Final = {
     LINK_LOST: "Connectivity between IBKR and Trader Workstation has been lost.",

@@ -13,7 +13,10 @@ from alluse_gateway.answers import orders as answers
 from alluse_gateway.requests import PlaceOrder
 
 EXTERNAL = 0
-"""The client id and order id of an order that came to the exchange past this gateway."""
+"""The client id and order id of an order that came to the exchange past this gateway.
+
+Client 0 may have such orders bound: they then get negative order ids.
+"""
 
 
 @attrs.define(eq=False)
@@ -83,6 +86,7 @@ class OrderBook:
         self._by_perm: dict[int, Booked] = {}
         self._by_client: dict[tuple[int, int], Booked] = {}
         self._next_ids: dict[int, int] = {}
+        self._bound = 0
 
     def __iter__(self) -> Iterator[Booked]:
         return iter(tuple(self._by_perm.values()))
@@ -95,6 +99,20 @@ class OrderBook:
         self._by_perm[booked.perm_id] = booked
         if booked.order_id != EXTERNAL:
             self._by_client[(booked.client_id, booked.order_id)] = booked
+
+    def bind(self, booked: Booked) -> None:
+        """Give an order made by hand a negative id, by which client 0 can change and cancel it."""
+        self._bound += 1
+        booked.order_id = -self._bound
+        booked.change(attrs.evolve(booked.echo, order_id=booked.order_id))
+        self._by_client[(EXTERNAL, booked.order_id)] = booked
+
+    def forget_before(self, moment: datetime) -> None:
+        """Drop the orders that ended before ``moment``."""
+        for booked in self:
+            if booked.ended_at is not None and booked.ended_at < moment:
+                del self._by_perm[booked.perm_id]
+                self._by_client.pop((booked.client_id, booked.order_id), None)
 
     def by_perm(self, perm_id: int) -> Booked | None:
         """Find an order by its permanent id."""

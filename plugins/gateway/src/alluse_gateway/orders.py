@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from decimal import ROUND_DOWN
 from zoneinfo import ZoneInfo
 
@@ -56,7 +57,8 @@ class OrderDesk:
         self._ledger = ledger
         self._sessions = sessions
         self._strict_ids = strict_ids
-        self._binding: set[int] = set()
+        self._binding = False
+        self._cleared: datetime | None = None
         self.events = OrderEvents(
             self.book,
             clock,
@@ -106,6 +108,8 @@ class OrderDesk:
         )
         booked = Booked(EXTERNAL, EXTERNAL, order.number, None, echo, order)
         self.book.add(booked)
+        if self._binding:
+            self.book.bind(booked)
         return booked
 
     # --- place and change -------------------------------------------------------------------
@@ -351,13 +355,34 @@ class OrderDesk:
         if session.client_id != EXTERNAL:
             text = "Only the default client (i.e 0) can auto bind orders."
             session.error(-1, notices.VALIDATION, notices.validation("order", text))
+            return
+        self._binding = request.bind
+        if not request.bind:
+            return
+        for booked in self.book:
+            if booked.alive and booked.client_id == booked.order_id == EXTERNAL:
+                self.book.bind(booked)
+                session.send(answers.order_bound(booked.perm_id, EXTERNAL, booked.order_id))
+                session.send(booked.open_order(session.version))
+                session.send(booked.order_status())
+
+    def forget_past_days(self) -> None:
+        """Drop the orders that ended on earlier days, New York time, as TWS does."""
+        midnight = self._midnight()
+        if midnight != self._cleared:
+            self._cleared = midnight
+            self.book.forget_before(midnight)
+
+    def _midnight(self) -> datetime:
+        now = self._clock.now().astimezone(_DAY_ZONE)
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def completed(self, session: Session, request: r.CompletedOrders) -> None:
         """Answer reqCompletedOrders with what ended on this day, New York time."""
-        today = self._clock.now().astimezone(_DAY_ZONE).date()
+        midnight = self._midnight()
         for booked in self.book:
             ended = booked.ended_at
-            if ended is None or ended.astimezone(_DAY_ZONE).date() != today:
+            if ended is None or ended < midnight:
                 continue
             if request.api_only and booked.order_id == EXTERNAL:
                 continue
@@ -382,8 +407,7 @@ class OrderDesk:
     def executions(self, session: Session, request: r.Executions) -> None:
         """Answer reqExecutions: 11 for each fill of this day, 55, then 59 for each."""
         since = moment(request.since) if request.since else None
-        now = self._clock.now().astimezone(_DAY_ZONE)
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = self._midnight()
         found = [
             (booked, fill)
             for booked in self.book

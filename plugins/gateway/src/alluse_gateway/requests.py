@@ -213,7 +213,12 @@ class HeadTimestamp(Request):
 
 @attrs.frozen
 class CancelHistory(Request):
-    """Cancels historical bars, a head time stamp, tick-by-tick data or real-time bars."""
+    """Cancels historical bars, a head time stamp or real-time bars."""
+
+
+@attrs.frozen
+class CancelTickByTick(Request):
+    pass
 
 
 @attrs.frozen

@@ -31,6 +31,7 @@ from alluse_gateway.ledger import Ledger
 from alluse_gateway.market_data import LINES, MarketDesk
 from alluse_gateway.orders import OrderDesk
 from alluse_gateway.session import Session
+from alluse_gateway.tick_by_tick import TickByTickDesk
 
 HOST = "127.0.0.1"
 RATE_LIMIT = 50
@@ -98,12 +99,14 @@ class SimulatedGateway:
         self._server: asyncio.Server | None = None
         self._control_server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[Any]] = []
+        self._playing: asyncio.Task[Any] | None = None
         self._unlisten: list[Callable[[], None]] = []
         self._history = BarHistory()
         self.contracts = ContractDesk(self, exchange.listings)
         self.market_data = MarketDesk(
             exchange, self.contracts, self.faults, sampling=sampling, lines=lines, entitled=entitled
         )
+        self.tick_by_tick = TickByTickDesk(exchange, self.contracts, self.faults)
         self.history = HistoryDesk(exchange, self.contracts, self.faults, self._history)
         self.accounts = AccountDesk(self.clock, exchange, self.contracts, self.faults)
         self.orders = OrderDesk(
@@ -148,7 +151,8 @@ class SimulatedGateway:
         ]
         self._tasks.append(asyncio.create_task(self._each_second()))
         if self.player is not None:
-            self._tasks.append(asyncio.create_task(self.player.run()))
+            self._playing = asyncio.create_task(self.player.run())
+            self._tasks.append(self._playing)
 
     async def stop(self) -> None:
         """Disconnect everybody and let go of the ports."""
@@ -206,21 +210,26 @@ class SimulatedGateway:
         self.control_port = self._control_server.sockets[0].getsockname()[1]
 
     async def wait_for_market(self) -> None:
-        """Wait until the market is played to its end; at once where none is played."""
-        if self.player is not None and self._tasks:
-            await asyncio.shield(self._tasks[-1])
+        """Wait until the market is played to its end; at once where none is played.
+
+        Raises RecordingError where it cannot be read on.
+        """
+        if self._playing is not None:
+            await asyncio.shield(self._playing)
 
     async def _each_second(self) -> None:
         while True:
             await self.clock.sleep(1.0)
             self.accounts.tick()
             self.history.tick()
+            self.orders.forget_past_days()
             self.ledger.flush()
 
     def _on_market(self, instrument: Instrument) -> None:
         top = self.exchange.top(instrument)
         if top is not None:
             self._history.on_top(instrument, top)
+            self.tick_by_tick.on_market(instrument, top)
         self.market_data.on_market(instrument)
 
     # --- sessions ---------------------------------------------------------------------------
@@ -241,6 +250,7 @@ class SimulatedGateway:
             del self._clients[session.client_id]
         self.market_data.forget(session)
         self.history.forget(session)
+        self.tick_by_tick.forget(session)
         self.accounts.forget(session)
 
     def caught_up(self, session: Session) -> None:
@@ -300,6 +310,7 @@ class SimulatedGateway:
         self.faults.link_lost = False
         if data_lost:
             self.market_data.forget()
+            self.tick_by_tick.forget()
         self.orders.events.release()
         while self._deferred:
             session, request = self._deferred.popleft()
@@ -327,7 +338,8 @@ class SimulatedGateway:
             r.MarketData: self.market_data.subscribe,
             r.CancelMarketData: self.market_data.cancel,
             r.MarketDataType: self.market_data.set_type,
-            r.TickByTick: _unsupported,
+            r.TickByTick: self.tick_by_tick.subscribe,
+            r.CancelTickByTick: self._cancel_tick_by_tick,
             r.HistoricalData: self.history.bars,
             r.HeadTimestamp: self.history.head,
             r.RealTimeBars: self.history.real_time,
@@ -350,6 +362,9 @@ class SimulatedGateway:
     def _managed_accounts(self, session: Session, request: r.ManagedAccounts) -> None:
         session.send(system.managed_accounts(self.exchange.accounts.names))
 
+    def _cancel_tick_by_tick(self, session: Session, request: r.CancelTickByTick) -> None:
+        self.tick_by_tick.cancel(session, request.request_id)
+
     def _current_time(self, session: Session, request: r.CurrentTime) -> None:
         session.send(system.current_time(int(self.clock.now().timestamp())))
 
@@ -366,8 +381,10 @@ _NEEDS_LINK = frozenset(
         r.ContractDetails,
         r.MatchingSymbols,
         r.MarketData,
+        r.TickByTick,
         r.HistoricalData,
         r.HeadTimestamp,
+        r.RealTimeBars,
         r.Positions,
         r.PositionsMulti,
         r.AccountUpdates,
@@ -387,8 +404,8 @@ def _empty(session: Session, request: r.Listing) -> None:
     session.send(system.empty_list(request.kind, request.request_id))
 
 
-def _unsupported(session: Session, request: r.Unsupported | r.TickByTick) -> None:
-    name = request.name if isinstance(request, r.Unsupported) else "reqTickByTickData"
+def _unsupported(session: Session, request: r.Unsupported) -> None:
+    name = request.name
     cause = f"{name} is not part of this simulated gateway"
     session.error(request.request_id, notices.VALIDATION, notices.validation(name, cause))
 
