@@ -11,9 +11,7 @@ from typing import TypeVar
 
 from alluse_core.errors import (
     AllUseError,
-    AmbiguousInstrument,
     BrokerUnavailable,
-    InstrumentNotFound,
     NotSent,
     RequestFailed,
 )
@@ -30,7 +28,7 @@ from alluse_core.model.order import (
 from alluse_core.model.quote import Bar, Quote
 from alluse_core.ports import BrokerCapabilities, OrderMessage, Priority, QuoteSink, Subscription
 from alluse_core.providers import Context
-from alluse_paper.accounts import AccountFigures
+from alluse_paper.definitions import definition_of, sole_listing
 from alluse_paper.evidence import (
     NOT_FOUND_CODE,
     Tag,
@@ -39,6 +37,7 @@ from alluse_paper.evidence import (
     execution_of,
     identity_of,
     report_of,
+    values_of,
 )
 from alluse_paper.exchange import Exchange
 from alluse_paper.feed import Feed
@@ -62,20 +61,6 @@ _CAPABILITIES = BrokerCapabilities(
     historical_bars=False,
 )
 _SNAPSHOT_POLL = 0.02
-
-_FIGURES = (
-    ("NetLiquidation", "net_liquidation"),
-    ("TotalCashValue", "cash"),
-    ("GrossPositionValue", "gross_position_value"),
-    ("InitMarginReq", "initial_margin"),
-    ("MaintMarginReq", "maintenance_margin"),
-    ("AvailableFunds", "available_funds"),
-    ("ExcessLiquidity", "excess_liquidity"),
-    ("BuyingPower", "buying_power"),
-    ("RealizedPnL", "realized"),
-    ("UnrealizedPnL", "unrealized"),
-)
-"""IBKR's name of each figure, and ours. A figure that is not known is left out."""
 
 
 class PaperBroker:
@@ -274,7 +259,7 @@ class PaperBroker:
         exchange = await self._turn()
         rows = []
         for account in exchange.accounts.names:
-            rows += _values(self.name, account, exchange.accounts.figures(account))
+            rows += values_of(self.name, account, exchange.accounts.figures(account))
         return self._snapshot(rows)
 
     # --- market data --------------------------------------------------------------------------
@@ -282,22 +267,8 @@ class PaperBroker:
     async def define(self, instrument: Instrument) -> InstrumentDefinition:
         """Return the listing. Raises InstrumentNotFound or AmbiguousInstrument."""
         exchange = await self._turn()
-        listing = _sole_listing(exchange, instrument)
-        return InstrumentDefinition(
-            instrument=listing.instrument
-            if instrument.expiry is None and listing.instrument.expiry is not None
-            else instrument,
-            broker_id=str(listing.con_id),
-            local_symbol=listing.local_symbol,
-            trading_class=listing.trading_class,
-            primary_exchange=listing.primary_exchange,
-            long_name=listing.long_name,
-            min_tick=listing.min_tick,
-            price_increments=((Decimal(0), listing.min_tick),),
-            min_size=listing.min_size,
-            size_increment=listing.size_increment,
-            time_zone=listing.hours.zone,
-        )
+        listing = sole_listing(exchange, instrument)
+        return definition_of(listing, instrument)
 
     async def snapshots(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
         """Return the present quotes, waiting a little for those not shown yet."""
@@ -422,35 +393,3 @@ class PaperBroker:
 
     def _snapshot(self, rows: Iterable[T]) -> Snapshot[T]:
         return Snapshot(tuple(rows), self._clock.now(), True)
-
-
-def _sole_listing(exchange: Exchange, instrument: Instrument) -> Listing:
-    try:
-        return exchange.listing(instrument)
-    except InstrumentNotFound:
-        found = exchange.find(
-            instrument.symbol,
-            instrument.security_type,
-            currency=instrument.currency,
-            expiry=instrument.expiry,
-            strike=instrument.strike,
-            right=instrument.right,
-        )
-        if not found:
-            raise
-    if len(found) == 1:
-        return found[0]
-    raise AmbiguousInstrument(
-        f"{instrument.id} fits {len(found)} listed instruments",
-        (listing.instrument.id for listing in found),
-        hint="give expiry, strike and right",
-    )
-
-
-def _values(broker: str, account: str, figures: AccountFigures) -> list[AccountValue]:
-    rows = []
-    for name, attribute in _FIGURES:
-        value = getattr(figures, attribute)
-        if value is not None:
-            rows.append(AccountValue(broker, account, name, value, figures.currency))
-    return rows

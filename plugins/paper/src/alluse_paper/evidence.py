@@ -1,4 +1,4 @@
-"""Turns what the exchange says into the evidence of the core's model."""
+"""Turns what the exchange says, and its accounts, into the core's model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from alluse_core.model.account import AccountValue
 from alluse_core.model.order import (
     BrokerNotice,
     BrokerStatus,
@@ -18,6 +19,7 @@ from alluse_core.model.order import (
     OrderTerms,
     Verb,
 )
+from alluse_paper.accounts import AccountFigures
 from alluse_paper.orders import CommandRefused, ExchangeEvent, ExchangeOrder, Fill, OrderFilled
 
 _STATUS = {
@@ -34,6 +36,21 @@ _STATUS = {
 NOT_FOUND_CODE = 10147
 _NOT_CANCELLABLE_CODE = 10148
 _NOT_MODIFIABLE_CODE = 104
+
+
+_FIGURES = (
+    ("NetLiquidation", "net_liquidation"),
+    ("TotalCashValue", "cash"),
+    ("GrossPositionValue", "gross_position_value"),
+    ("InitMarginReq", "initial_margin"),
+    ("MaintMarginReq", "maintenance_margin"),
+    ("AvailableFunds", "available_funds"),
+    ("ExcessLiquidity", "excess_liquidity"),
+    ("BuyingPower", "buying_power"),
+    ("RealizedPnL", "realized"),
+    ("UnrealizedPnL", "unrealized"),
+)
+"""IBKR's name of each figure, and ours. A figure that is not known is left out."""
 
 
 @attrs.frozen
@@ -109,3 +126,13 @@ def evidence_of(broker: str, event: ExchangeEvent) -> Iterator[Evidence]:
         code = _NOT_CANCELLABLE_CODE if event.verb is Verb.CANCEL else _NOT_MODIFIABLE_CODE
         yield BrokerNotice(broker, code, event.reason, identity_of(event.order))
     yield report_of(broker, event.order)
+
+
+def values_of(broker: str, account: str, figures: AccountFigures) -> list[AccountValue]:
+    """Return an account's figures under IBKR's names."""
+    rows = []
+    for name, attribute in _FIGURES:
+        value = getattr(figures, attribute)
+        if value is not None:
+            rows.append(AccountValue(broker, account, name, value, figures.currency))
+    return rows

@@ -44,6 +44,9 @@ class Recording:
     through as they were recorded. Rows that go back in time keep their order in the file and
     are given the time of the row before; ``disordered`` counts them.
 
+    A row of one-second data holds the state at the end of its second and carries the time of its
+    beginning; it is played at the time it carries, so up to a second early.
+
     Memory is bounded: one row per file is held. Reading the symbols (``listings``) takes a pass
     of its own over the files, made once.
     """
