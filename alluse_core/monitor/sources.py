@@ -6,9 +6,10 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from alluse_core.model import Sample, SeriesId, labels
+from alluse_core.model import LinkState, Sample, SeriesId, labels
+from alluse_core.ports import Broker
 from alluse_core.telemetry import Registry
 
 
@@ -69,6 +70,25 @@ class GcPauses:
         elif self._began:
             took = time.perf_counter() - self._began
             self._timers[info["generation"]].record(took * 1000.0)
+
+
+class BrokersSource:
+    """Whether the order path to each broker works: ``broker.link_up{broker=}``, 1 or 0.
+
+    DEGRADED is 0: the socket is up while nothing can be traded.
+    """
+
+    name = "brokers"
+    period = 1.0
+
+    def __init__(self, brokers: Mapping[str, Broker]) -> None:
+        self._brokers = brokers
+
+    def collect(self, now: float) -> Iterator[Sample]:
+        """Yield one sample a broker."""
+        for name, broker in self._brokers.items():
+            series = SeriesId("broker", "link_up", labels(broker=name))
+            yield Sample(series, float(broker.link is LinkState.UP))
 
 
 class PythonSource:

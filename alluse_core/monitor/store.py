@@ -33,7 +33,8 @@ class SqliteMetricStore:
     Batches and cycles of findings wait in queues of at most ``queue`` items; a full one drops
     its oldest, and :attr:`dropped` counts it. Of alerts the newest state of each waits. A failed
     write keeps what waits and is tried again; :meth:`flush` tells of it. ``max_mb`` bounds the
-    file (0: the disk does). Raises StoreError where the file cannot be opened as a store.
+    file (0: the disk does); a lock that another process holds is waited for ``busy_seconds``.
+    Raises StoreError where the file cannot be opened as a store.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class SqliteMetricStore:
         telemetry: Registry | None = None,
         queue: int = 3_600,
         max_mb: float = 0.0,
+        busy_seconds: float = 5.0,
     ) -> None:
         self._path = Path(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = TickWriter(self._path, max_mb)
+        self._writer = TickWriter(self._path, max_mb, busy_seconds)
         self._reader = SqliteMetricReader(self._path)
         self._limit = queue
         self._batches: deque[Batch] = deque()

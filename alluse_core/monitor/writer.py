@@ -15,8 +15,6 @@ from alluse_core.model import Alert, SeriesId
 from alluse_core.monitor import rows
 from alluse_core.ports import Batch
 
-_BUSY_MS = 5_000
-
 Bodies = tuple[datetime, Sequence[str]]
 """The time of an analysis cycle, and its findings in JSON."""
 
@@ -28,7 +26,7 @@ class TickWriter:
     survive a power loss.
     """
 
-    def __init__(self, path: Path, max_mb: float = 0.0) -> None:
+    def __init__(self, path: Path, max_mb: float, busy_seconds: float) -> None:
         self._path = path
         self._series: dict[SeriesId, int] = {}
         self._positions: dict[SeriesId, int] = {}
@@ -36,7 +34,7 @@ class TickWriter:
         self._owners: dict[tuple[str, str, str, str], tuple[int, int]] = {}
         try:
             self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000
+                path, isolation_level=None, check_same_thread=False, timeout=busy_seconds
             )
             self._prepare(max_mb)
         except sqlite3.Error as error:

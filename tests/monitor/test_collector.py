@@ -4,11 +4,13 @@ import asyncio
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import pytest
 
-from alluse_core.model import NodeIdentity, Sample, SeriesId
+from alluse_core.model import LinkState, NodeIdentity, Sample, SeriesId
 from alluse_core.monitor.collector import Collector
+from alluse_core.monitor.sources import BrokersSource
 from alluse_core.monitor.store import SqliteMetricStore
 from alluse_core.telemetry import Registry
 from alluse_core.testing import VirtualClock
@@ -141,3 +143,20 @@ def test_the_event_loop_and_the_collector_of_garbage_are_measured_and_left_alone
     asyncio.run(measure())
     assert registry.timer("python", "gc_pause_ms", generation=2).current.count >= 1
     assert gc.callbacks == before
+
+
+def test_a_link_counts_as_up_only_while_orders_can_go(
+    node: NodeIdentity, store: SqliteMetricStore
+) -> None:
+    class Linked:
+        def __init__(self, link: LinkState) -> None:
+            self.link = link
+
+    brokers: Any = {state.value: Linked(state) for state in LinkState}
+    found = {str(s.series): s.value for s in BrokersSource(brokers).collect(0.0)}
+    assert found == {
+        "broker.link_up{broker=down}": 0.0,
+        "broker.link_up{broker=connecting}": 0.0,
+        "broker.link_up{broker=degraded}": 0.0,
+        "broker.link_up{broker=up}": 1.0,
+    }

@@ -158,6 +158,21 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_lock_that_is_held_too_long_is_a_typed_error_and_costs_no_data(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.db"
+    store = SqliteMetricStore(path, busy_seconds=0.05)
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    store.append(batch(0, {CPU: 1.0}))
+    with pytest.raises(StoreError, match="locked by another process"):
+        store.flush()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    store.flush()
+    assert len(list(store.batches())) == 1
+    store.close()
+
+
 def test_a_full_disk_is_a_typed_error_and_nothing_taken_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "metrics.db"
     store = SqliteMetricStore(path, max_mb=0.2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 from collections import namedtuple
@@ -12,8 +13,13 @@ from alluse_system.limits import cgroup_memory
 from alluse_system.plugin import alluse_metric_sources
 from alluse_system.process import ProcessFilesSource, ProcessSource
 
-from alluse_core.model import Sample
+from alluse_core.model import NodeIdentity, Sample
+from alluse_core.monitor.collector import Collector
+from alluse_core.monitor.reader import SqliteMetricReader
+from alluse_core.monitor.store import SqliteMetricStore
 from alluse_core.ports import MetricSource
+from alluse_core.telemetry import Registry
+from alluse_core.testing import VirtualClock
 
 
 def sources(tmp_path: Path) -> list[MetricSource]:
@@ -124,3 +130,28 @@ def test_no_cgroup_file_is_no_limit(tmp_path: Path) -> None:
 def test_sources_are_offered_under_the_names_they_have(tmp_path: Path) -> None:
     offered = [provider.name for provider in alluse_metric_sources()]
     assert offered == [source.name for source in sources(tmp_path)]
+
+
+def test_a_bare_collector_with_these_sources_passes_a_hundred_series_each_second(
+    tmp_path: Path,
+) -> None:
+    clock = VirtualClock()
+    store = SqliteMetricStore(tmp_path / "metrics.db")
+    collector = Collector(
+        registry=Registry(),
+        sources=sources(tmp_path),
+        store=store,
+        clock=clock,
+        node=NodeIdentity("t", "n", "a", "1"),
+    )
+
+    async def run() -> None:
+        for _ in range(8):
+            collector.tick()
+            await clock.advance(1.0)
+
+    asyncio.run(run())
+    store.close()
+    with SqliteMetricReader(tmp_path / "metrics.db") as reader:
+        counts = [len(batch.samples) for batch in reader.batches()]
+    assert all(count >= 100 for count in counts[2:]), counts

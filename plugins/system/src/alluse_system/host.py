@@ -70,7 +70,7 @@ class HostTrafficSource:
     """Disk and network traffic, swap, and the kernel's counts, since the host started."""
 
     name = "host_traffic"
-    period = 5.0
+    period = 2.0
 
     def collect(self, now: float) -> Iterator[Sample]:
         """Yield samples as of now."""
