@@ -1,0 +1,229 @@
+"""Writes docs/reference from the code: hooks, settings, commands, errors.
+
+``python docs/generate.py`` writes all pages; page names as arguments narrow it, ``--out`` writes
+elsewhere. Only this project's own plugins are described, whatever else is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import doctest
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FunctionType, MappingProxyType
+from typing import Any, Final
+
+import attrs
+import click
+
+from alluse_core import builtin, errors, hookspecs
+from alluse_core.errors import AllUseError
+from alluse_core.host import KINDS, Host, PluginState
+from alluse_core.installation import TABLES
+from alluse_core.providers import Command, NoSettings
+from alluse_core.settings import CORE_TABLES, is_secret
+
+REFERENCE: Final = Path(__file__).resolve().parent / "reference"
+_NOTE = "<!-- Written by docs/generate.py from the code: change the code, then run `make docs`. -->"
+
+
+def hooks_page() -> Iterator[str]:
+    """Yield the lines of hooks.md."""
+    yield from _head("Hooks", _doc(hookspecs))
+    yield "A plugin implements a hook as a function of that name, marked `@hookimpl`, in the module"
+    yield "that its entry point in the group `alluse` names."
+    kinds = {hook: kind for kind, hook in KINDS.items()}
+    for name, hook in vars(hookspecs).items():
+        if not isinstance(hook, FunctionType) or hook.__module__ != hookspecs.__name__:
+            continue
+        annotation = str(inspect.signature(hook).return_annotation)
+        yields = annotation.removeprefix("Iterable[").removesuffix("]")
+        text, _, _ = _doc(hook).partition(">>> ")
+        example = doctest.DocTestParser().get_examples(inspect.getdoc(hook) or "")
+        yield from ("", f"## `{name}`", "")
+        yield f"Yields `{yields}`; `alluse plugins list` shows it as *{kinds[name]}*."
+        yield from ("", text.strip(), "", "```python")
+        yield "".join(item.source for item in example).rstrip()
+        yield "```"
+
+
+def errors_page() -> Iterator[str]:
+    """Yield the lines of errors.md."""
+    yield from _head("Errors", _doc(errors))
+    yield "`hint` is printed by the command line as the way out. `alluse_core.errors` holds them"
+    yield "all; `except AllUseError` catches them all."
+    yield from ("", "| error | is a | exit code | raised when |", "|---|---|---|---|")
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, AllUseError):
+            parent = kind.__mro__[1].__name__
+            yield f"| `{name}` | `{parent}` | {kind.exit_code} | {_cell(_doc(kind))} |"
+
+
+def settings_page() -> Iterator[str]:
+    """Yield the lines of settings.md."""
+    yield from _head("Settings", "")
+    yield 'Settings are TOML, read strictly: `"false"` is not a bool and `3.9` not a whole number.'
+    yield "Any value may come from the environment, as `ALLUSE_SECTION__KEY`, where everything is"
+    yield "text. A flag wins over the environment, that over the project's file, that over the"
+    yield "user's, that over the default; `alluse config show --origin` names the winner."
+    for path, settings_type in CORE_TABLES.items():
+        yield from ("", f"## `[{path}]`", "", _doc_of_table(settings_type))
+        yield from _fields(settings_type)
+    host = _host()
+    for kind, table in TABLES.items():
+        for name in host.names(kind):
+            yield from _provider(host, kind, table, name)
+
+
+def commands_page() -> Iterator[str]:
+    """Yield the lines of commands.md."""
+    yield from _head("Commands", "")
+    yield "Exit codes: 0 ok, 1 failure, 2 usage, 3 settings, 4 broker or network, 5 refused by"
+    yield "risk, 6 findings, 130 interrupted. Data goes to stdout, words for people to stderr."
+    yield "`ALLUSE_DEBUG=1` lets the traceback of an error through, `ALLUSE_SAFE_MODE=1` loads this"
+    yield "project's own plugins only."
+    for record in sorted(_host().commands(), key=lambda record: record.name):
+        command = _imported(record)
+        arguments = [item for item in command.params if isinstance(item, click.Argument)]
+        options = [item for item in command.params if isinstance(item, click.Option)]
+        words = "".join(f" {_argument(item)}" for item in arguments)
+        yield from ("", f"## `alluse {record.name}{words}`", "")
+        yield _markdown(inspect.cleandoc(command.help or record.help))
+        if options:
+            yield from ("", "| option | takes | meaning |", "|---|---|---|")
+        for item in options:
+            names = ", ".join(f"`{name}`" for name in (*item.opts, *item.secondary_opts))
+            yield f"| {names} | {_takes(item)} | {_cell(item.help or '')}{_default(item)} |"
+
+
+PAGES: Final[Mapping[str, Callable[[], Iterator[str]]]] = MappingProxyType(
+    {
+        "hooks": hooks_page,
+        "errors": errors_page,
+        "settings": settings_page,
+        "commands": commands_page,
+    }
+)
+
+
+def page(name: str) -> str:
+    """Return one page's text. Raises PluginError where a command or plugin cannot be loaded."""
+    return "\n".join(PAGES[name]()) + "\n"
+
+
+def _head(title: str, text: str) -> Iterator[str]:
+    yield from (f"# {title}", "", _NOTE, "")
+    if text:
+        yield from (text, "")
+
+
+def _host() -> Host:
+    host = Host(built_in=(builtin,), safe_mode=True)
+    for info in host.plugins:
+        if info.state is PluginState.FAILED:
+            raise errors.PluginError(f"plugin {info.name!r}: {info.error}")
+    return host
+
+
+def _provider(host: Host, kind: str, table: str, name: str) -> Iterator[str]:
+    provider = host.provider(kind, name)
+    broker = kind == "broker"
+    yield from ("", f"## `[{table}.{'NAME' if broker else name}]`", "")
+    yield f"{kind.capitalize()} `{name}`" + (f": {provider.help}." if provider.help else ".")
+    if broker:
+        yield f'`NAME` is yours; the table holds `provider = "{name}"`.'
+    if provider.settings_type is NoSettings:
+        yield "It takes no settings."
+        return
+    yield from ("", _doc_of_table(provider.settings_type))
+    yield from _fields(provider.settings_type)
+
+
+def _fields(settings_type: type[attrs.AttrsInstance]) -> Iterator[str]:
+    yield from ("", "| setting | type | default |", "|---|---|---|")
+    for field in attrs.fields(settings_type):
+        default = field.default
+        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+            default = default.factory()
+        shown = "required" if default is attrs.NOTHING else f"`{_toml(default)}`"
+        hidden = ", shown as `***`" if is_secret(field.name) else ""
+        kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        yield f"| `{field.name}` | `{_cell(kind)}`{hidden} | {shown} |"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if value is None:
+        return "none"
+    return str(value) if isinstance(value, int | float) else f'"{value}"'
+
+
+def _imported(record: Command) -> click.Command:
+    module, _, attribute = record.target.partition(":")
+    try:
+        command = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise errors.PluginError(f"command {record.name!r}: {error}") from error
+    assert isinstance(command, click.Command)
+    return command
+
+
+def _argument(item: click.Argument) -> str:
+    word = str(item.human_readable_name).upper() + ("..." if item.nargs == -1 else "")
+    return word if item.required else f"[{word}]"
+
+
+def _takes(item: click.Option) -> str:
+    if item.is_flag:
+        return "nothing"
+    if isinstance(item.type, click.Choice):
+        return " or ".join(f"`{choice}`" for choice in item.type.choices)
+    return f"`{item.metavar or item.type.name.upper()}`"
+
+
+def _default(item: click.Option) -> str:
+    plain = isinstance(item.default, int | float | str) and not isinstance(item.default, bool)
+    return f" Default: `{item.default}`." if plain and item.default != "" else ""
+
+
+def _doc_of_table(settings_type: type) -> str:
+    # These docstrings begin with the table's name in brackets, which is the heading here.
+    text = re.sub(r"^`\[[^`]*`: *", "", _doc(settings_type))
+    return text[:1].upper() + text[1:]
+
+
+def _doc(item: Any) -> str:
+    return _markdown(inspect.getdoc(item) or "")
+
+
+def _markdown(text: str) -> str:
+    text = re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text)
+    return text.replace("``", "`")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> None:
+    """Write the pages that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)}")
+    parser.add_argument("--out", type=Path, default=REFERENCE)
+    given = parser.parse_args()
+    unknown = sorted(set(given.pages) - set(PAGES))
+    if unknown:
+        parser.error(f"{unknown[0]!r} is none of {', '.join(PAGES)}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name in given.pages or PAGES:
+        (given.out / f"{name}.md").write_text(page(name), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
