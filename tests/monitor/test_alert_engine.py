@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -275,3 +279,57 @@ def test_an_alert_that_fires_at_the_very_end_is_still_delivered(
 
     asyncio.run(play())
     assert pager.got == ["firing"]
+
+
+_ENDLESS = """
+import sys, time
+from alluse_core.clock import SystemClock
+from alluse_core.model import Condition, NodeIdentity, Reading, Severity
+from alluse_core.monitor.alerts import AlertEngine
+from alluse_core.monitor.collector import Collector
+from alluse_core.monitor.store import SqliteMetricStore
+from alluse_core.telemetry import Registry
+
+class Rule:
+    name, severity, unit, runbook = "rule", Severity.WARNING, "%", "docs"
+    for_seconds, keep_firing_for = float(sys.argv[2]), 60.0
+    def read(self, view):
+        yield Reading(Condition.TRIP, 1.0, 0.5, "one")
+
+store, registry, clock = SqliteMetricStore(sys.argv[1]), Registry(), SystemClock()
+node = NodeIdentity("t", "n", "a", "1")
+collector = Collector(registry=registry, sources=(), store=store, clock=clock, node=node)
+engine = AlertEngine(
+    rules=[Rule()], store=store, clock=clock, view=collector, telemetry=registry)
+while True:
+    collector.tick()
+    engine.tick()
+    store.flush()
+    print(engine.active()[0].state.value, flush=True)
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(("state", "for_seconds"), [("pending", 3_600.0), ("firing", 0.0)])
+def test_a_killed_process_leaves_its_alerts_to_the_next(
+    node: NodeIdentity, tmp_path: Path, state: str, for_seconds: float
+) -> None:
+    path = tmp_path / "metrics.db"
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ENDLESS, str(path), str(for_seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != state:
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    store = SqliteMetricStore(path)
+    rule = Scripted(for_seconds=for_seconds)
+    world = World(node, store, rule)
+    (alert,) = world.engine.active()
+    assert alert.state.value == state
+    assert world.engine.events() == [], "the next process tells of nothing that is not new"
+    store.close()
