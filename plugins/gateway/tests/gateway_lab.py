@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import struct
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from alluse_gateway import wire
 from alluse_gateway.server import SimulatedGateway
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
@@ -78,6 +80,50 @@ async def client(
     finally:
         ib.disconnect()
         await asyncio.sleep(0)
+
+
+class RawClient:
+    """A client that says exactly what a test wants."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def connect(cls, gateway: SimulatedGateway, client_id: int | None = 1) -> RawClient:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        raw = cls(reader, writer)
+        offer = b"v157..176"
+        writer.write(b"API\0" + struct.pack(">I", len(offer)) + offer)
+        assert (await raw.read())[0] == "176"
+        if client_id is not None:
+            raw.send(71, 2, client_id, "")
+            assert (await raw.read())[0] == "15"
+        return raw
+
+    def send(self, *values: object) -> None:
+        self.writer.write(wire.message(*values))
+
+    async def read(self) -> list[str]:
+        (length,) = struct.unpack(">I", await self.reader.readexactly(4))
+        return wire.fields_of(await self.reader.readexactly(length))
+
+    async def read_until(self, kind: str) -> list[str]:
+        while True:
+            fields = await self.read()
+            if fields[0] == kind:
+                return fields
+
+    async def error(self, code: int) -> list[str]:
+        while True:
+            fields = await self.read_until("4")
+            if fields[3] == str(code):
+                return fields
+
+    async def rest(self) -> bytes:
+        return await self.reader.read()
+
+    def close(self) -> None:
+        self.writer.close()
 
 
 async def until(condition: Callable[[], object], what: str = "", seconds: float = 5.0) -> None:

@@ -236,6 +236,8 @@ def test_the_control_port_takes_one_json_object_a_line() -> None:
             }
             status = await ask(b'{"do": "status"}')
             assert (status["rejecting"], status["port"]) == (2, gateway.port)
+            (noted,) = (await ask(b'{"do": "ledger", "since": 1}'))["entries"]
+            assert (noted["event"], noted["what"]) == ("inject", "reject")
             assert await ask(b'{"do": "drop"}') == {"ok": True, "connections": 0}
             assert "did you mean 'latency'" in (await ask(b'{"do": "latncy"}'))["error"]
             assert "error" in await ask(b'{"do": "latency", "seconds": -1}')

@@ -10,54 +10,10 @@ from typing import Any
 import pytest
 from alluse_gateway import wire
 from alluse_gateway.server import PortInUse, SimulatedGateway
-from alluse_gateway.session import Session
-from gateway_lab import AAPL, START, client, library, make_exchange, quote, until
+from alluse_gateway.session import HIGH_WATER, Session
+from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, until
 
 from alluse_core.clock import SystemClock
-
-
-class RawClient:
-    """A client that says exactly what a test wants."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def connect(cls, gateway: SimulatedGateway, client_id: int | None = 1) -> RawClient:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        raw = cls(reader, writer)
-        offer = b"v157..176"
-        writer.write(b"API\0" + struct.pack(">I", len(offer)) + offer)
-        assert (await raw.read())[0] == "176"
-        if client_id is not None:
-            raw.send(71, 2, client_id, "")
-            assert (await raw.read())[0] == "15"
-        return raw
-
-    def send(self, *values: object) -> None:
-        self.writer.write(wire.message(*values))
-
-    async def read(self) -> list[str]:
-        (length,) = struct.unpack(">I", await self.reader.readexactly(4))
-        return wire.fields_of(await self.reader.readexactly(length))
-
-    async def read_until(self, kind: str) -> list[str]:
-        while True:
-            fields = await self.read()
-            if fields[0] == kind:
-                return fields
-
-    async def error(self, code: int) -> list[str]:
-        while True:
-            fields = await self.read_until("4")
-            if fields[3] == str(code):
-                return fields
-
-    async def rest(self) -> bytes:
-        return await self.reader.read()
-
-    def close(self) -> None:
-        self.writer.close()
 
 
 class SteppedClock(SystemClock):
@@ -222,6 +178,31 @@ def test_a_client_that_does_not_read_loses_ticks_and_no_order() -> None:
             await raw.error(10147)
             session.resume_writing()
             assert (await raw.read_until("1"))[2:5] == ["5", "1", "100.5"]
+            raw.close()
+
+    run(story)
+
+
+def test_a_client_that_never_reads_costs_a_bounded_amount_of_memory() -> None:
+    async def story() -> None:
+        exchange = make_exchange()
+        async with SimulatedGateway(exchange, sampling=0) as gateway:
+            raw = await RawClient.connect(gateway)
+            con_id = exchange.listing(AAPL).con_id
+            raw.send(1, 11, 5, con_id, *[""] * 11, 0, "", 0, 0, "")
+            await raw.read_until("1")
+            (session,) = gateway.sessions
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            worst = 0
+            for step in range(150_000):
+                quote(exchange, AAPL, 100.0 + step % 2, 102.0 + step % 2)
+                if step % 500 == 0:
+                    await asyncio.sleep(0)
+                    assert session._transport is not None
+                    worst = max(worst, session._transport.get_write_buffer_size())
+            assert session.alive
+            assert session.congested
+            assert worst < 2 * HIGH_WATER
             raw.close()
 
     run(story)

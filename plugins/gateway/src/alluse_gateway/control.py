@@ -173,6 +173,11 @@ class Control:
             },
         }
 
+    def ledger(self, since: int = 0, limit: int = 1000) -> dict[str, Any]:
+        """Return ledger entries after number ``since``, oldest first, and how many there are."""
+        entries = self._gateway.ledger.since(int(since), max(0, min(int(limit), 10_000)))
+        return {"entries": entries, "count": len(self._gateway.ledger)}
+
     async def command(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out ``{"do": name, ...arguments}``; raises UsageError for what is not one."""
         arguments = dict(request)
@@ -217,6 +222,7 @@ _COMMANDS = (
     "resume_listening",
     "next_order_id",
     "manual_order",
+    "ledger",
     "status",
 )
 

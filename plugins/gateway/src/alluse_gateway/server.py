@@ -223,7 +223,6 @@ class SimulatedGateway:
             self.accounts.tick()
             self.history.tick()
             self.orders.forget_past_days()
-            self.ledger.flush()
 
     def _on_market(self, instrument: Instrument) -> None:
         top = self.exchange.top(instrument)
