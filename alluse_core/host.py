@@ -70,9 +70,15 @@ BUILT_IN: Final = frozenset(
 """The distributions of this project: what safe mode starts with."""
 
 
+def switched_on(variable: str) -> bool:
+    """Return whether an environment variable is set to anything but 0, false, no or off."""
+    text = os.environ.get(variable, "").strip().lower()
+    return text not in ("", "0", "false", "no", "off")
+
+
 def safe_mode() -> bool:
     """Return whether ALLUSE_SAFE_MODE asks for built-in plugins only."""
-    return os.environ.get("ALLUSE_SAFE_MODE", "") not in ("", "0")
+    return switched_on("ALLUSE_SAFE_MODE")
 
 
 class PluginState(StrEnum):

@@ -16,7 +16,7 @@ import click
 
 from alluse_core import builtin
 from alluse_core.errors import AllUseError, DuplicateProvider, PluginError, did_you_mean
-from alluse_core.host import Host, safe_mode
+from alluse_core.host import Host, safe_mode, switched_on
 from alluse_core.providers import Command
 
 INTERRUPTED = 130
@@ -128,7 +128,7 @@ def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> N
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    debug = os.environ.get("ALLUSE_DEBUG", "") not in ("", "0")
+    debug = switched_on("ALLUSE_DEBUG")
     try:
         result = build().main(args, prog_name="alluse", standalone_mode=False)
         code = result if isinstance(result, int) else 0

@@ -21,7 +21,7 @@ from alluse_core.errors import (
     ProviderNotFound,
     SettingsError,
 )
-from alluse_core.host import BUILT_IN, KINDS, Candidate, Host, PluginState, installed
+from alluse_core.host import BUILT_IN, KINDS, Candidate, Host, PluginState, installed, safe_mode
 from alluse_core.installation import check_names, settings_types
 from alluse_core.markers import hookimpl
 from alluse_core.providers import Command, Provider
@@ -173,6 +173,17 @@ def test_safe_mode_starts_with_built_in_plugins_only() -> None:
     assert host.names("cache") == ("lru",)
     assert host.names("rule") == ()
     assert {info.error for info in host.plugins} == {"", "safe mode"}
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [("1", True), ("true", True), ("", False), ("0", False), ("false", False), ("Off", False)],
+)
+def test_a_switch_in_the_environment_says_on_or_off(
+    text: str, on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLUSE_SAFE_MODE", text)
+    assert safe_mode() is on
 
 
 # --- duplicates --------------------------------------------------------------------------------
