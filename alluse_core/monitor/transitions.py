@@ -13,6 +13,9 @@ import attrs
 from alluse_core.model import Alert, AlertState, Condition, Reading, Severity
 from alluse_core.model.metric import Labels
 
+BLIND_SECONDS = 3_600.0
+"""How long an alert without data is kept; a critical one that fires is kept for ever."""
+
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
@@ -33,12 +36,13 @@ class Episode:
     """One pending or firing alert, and the seconds it was seen tripped and seen clear.
 
     Both count only time between two readings that had data, on the monotonic clock.
-    ``blind_since``: since when there has been no data.
+    ``blind_since``: since when there has been no data; ``blind``: for how many seconds.
     """
 
     alert: Alert
     held: float = 0.0
     clear: float = 0.0
+    blind: float = 0.0
     blind_since: datetime | None = None
 
     @property
@@ -75,17 +79,17 @@ def step(
 
     ``elapsed``: monotonic seconds since the reading before. HOLD keeps what is, and its time
     counts as held: a value that flutters about its threshold is one episode. Only TRIP begins or
-    fires. NO_DATA keeps the state and stops both clocks.
+    fires. NO_DATA keeps the state and stops both clocks; what is not a critical alert firing
+    ends after BLIND_SECONDS of it, and says so.
     """
     if episode is None:
         return _inactive(reading, terms, time)
     if reading.condition is Condition.NO_DATA:
-        if episode.blind_since is None:
-            episode = attrs.evolve(episode, blind_since=time)
-        return Step(episode)
+        return _blind(episode, time, elapsed)
     seen = 0.0 if episode.blind_since is not None else elapsed
     before = episode.alert
-    episode = attrs.evolve(episode, blind_since=None, alert=_updated(before, reading))
+    alert = _updated(before, reading)
+    episode = attrs.evolve(episode, blind=0.0, blind_since=None, alert=alert)
     if before.state is AlertState.PENDING:
         return _pending(episode, reading.condition, terms, time, seen)
     if reading.condition is Condition.CLEAR:
@@ -128,6 +132,22 @@ def _inactive(reading: Reading, terms: RuleTerms, time: datetime) -> Step:
     )
     fired = _pending(Episode(alert), reading.condition, terms, time, 0.0)
     return Step(fired.episode, (alert, *fired.changes))
+
+
+def _blind(episode: Episode, time: datetime, elapsed: float) -> Step:
+    blind = episode.blind + elapsed if episode.blind_since is not None else 0.0
+    episode = attrs.evolve(episode, blind=blind, blind_since=episode.blind_since or time)
+    alert = episode.alert
+    firing = alert.state is AlertState.FIRING
+    if blind < BLIND_SECONDS or (firing and alert.severity is Severity.CRITICAL):
+        return Step(episode)
+    ended = attrs.evolve(
+        alert,
+        state=AlertState.RESOLVED if firing else AlertState.INACTIVE,
+        resolved_at=time if firing else None,
+        text=f"{alert.text} (ended: no data for {BLIND_SECONDS / 60.0:g} minutes)",
+    )
+    return Step(None, (ended,))
 
 
 def _pending(

@@ -136,6 +136,32 @@ def test_no_data_says_so_in_the_text_until_there_is_data() -> None:
     assert seeing.text == "five"
 
 
+@pytest.mark.parametrize(
+    ("severity", "hold_for", "expected"),
+    [
+        (Severity.WARNING, 0.0, AlertState.RESOLVED),
+        (Severity.WARNING, 60.0, AlertState.INACTIVE),
+        (Severity.CRITICAL, 60.0, AlertState.INACTIVE),
+        (Severity.CRITICAL, 0.0, None),
+    ],
+)
+def test_only_a_critical_alert_that_fires_outlasts_an_hour_without_data(
+    severity: Severity, hold_for: float, expected: AlertState | None
+) -> None:
+    terms = RuleTerms("rule", severity, "%", hold_for, 0.0, "")
+    nothing = Reading(Condition.NO_DATA, float("nan"), 1.0, "")
+    episode = step(None, Reading(Condition.TRIP, 5.0, 1.0, "five"), terms, START, 0.0).episode
+    ended = []
+    for _ in range(3_700):
+        result = step(episode, nothing, terms, START, 1.0)
+        episode = result.episode
+        ended += list(result.changes)
+        if episode is None:
+            break
+    assert [alert.state for alert in ended] == ([] if expected is None else [expected])
+    assert all("no data for 60 minutes" in alert.text for alert in ended)
+
+
 def test_fingerprints_tell_rules_and_labels_apart() -> None:
     known = {
         fingerprint("a", ()),

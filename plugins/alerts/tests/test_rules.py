@@ -326,6 +326,12 @@ TIMELINES: list[tuple[str, Callable[[], Rule[Any]], list[Step], list[str]]] = [
         ["6 pending{symbol=A}", "8 firing{symbol=A}"],
     ),
     (
+        "a line that was given back is not stale",
+        data_latency,
+        [(5, {f"{AGE}/symbol=A": 99.0}), (2, {f"{AGE}/symbol=A": None})],
+        ["1 pending{symbol=A}", "3 firing{symbol=A}", "6 resolved{symbol=A}"],
+    ),
+    (
         "the nearest memory limit trips with hysteresis",
         memory,
         [

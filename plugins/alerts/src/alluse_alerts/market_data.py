@@ -72,13 +72,23 @@ class MarketDataLatencyHigh(Rule[DataLatencySettings]):
     def __init__(self, settings: DataLatencySettings) -> None:
         super().__init__(settings)
         self._gaps: dict[SeriesId, tuple[float, float]] = {}
+        self._watched: set[SeriesId] = set()
 
     def read(self, view: MetricView) -> Iterator[Reading]:
         """Read cached reads once, and the age of each quote that is watched."""
         yield self._cached(view)
-        ages = list(view.latest(COMPONENT, QUOTE_AGE).items())[: self.settings.max_symbols]
-        for series, age in ages:
+        ages = dict(list(view.latest(COMPONENT, QUOTE_AGE).items())[: self.settings.max_symbols])
+        for series, age in ages.items():
             yield self._age(view, series, age)
+        for series in self._watched - ages.keys():
+            yield self._given_back(series)
+        self._watched = set(ages)
+
+    def _given_back(self, series: SeriesId) -> Reading:
+        # A line that nobody wants any more is no stale quote, and nothing else would say so.
+        self._gaps.pop(series, None)
+        limit = self.settings.stale_seconds * 1000.0
+        return Reading(Condition.CLEAR, 0.0, limit, "no line is held any more", series.labels)
 
     def _cached(self, view: MetricView) -> Reading:
         terms = self.settings
