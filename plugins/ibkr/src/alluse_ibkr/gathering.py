@@ -5,7 +5,6 @@ from __future__ import annotations
 from alluse_core.model import Execution, OrderReport
 from alluse_ibkr.orders import merged
 
-
 Name = tuple[int, int, int]
 
 

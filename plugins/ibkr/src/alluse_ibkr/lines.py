@@ -149,18 +149,24 @@ class LineDesk(Listener):
             sink(line.quote)
         return IbkrSubscription(self, line, sink)
 
-    async def take(self) -> None:
-        """Wait for a line that no subscription holds, for a snapshot; ``give`` it back."""
+    def check_free(self) -> None:
+        """Raise RequestFailed (101) where streams hold every line."""
         if len(self._lines) >= self._settings.max_lines:
             raise RequestFailed(
                 f"all {self._settings.max_lines} market data lines stream",
                 code=101,
                 hint="close a subscription to have a line for snapshots",
             )
+
+    async def take(self) -> bool:
+        """Wait for a line for a snapshot, to be given back; False where streams hold them all."""
         while self.lines_in_use >= self._settings.max_lines:
+            if len(self._lines) >= self._settings.max_lines:
+                return False
             self._line_free.clear()
             await self._line_free.wait()
         self._snapshots += 1
+        return True
 
     def give(self) -> None:
         """Give a snapshot's line back."""
@@ -178,7 +184,7 @@ class LineDesk(Listener):
         del self._lines[line.instrument]
         self._line_free.set()
         number, line.request_id = line.request_id, 0
-        if number and self.connection is not None and self.connection.ready:
+        if self._line_of(number) is line and self.connection is not None:
             self.connection.session.wrapper.lines.pop(number, None)
             self._spawn(self._cancel(number))
 
@@ -191,18 +197,20 @@ class LineDesk(Listener):
         return DataType.LIVE if self._settings.market_data_type == 1 else DataType.UNKNOWN
 
     async def _request(self, line: Line) -> None:
-        """Ask for a line's stream, anew where it was asked for before."""
-        await self._pacer.turn(Priority.DATA)
-        connection = self.connection
-        if connection is None or not connection.ready or not line.sinks:
-            return
+        """Ask for a line's stream; one that was asked for before on this socket is ended first."""
         try:
             contract = self._book.contract(line.instrument)
         except NotSent as error:
             line.refused = str(error)
             return
+        await self._pacer.turn(Priority.DATA)
+        if self._line_of(line.request_id) is line:
+            self._end(line.request_id)
+            await self._pacer.turn(Priority.DATA)
+        connection = self.connection
+        if connection is None or not connection.ready or not line.sinks:
+            return
         session = connection.session
-        session.wrapper.lines.pop(line.request_id, None)
         line.request_id = connection.next_number()
         line.refused = ""
         line.reset(self.requested_type)
@@ -210,39 +218,44 @@ class LineDesk(Listener):
         connection.meters.leases.value += 1
         session.client.reqMktData(line.request_id, contract, "", False, False, [])
 
+    def _end(self, number: int) -> None:
+        if self.connection is not None and self.connection.ready:
+            session = self.connection.session
+            session.wrapper.lines.pop(number, None)
+            session.client.cancelMktData(number)
+
     async def _cancel(self, number: int) -> None:
         await self._pacer.turn(Priority.DATA)
-        if self.connection is not None and self.connection.ready:
-            self.connection.session.client.cancelMktData(number)
+        self._end(number)
 
     def connected(self) -> None:
         """Make all subscriptions on a new socket."""
         self._broken.clear()
-        assert self.connection is not None
-        if self._settings.market_data_type != 1:
-            self.connection.session.client.reqMarketDataType(self._settings.market_data_type)
-        if self._lines:
-            self.resubscribe()
+        self.resubscribe(begin=True)
 
     def disconnected(self) -> None:
         """Nothing is live any more; what was known stays as old as it is."""
         self._broken.clear()
 
-    def resubscribe(self) -> None:
-        """Ask for every stream again, once, however many say that data was lost."""
-        if self._resubscribing is None or self._resubscribing.done():
-            self._resubscribing = self._spawn(self._resubscribe_all())
+    def resubscribe(self, *, begin: bool = False) -> None:
+        """Ask for every stream again, once, however many say that data was lost.
 
-    async def _resubscribe_all(self) -> None:
-        for line in list(self._lines.values()):
-            old = line.request_id
-            stale = (
-                self.connection is not None
-                and self.connection.ready
-                and (old in self.connection.session.wrapper.lines)
-            )
-            if stale:
-                await self._cancel(old)
+        ``begin``: on a new socket, which has to be told the type of data first.
+        """
+        running = self._resubscribing
+        if begin and running is not None:
+            running.cancel()
+        elif running is not None and not running.done():
+            return
+        # Lines that are opened from now on are asked for by themselves.
+        self._resubscribing = self._spawn(self._resubscribe_all(tuple(self._lines.values()), begin))
+
+    async def _resubscribe_all(self, lines: tuple[Line, ...], begin: bool) -> None:
+        connection = self.connection
+        if connection is not None and begin and self._settings.market_data_type != 1:
+            kind = self._settings.market_data_type
+            await connection.tell(lambda client: client.reqMarketDataType(kind))
+        for line in lines:
             await self._request(line)
             self._resubscriptions.value += 1
 

@@ -63,6 +63,7 @@ class Lookup:
         """Ask for one quote each, as many at a time as lines are free."""
         if not self._connection.ready:
             raise self._connection.unavailable()
+        self._lines.check_free()
         wanted = list(dict.fromkeys(instruments))
         quotes = await asyncio.gather(*(self._snapshot(instrument) for instrument in wanted))
         if wanted and not self._connection.ready and not any(quotes):
@@ -78,7 +79,8 @@ class Lookup:
             self._connection.session.wrapper.lines[number] = line
             client.reqMktData(number, self._book.contract(instrument), "", True, False, [])
 
-        await self._lines.take()
+        if not await self._lines.take():
+            return None
         try:
             await self._connection.ask("snapshot", send)
         except RequestFailed as error:

@@ -147,6 +147,15 @@ class OrderDesk(Listener):
     def _is_own(self, client_id: int) -> bool:
         return self.connection is not None and client_id == self.connection.client_id
 
+    def _named(
+        self, contract: Any, client_id: int, order_id: int, order_ref: str
+    ) -> Instrument | None:
+        """Return the instrument of a message; a combo is known by the order that we sent."""
+        if contract.secType == "BAG" and self._is_own(client_id):
+            sent, sent_ref = self._sent.get(order_id, (None, ""))
+            return sent if sent_ref == order_ref else None
+        return self._book.instrument(contract)
+
     def on_next_id(self, order_id: int) -> None:
         """Raise the floor; the broker's own number may have gone back after a restart."""
         self.floor = max(self.floor, order_id)
@@ -157,12 +166,13 @@ class OrderDesk(Listener):
             return
         if self._is_own(order.clientId):
             self._saw(order.orderId)
-            instrument, order_ref = self._sent.get(order.orderId, (None, ""))
-            if instrument is not None and order_ref == order.orderRef:
-                self._book.learn(contract.conId, instrument)
+            sent, order_ref = self._sent.get(order.orderId, (None, ""))
+            if sent is not None and order_ref == order.orderRef and not sent.legs:
+                self._book.learn(contract.conId, sent)
         if order.permId and order.orderRef:
             _remember(self._refs, order.permId, order.orderRef)
-        report = orders.open_order(self._broker, self._book.instrument(contract), order, state)
+        instrument = self._named(contract, order.clientId, order.orderId, order.orderRef)
+        report = orders.open_order(self._broker, instrument, order, state)
         self.gathering.opened(report)
         self.emit(report)
 
@@ -198,7 +208,9 @@ class OrderDesk(Listener):
         """Pass on a live fill; gather one that was asked for."""
         if self._is_own(execution.clientId):
             self._saw(execution.orderId)
-        instrument = self._book.instrument(contract)
+        instrument = self._named(
+            contract, execution.clientId, execution.orderId, execution.orderRef
+        )
         if instrument is None:
             self.on_undecodable(f"a fill of {contract.secType} {contract.symbol} cannot be named")
             return
