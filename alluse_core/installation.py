@@ -44,6 +44,17 @@ def check_names(settings: Settings, host: Host) -> None:
     Raises ProviderNotFound for a provider that is not offered, and SettingsError for a broker
     that has no table.
     """
+    brokers = settings.brokers
+    for path, name in (
+        ("orders.default_broker", settings.orders.default_broker),
+        ("quotes.broker", settings.quotes.broker),
+    ):
+        if name and name not in brokers:
+            raise SettingsError(
+                f"{path} = {name!r} is not among the brokers {sorted(brokers)}"
+                f"{did_you_mean(name, brokers)}",
+                hint=f"add a table [brokers.{name}], or name one that is there",
+            )
     for kind, names in (
         ("stage", settings.orders.stages),
         ("cache", (settings.quotes.cache,)),
@@ -56,17 +67,6 @@ def check_names(settings: Settings, host: Host) -> None:
     ):
         for name in names:
             host.provider(kind, name)
-    brokers = settings.brokers
-    for path, name in (
-        ("orders.default_broker", settings.orders.default_broker),
-        ("quotes.broker", settings.quotes.broker),
-    ):
-        if name and name not in brokers:
-            raise SettingsError(
-                f"{path} = {name!r} is not among the brokers {sorted(brokers)}"
-                f"{did_you_mean(name, brokers)}",
-                hint=f"add a table [brokers.{name}], or name one that is there",
-            )
 
 
 def settings_types(settings: Settings, host: Host) -> dict[str, type[attrs.AttrsInstance]]:

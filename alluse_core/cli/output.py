@@ -31,7 +31,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
-        value = sorted(value)
+        value = sorted(value, key=str)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_json(item) for item in value]
     if attrs.has(type(value)):

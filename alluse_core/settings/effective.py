@@ -68,6 +68,7 @@ class Settings:
             environment = os.environ if environ is None else environ
             for path in _files(source, environment):
                 _merge(tables, origins, _read_toml(path), str(path))
+            _check_underscores(environment)
             for name, text in sorted(environment.items()):
                 if name.startswith("ALLUSE_") and "__" in name:
                     parts = _given_case(name.removeprefix("ALLUSE_").lower().split("__"), tables)
@@ -219,6 +220,18 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _check_underscores(environ: Mapping[str, str]) -> None:
+    for name in environ:
+        section = name.removeprefix("ALLUSE_").split("_")[0].lower()
+        known = section in CORE_TABLES or section in PLUGIN_TABLES
+        if name.startswith(f"ALLUSE_{section.upper()}_") and "__" not in name and known:
+            meant = name.replace(f"_{section.upper()}_", f"_{section.upper()}__", 1)
+            raise SettingsError(
+                f"the environment's {name} is not a setting; did you mean {meant}?",
+                hint="two underscores part a section from its key: ALLUSE_SECTION__KEY",
+            )
 
 
 def _given_case(parts: list[str], tables: Mapping[str, Any]) -> list[str]:

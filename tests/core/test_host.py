@@ -21,7 +21,7 @@ from alluse_core.errors import (
     ProviderNotFound,
     SettingsError,
 )
-from alluse_core.host import BUILT_IN, KINDS, Candidate, Host, PluginState, installed, safe_mode
+from alluse_core.host import KINDS, Candidate, Host, PluginState, installed, safe_mode
 from alluse_core.installation import check_names, settings_types
 from alluse_core.markers import hookimpl
 from alluse_core.providers import Command, Provider
@@ -117,8 +117,16 @@ def test_the_core_offers_through_the_same_hooks() -> None:
     assert "run" in {command.name for command in host.commands()}
 
 
-def test_installed_plugins_are_found_by_the_one_entry_point_group() -> None:
-    assert {candidate.distribution for candidate in installed()} & BUILT_IN
+def test_installed_plugins_are_found_by_the_one_entry_point_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "acme_dist-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-dist\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[alluse]\nacme = acme.plugin\n[other]\nx = y\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ours = [item for item in installed() if item.distribution == "acme-dist"]
+    assert ours == [Candidate("acme", "acme-dist", "1.2", module="acme.plugin")]
 
 
 def test_a_provider_that_is_not_there_is_named_with_the_nearest() -> None:

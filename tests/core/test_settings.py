@@ -230,6 +230,11 @@ def test_a_bad_variable_is_named_in_the_error(name: str, text: str) -> None:
         assert Settings.load(environ=home({name: text})).brokers
 
 
+def test_a_variable_with_one_underscore_too_few_is_not_passed_over() -> None:
+    with pytest.raises(SettingsError, match="did you mean ALLUSE_ORDERS__STAGE_BUDGET"):
+        Settings.load(environ=home({"ALLUSE_ORDERS_STAGE_BUDGET": "1"}))
+
+
 def test_variables_without_a_section_are_not_settings() -> None:
     settings = Settings.load(environ=home({"ALLUSE_DEBUG": "1", "ALLUSE_SAFE_MODE": "1"}))
     assert settings.tables == {}
