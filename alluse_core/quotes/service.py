@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from functools import partial
+from typing import Any, Protocol
 
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, QuoteUnavailable, UsageError
@@ -22,12 +23,27 @@ from alluse_core.settings import QuotesSettings
 from alluse_core.telemetry import Registry
 
 
+class Get(Protocol):
+    """Reads one quote, waiting for it where need be."""
+
+    def __call__(
+        self, instrument: Instrument, max_age: float | None = None
+    ) -> Coroutine[Any, Any, Quote]:
+        """Return a quote that was current within the last ``max_age`` seconds."""
+
+
 class Quotes:
     """Fresh quotes of one broker.
 
     ``cached(instrument)`` never waits: it is the cache's own ``peek`` and returns None where
     nothing fresh is held. It does not ask, and it does not keep a line: what nobody gets or
     streams for ``idle_line`` seconds loses its line.
+
+    ``await get(instrument, max_age=None)`` returns a quote that was current within the last
+    ``max_age`` seconds (``[quotes] max_age`` where not given). Served from the cache where it is
+    fresh; otherwise asked for, once for all who wait. An answer to a request made now always
+    counts as fresh enough. Raises QuoteUnavailable, BrokerUnavailable, InstrumentNotFound or
+    AmbiguousInstrument.
 
     A quote without any valid side is never served as a price; :meth:`newest` returns it.
     Call :meth:`refresh` every :attr:`refresh_period` seconds.
@@ -43,6 +59,7 @@ class Quotes:
         settings: QuotesSettings,
     ) -> None:
         self.cached: Callable[[Instrument], Quote | None] = cache.peek
+        self.get: Get = _get(cache.peek, self._missed, self._timed)
         self._peek = cache.peek
         self._broker = broker
         self._cache = cache
@@ -56,7 +73,6 @@ class Quotes:
         self._telemetry = telemetry
         self._served_after_miss = 0
         self._hits_too_old = 0
-        self._until_timed = TIMED_ONE_IN
         self._stopped = True
         self._misses = Misses()
         self._lines = Lines(broker, self._tick)
@@ -94,21 +110,6 @@ class Quotes:
                 reader.fail(_stopped())
 
     # --- reading ----------------------------------------------------------------------------
-
-    async def get(self, instrument: Instrument, max_age: float | None = None) -> Quote:
-        """Return a quote that was current within the last ``max_age`` seconds.
-
-        Served from the cache where it is fresh; otherwise asked for, once for all who wait. An
-        answer to a request made now always counts as fresh enough. Raises QuoteUnavailable,
-        BrokerUnavailable, InstrumentNotFound or AmbiguousInstrument.
-        """
-        self._until_timed -= 1
-        if not self._until_timed:
-            return await self._timed(instrument, max_age)
-        quote = self._peek(instrument)
-        if quote is not None and max_age is None:
-            return quote
-        return await self._missed(instrument, quote, max_age)
 
     async def get_many(
         self, instruments: Iterable[Instrument], max_age: float | None = None
@@ -208,7 +209,6 @@ class Quotes:
     # --- inside -----------------------------------------------------------------------------
 
     async def _timed(self, instrument: Instrument, max_age: float | None) -> Quote:
-        self._until_timed = TIMED_ONE_IN
         started = self._clock.monotonic()
         quote = self._peek(instrument)
         if quote is None or max_age is not None:
@@ -361,6 +361,28 @@ class Quotes:
             return None
         quote = self.newest(instrument)
         return None if quote is None else max(0.0, quote.age(self._clock.monotonic()))
+
+
+def _get(
+    peek: Callable[[Instrument], Quote | None],
+    missed: Callable[[Instrument, Quote | None, float | None], Coroutine[Any, Any, Quote]],
+    timed: Callable[[Instrument, float | None], Coroutine[Any, Any, Quote]],
+) -> Get:
+    # A closure, because attributes of self instead of its variables would cost a hit a tenth.
+    until_timed = TIMED_ONE_IN
+
+    async def get(instrument: Instrument, max_age: float | None = None) -> Quote:
+        nonlocal until_timed
+        until_timed -= 1
+        if not until_timed:
+            until_timed = TIMED_ONE_IN
+            return await timed(instrument, max_age)
+        quote = peek(instrument)
+        if quote is not None and max_age is None:
+            return quote
+        return await missed(instrument, quote, max_age)
+
+    return get
 
 
 def _unpriced(instrument: Instrument, quote: Quote) -> QuoteUnavailable:

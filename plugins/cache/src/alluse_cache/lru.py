@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
-
-import attrs
 
 from alluse_cache.settings import LruSettings
 from alluse_core.clock import Clock
@@ -23,6 +21,10 @@ class Peek(Protocol):
         """Return the quote if it is held and its deadline has not passed."""
 
 
+Reads = Callable[[], tuple[int, int, int]]
+"""Returns how many peeks hit, missed, and missed since the entry had expired."""
+
+
 class LruCache(ABC):
     """Holds at most ``capacity`` quotes; when full, the one used longest ago makes room.
 
@@ -34,6 +36,7 @@ class LruCache(ABC):
     """
 
     peek: Peek
+    _reads: Reads
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -41,7 +44,9 @@ class LruCache(ABC):
                 f"a cache holds at least 1 entry, not {capacity}",
                 hint="set [caches.lru] capacity to 1 or more",
             )
-        self._counts = CacheStats(capacity=capacity)
+        self._capacity = capacity
+        self._stores = 0
+        self._evictions = 0
         self._watchers: dict[Instrument, list[dict[Instrument, Quote]]] = {}
         self._stored = asyncio.Event()
 
@@ -63,7 +68,7 @@ class LruCache(ABC):
 
     def store(self, quote: Quote, deadline: float) -> None:
         """Hold ``quote`` until monotonic ``deadline``, in place of an older one."""
-        self._counts.stores += 1
+        self._stores += 1
         self._insert(quote, deadline)
         if self._watchers:
             watching = self._watchers.get(quote.instrument, ())
@@ -74,7 +79,10 @@ class LruCache(ABC):
 
     def stats(self) -> CacheStats:
         """Return a copy of the statistics."""
-        return attrs.evolve(self._counts, size=len(self))
+        hits, misses, expired = self._reads()
+        return CacheStats(
+            hits, misses, expired, self._stores, self._evictions, len(self), self._capacity
+        )
 
     async def get_many(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
         """Return those that are held and fresh."""

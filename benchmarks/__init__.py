@@ -1,0 +1,1 @@
+"""What ``make bench`` runs: ratios to peers, measured side by side in one run."""
