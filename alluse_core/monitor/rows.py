@@ -172,7 +172,7 @@ _CAUSES: Iterable[tuple[tuple[str, ...], str, str]] = (
     (
         ("SQLITE_FULL",),
         "has no room left to write",
-        "free disk space, or raise max_mb under [stores.sqlite]",
+        "free disk space: samples wait in memory meanwhile, for an hour",
     ),
     (
         ("SQLITE_BUSY", "SQLITE_LOCKED"),
