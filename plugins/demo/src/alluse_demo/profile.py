@@ -1,12 +1,15 @@
 """The demo's settings: shorter holds, windows and horizons, so that a minute shows all of it.
 
 Nothing here pretends to be the production setting: reports of a session with this profile say
-"demo profile".
+"demo profile". Limits, thresholds and pacing are the production ones.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+_WINDOW = 10.0
+_HOLD = 3.0
 
 
 def settings(port: int, seconds: float) -> dict[str, Any]:
@@ -23,5 +26,22 @@ def settings(port: int, seconds: float) -> dict[str, Any]:
             }
         },
         "orders": {"default_broker": "gateway", "reconcile_every": 30.0},
+        "rules": {
+            "trading_error_rate_high": {"window": _WINDOW, "keep_firing_for": _HOLD},
+            "trading_latency_high": {
+                "window": _WINDOW,
+                "for_seconds": _HOLD,
+                "keep_firing_for": _HOLD,
+                "baseline_min_ticks": 5,
+            },
+        },
         "analysis": {"period": 15.0, "window": max(seconds, 60.0), "profile": "demo"},
+        "analyzers": {
+            "forecast": {
+                "period": 2.0,
+                "horizon": 20.0,
+                "second_horizon": 40.0,
+                "profile": "demo",
+            },
+        },
     }
