@@ -406,12 +406,13 @@ def test_what_the_adapter_counts_was_measured() -> None:
     async def story() -> None:
         async with gateway() as gate:
             lab = Lab(port=gate.port)
-            assert lab.sample("connection_success_rate") is None
+            assert lab.sample("session_working_share") is None
             async with connected(lab) as broker:
                 await broker.probe()
                 await broker.open_orders()
-                assert lab.sample("connection_success_rate", role="orders") == 100
-                assert 0 < (lab.sample("connection_reuse_ratio", role="orders") or 0) < 1
+                assert lab.sample("connection_attempts", role="orders") == 1
+                assert lab.sample("connects", role="orders") == 1
+                assert lab.sample("connection_leases", role="orders") == 2
                 assert (lab.sample("session_working_share", role="data") or 0) > 0
                 assert (lab.sample("messages_sent", role="orders") or 0) >= 2
                 assert (lab.sample("messages_received", role="orders") or 0) >= 3

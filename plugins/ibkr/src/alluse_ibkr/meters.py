@@ -12,7 +12,12 @@ COMPONENT = "ibkr_integration"
 
 
 class RoleMeters:
-    """Counts of one role's connection (orders or data), over all its sockets."""
+    """Counts of one role's connection (orders or data), over all its sockets.
+
+    Connection success is ``connects`` of ``connection_attempts``, reuse 1 - ``connects`` of
+    ``connection_leases``; ``session_working_share`` is the share of the seconds since the first
+    attempt in which the role could work.
+    """
 
     def __init__(self, registry: Registry, clock: Clock, broker: str, role: str) -> None:
         self._registry = registry
@@ -28,15 +33,7 @@ class RoleMeters:
         self._began = math.nan
         self._up_since = math.nan
         self._up_seconds = 0.0
-        self._observe()
-
-    def _observe(self) -> None:
-        for name, read, unit in (
-            ("connection_success_rate", self._success_rate, "%"),
-            ("connection_reuse_ratio", self._reuse_ratio, ""),
-            ("session_working_share", self._working_share, "%"),
-        ):
-            self._registry.observe(COMPONENT, name, read, unit, **self._labels)
+        self.observe("session_working_share", self._working_share, "%")
 
     def observe(self, name: str, read: Callable[[], float | None], unit: str = "") -> None:
         """Have ``read`` called at each tick for a figure of this role."""
@@ -69,12 +66,6 @@ class RoleMeters:
         self._registry.counter(
             COMPONENT, "operation_failures", broker=self._broker, operation=name
         ).value += 1
-
-    def _success_rate(self) -> float | None:
-        return 100 * self.connects.value / self.attempts.value if self.attempts.value else None
-
-    def _reuse_ratio(self) -> float | None:
-        return 1 - self.connects.value / self.leases.value if self.leases.value else None
 
     def _working_share(self) -> float | None:
         now = self._clock.monotonic()

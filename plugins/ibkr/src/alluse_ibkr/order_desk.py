@@ -78,7 +78,7 @@ class OrderDesk(Listener):
         ]
         for message in messages:
             _remember(self._sent, message.order_id, (message.order.instrument, message.order_ref))
-            self._verbs[message.order_id] = Verb.PLACE
+            _remember(self._verbs, message.order_id, Verb.PLACE)
             self._saw(message.order_id)
         for order_id, contract, order in made:
             client.placeOrder(order_id, contract, order)
@@ -89,14 +89,14 @@ class OrderDesk(Listener):
         order_id = self._own(identity, client_id, Verb.MODIFY)
         contract = self._book.contract(message.order.instrument)
         order = orders.to_wire(self._library, message, client_id, order_id)
-        self._verbs[order_id] = Verb.MODIFY
+        _remember(self._verbs, order_id, Verb.MODIFY)
         client.placeOrder(order_id, contract, order)
 
     def cancel(self, identity: OrderIdentity) -> None:
         """Send a cancel, or raise NotSent."""
         client, client_id = self._ready(Verb.CANCEL)
         order_id = self._own(identity, client_id, Verb.CANCEL)
-        self._verbs[order_id] = Verb.CANCEL
+        _remember(self._verbs, order_id, Verb.CANCEL)
         client.cancelOrder(order_id)
 
     def _ready(self, verb: Verb) -> tuple[Any, int]:
@@ -229,7 +229,7 @@ class OrderDesk(Listener):
             identity = OrderIdentity(order_id=request_id, client_id=self.connection.client_id)
             verb = self._verbs.get(request_id, Verb.PLACE)
             if classify(code, text, verb).error_class is ErrorClass.DEFINITE_REJECT:
-                self._rejects[request_id] = text
+                _remember(self._rejects, request_id, text)
         self.emit(BrokerNotice(self._broker, code, text, identity, request_id))
         if code == 1100:
             self.turn(LinkState.DEGRADED, text, code)
