@@ -84,6 +84,6 @@ def settings_types(settings: Settings, host: Host) -> dict[str, type[attrs.Attrs
             host.provider(kind, name)
         for name in host.names(kind):
             settings_type = host.provider(kind, name).settings_type
-            if settings_type is not NoSettings:
+            if settings_type is not NoSettings or name in settings.names(table):
                 types[f"{table}.{name}"] = settings_type
     return types

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from alluse_core import builtin
 from alluse_core.errors import AllUseError, DuplicateProvider, PluginError, did_you_mean
 from alluse_core.host import Host, safe_mode, switched_on
 from alluse_core.providers import Command
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130
 
@@ -51,13 +54,21 @@ class _CommandGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands by their records' help, importing none of them."""
-        rows = []
-        for name in self.list_commands(ctx):
-            group = self._group(name)
-            text = self._records[name].help if group is None else group.help or ""
-            rows.append((name, text))
+        rows = [(name, self._help_of(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete commands by their records, importing none of them."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=self._help_of(name)) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def _help_of(self, name: str) -> str:
+        group = self._group(name)
+        return self._records[name].help if group is None else group.help or ""
 
     def _group(self, name: str) -> _CommandGroup | None:
         members = [

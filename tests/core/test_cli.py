@@ -229,6 +229,23 @@ def test_help_imports_nothing_heavy(args: str) -> None:
     assert "heavy: []" in finished.stderr
 
 
+def test_the_shell_completes_commands_without_importing_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = (Command("try it", "Try it.", "no_such:x"), Command("trust", "No.", "no_such:x"))
+    monkeypatch.setattr(cli, "_commands", lambda: records)
+    monkeypatch.setenv("_ALLUSE_COMPLETE", "bash_complete")
+    for words, cword, expected in (
+        ("alluse tr", "1", ["try", "trust"]),
+        ("alluse try ", "2", ["it"]),
+    ):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", cword)
+        assert run() == 0
+        printed = capsys.readouterr().out.split()
+        assert sorted(printed) == sorted(f"plain,{word}" for word in expected)
+
+
 # --- commands of plugins -------------------------------------------------------------------------
 
 
@@ -320,6 +337,7 @@ def test_config_show_names_the_origin_and_hides_nothing_else(
         ("[orders]\npacing = 'yes'\n", "orders.pacing"),
         ("[brokers.main]\nhost = 'x'\n", "does not say its provider"),
         ("[brokers.main]\nprovider = 'ibrk'\n", "'ibrk' is not among"),
+        ("[stores.sqlite]\npath = 'x'\n", "stores.sqlite.path is not a setting"),
         ("[stages.max_quantty]\n", "'max_quantty' is not among"),
         ("[orders]\nstages = ['no_such_stage']\n", "'no_such_stage' is not among"),
         ("[orders]\nstages = []\ndefault_broker = 'mian'\n", "'mian' is not among the brokers"),
