@@ -31,11 +31,13 @@ class ContractDesk:
         self._desk = desk
         self._by_id: dict[int, Listing] = {}
         self._by_symbol: dict[str, list[Listing]] = {}
+        self._by_local: dict[str, list[Listing]] = {}
         self._texts: dict[int, answers.ContractText] = {}
         self._rules: dict[Decimal, int] = {}
         for listing in listings:
             self._by_id[listing.con_id] = listing
             self._by_symbol.setdefault(listing.instrument.symbol, []).append(listing)
+            self._by_local.setdefault(listing.local_symbol, []).append(listing)
             self._rules.setdefault(listing.min_tick, FIRST_RULE + len(self._rules))
 
     def find(self, contract: r.Contract) -> list[Listing]:
@@ -43,10 +45,12 @@ class ContractDesk:
         if contract.con_id:
             listing = self._by_id.get(contract.con_id)
             return [listing] if listing is not None else []
-        symbol = contract.symbol
-        if not symbol and contract.local_symbol:
-            symbol = contract.local_symbol.split(".")[0].split(" ")[0]
-        return [each for each in self._by_symbol.get(symbol, ()) if fits(contract, each)]
+        pool = (
+            self._by_symbol.get(contract.symbol, ())
+            if contract.symbol
+            else self._by_local.get(contract.local_symbol, ())
+        )
+        return [each for each in pool if fits(contract, each)]
 
     def one(self, contract: r.Contract) -> Listing | str:
         """Return the only listing that fits, or the text of error 200."""
