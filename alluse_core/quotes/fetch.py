@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from alluse_core.clock import Clock
 from alluse_core.errors import AllUseError, BrokerUnavailable, QuoteUnavailable
-from alluse_core.model import Instrument, LinkState, Quote
+from alluse_core.model import Instrument, InstrumentDefinition, LinkState, Quote
 from alluse_core.ports import Broker
 from alluse_core.quotes.lines import Line, Lines
 from alluse_core.quotes.measure import Measures
@@ -40,6 +40,7 @@ class Fetchers:
         self._timeout = timeout
         self._least_idle = least_idle
         self._tasks: list[asyncio.Task[None]] = []
+        self.definitions: dict[Instrument, InstrumentDefinition] = {}
         self.idle = 0
 
     def start(self, workers: int) -> None:
@@ -116,13 +117,7 @@ class Fetchers:
         line = self._lines.get(instrument)
         if line is not None:
             return line
-        self._measures.broker_calls.value += 1
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._broker.define(instrument)
-        except TimeoutError:
-            self._measures.broker_errors.value += 1
-            raise no_answer(self._broker, instrument, self._timeout) from None
+        await self.define(instrument)
         # Only now, since another worker may have taken a line while the broker was asked.
         plan = self.plan(instrument, math.inf, self._clock.monotonic())
         if plan.release is not None:
@@ -134,6 +129,20 @@ class Fetchers:
             line = self._lines.open(instrument, self._clock.monotonic())
             self._measures.lines_opened.value += 1
         return line
+
+    async def define(self, instrument: Instrument) -> InstrumentDefinition:
+        """Return what the broker knows of an instrument, asking once; errors as open_line."""
+        definition = self.definitions.get(instrument)
+        if definition is None:
+            self._measures.broker_calls.value += 1
+            try:
+                async with asyncio.timeout(self._timeout):
+                    definition = await self._broker.define(instrument)
+            except TimeoutError:
+                self._measures.broker_errors.value += 1
+                raise no_answer(self._broker, instrument, self._timeout) from None
+            self.definitions[instrument] = definition
+        return definition
 
     async def _snapshots(self, misses: Sequence[Miss]) -> None:
         if not misses:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, QuoteUnavailable, UsageError
-from alluse_core.model import Instrument, Quote, QuoteCondition
+from alluse_core.model import Instrument, InstrumentDefinition, Quote, QuoteCondition
 from alluse_core.ports import Broker, QuoteCache
 from alluse_core.quotes.fetch import Fetchers, no_answer
 from alluse_core.quotes.judge import confirmed, not_priced, servable
@@ -148,6 +148,19 @@ class Quotes:
         if quote is None:
             return None
         return confirmed(quote, self._lines.alive_at(instrument))
+
+    async def define(self, instrument: Instrument) -> InstrumentDefinition:
+        """Return what the broker knows of an instrument, asking once.
+
+        Raises InstrumentNotFound, AmbiguousInstrument, QuoteUnavailable or BrokerUnavailable.
+        """
+        return await self._fetchers.define(instrument)
+
+    def definition(self, broker: str, instrument: Instrument) -> InstrumentDefinition | None:
+        """Return what was learned of an instrument from the broker of that name, if anything."""
+        if broker != self._broker.name:
+            return None
+        return self._fetchers.definitions.get(instrument)
 
     async def stream(self, instrument: Instrument) -> AsyncIterator[Quote]:
         """Yield the newest quote whenever it changed; a slow reader skips older ones.

@@ -297,6 +297,19 @@ def test_an_unknown_instrument_is_said_to_be_unknown() -> None:
     scenario(lambda: make_desk(LINES), body)
 
 
+def test_what_was_learned_of_an_instrument_is_kept_by_broker() -> None:
+    async def body(desk: Desk) -> None:
+        assert desk.quotes.definition("fake", AAPL) is None
+        learned = await desk.quotes.define(AAPL)
+        assert await desk.quotes.define(AAPL) is learned
+        assert desk.quotes.definition("fake", AAPL) is learned
+        assert desk.quotes.definition("other", AAPL) is None
+        with pytest.raises(InstrumentNotFound):
+            await desk.quotes.define(UNKNOWN)
+
+    scenario(make_desk, body)
+
+
 async def line_with_a_tick(desk: Desk, instrument: Instrument) -> None:
     read = await soon(desk.quotes.get(instrument), desk)
     desk.broker.tick(quote(instrument))
