@@ -26,9 +26,9 @@ LIBRARIES = ("ib_insync", "ib_async")
 START = 1_700_000_000.0
 
 
-def make_exchange(**more: Any) -> Exchange:
+def make_exchange(latency_ms: float = 0, **more: Any) -> Exchange:
     """Return an exchange that answers with the loop's next turn and lists three instruments."""
-    model = FillModel(latency_ms=0, enforce_hours=False)
+    model = FillModel(latency_ms=latency_ms, enforce_hours=False)
     listings = [
         Listing.of(AAPL, primary_exchange="NASDAQ", long_name="APPLE INC \\ é"),
         Listing.of(MSFT, primary_exchange="NASDAQ"),

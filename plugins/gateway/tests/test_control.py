@@ -128,6 +128,23 @@ def test_partial_fills_are_told_one_by_one() -> None:
     run(story)
 
 
+def test_partial_fills_happen_in_a_market_that_moves_meanwhile() -> None:
+    async def story() -> None:
+        exchange = make_exchange(latency_ms=20)
+        async with SimulatedGateway(exchange) as gateway, trader(gateway) as (ib, lib, contract):
+            gateway.control.partial_fills(1, "0.5")
+            order = ib.placeOrder(contract, lib.MarketOrder("SELL", 100))
+            await until(lambda: gateway.ledger.of("placed"), "the order on its way")
+            for step in range(3):
+                quote(exchange, AAPL, 100.0, 100.1, size=700.0 + step, at=START + 1)
+            await until(lambda: order.fills, "the first part")
+            assert order.fills[0].execution.shares == 50
+            quote(exchange, AAPL, 100.0, 100.1, size=500, at=START + 2)
+            await until(lambda: order.orderStatus.status == "Filled", "the rest")
+
+    run(story)
+
+
 def test_acks_can_be_late_while_other_answers_are_not() -> None:
     async def story() -> None:
         async with SimulatedGateway(make_exchange()) as gateway, trader(gateway) as (ib, lib, aapl):

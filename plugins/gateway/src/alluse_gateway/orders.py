@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from decimal import ROUND_DOWN
 from zoneinfo import ZoneInfo
 
 from alluse_paper.exchange import Exchange
-from alluse_paper.market import QuoteEvent
-from alluse_paper.orders import ExchangeOrder, NewOrder
+from alluse_paper.orders import ExchangeEvent, ExchangeOrder, NewOrder
 
 from alluse_core.clock import Clock
 from alluse_core.errors import OrderNotFound
-from alluse_core.model import Instrument, Side
+from alluse_core.model import Instrument
 from alluse_gateway import notices
 from alluse_gateway import requests as r
 from alluse_gateway.answers import orders as answers
@@ -25,6 +22,7 @@ from alluse_gateway.order_book import EXTERNAL, Booked, OrderBook
 from alluse_gateway.order_events import OrderEvents
 from alluse_gateway.order_terms import Refusal, echo_of, moment, new_order
 from alluse_gateway.session import Session
+from alluse_gateway.thin_market import ThinMarket
 from alluse_gateway.what_if import margins_of
 
 _DAY_ZONE = ZoneInfo("America/New_York")
@@ -57,6 +55,7 @@ class OrderDesk:
         self._ledger = ledger
         self._sessions = sessions
         self._strict_ids = strict_ids
+        self._thin = ThinMarket(clock, exchange)
         self._binding = False
         self._cleared: datetime | None = None
         self.events = OrderEvents(
@@ -68,6 +67,15 @@ class OrderDesk:
             self._adopt,
             position_changed,
         )
+
+    def on_event(self, event: ExchangeEvent) -> None:
+        """Take an event of the exchange's."""
+        self._thin.forget(event.order.number)
+        self.events.on_event(event)
+
+    def on_market(self, instrument: Instrument) -> None:
+        """An instrument has moved."""
+        self._thin.on_market(instrument)
 
     def _listeners(self, booked: Booked) -> Iterable[Session]:
         return [each for each in self._sessions() if self._hears(each, booked)]
@@ -179,10 +187,10 @@ class OrderDesk:
         session.error(request.request_id, why.code, why.text)
 
     def _send(self, session: Session, request: r.PlaceOrder, order: NewOrder) -> None:
+        placed = self._exchange.place(order)
         if self._faults.partial_fills > 0:
             self._faults.partial_fills -= 1
-            self._thin_out(order)
-        placed = self._exchange.place(order)
+            self._thin.add(placed.number, order, self._faults.partial_fraction)
         listing = self._exchange.listing(order.instrument)
         echo = echo_of(
             request,
@@ -200,25 +208,6 @@ class OrderDesk:
             order_id=order_id,
             order_ref=request.order_ref,
             perm_id=placed.number,
-        )
-
-    def _thin_out(self, order: NewOrder) -> None:
-        """Show so little size on the order's other side that it can only fill in part at once."""
-        top = self._exchange.top(order.instrument)
-        share = order.quantity * self._faults.partial_fraction
-        size = float(share.to_integral_value(ROUND_DOWN))
-        if top is None or size < 1:
-            return
-        buys = order.side is Side.BUY
-        self._exchange.on_market(
-            QuoteEvent(
-                order.instrument,
-                top.time if math.isfinite(top.time) else self._clock.now().timestamp(),
-                top.bid,
-                top.bid_size if buys else size,
-                top.ask,
-                size if buys else top.ask_size,
-            )
         )
 
     def _what_if(self, session: Session, request: r.PlaceOrder, order: NewOrder) -> None:

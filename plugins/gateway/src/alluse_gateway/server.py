@@ -146,7 +146,7 @@ class SimulatedGateway:
             await self.stop()
             raise
         self._unlisten = [
-            self.exchange.listen(self.orders.events.on_event),
+            self.exchange.listen(self.orders.on_event),
             self.exchange.market_listen(self._on_market),
         ]
         self._tasks.append(asyncio.create_task(self._each_second()))
@@ -230,6 +230,7 @@ class SimulatedGateway:
             self._history.on_top(instrument, top)
             self.tick_by_tick.on_market(instrument, top)
         self.market_data.on_market(instrument)
+        self.orders.on_market(instrument)
 
     # --- sessions ---------------------------------------------------------------------------
 
