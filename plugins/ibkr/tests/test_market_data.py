@@ -38,6 +38,7 @@ from alluse_core.model import (
     QuoteCondition,
     SecurityType,
 )
+from alluse_core.testing import VirtualClock
 
 both = pytest.mark.parametrize("library", LIBRARIES)
 
@@ -70,6 +71,32 @@ def test_two_that_ask_at_once_share_one_request(library: str) -> None:
                 one, two = await asyncio.gather(broker.define(AAPL), broker.define(AAPL))
                 assert one is two
                 assert lab.sample("operation_latency_ms.count", operation="define") == 1
+
+    asyncio.run(story())
+
+
+def test_a_definition_is_asked_for_again_after_a_day_and_kept_where_it_cannot_be() -> None:
+    async def story() -> None:
+        async with gateway() as gate:
+            clock = VirtualClock()
+            lab = Lab(port=gate.port, clock=clock, heartbeat=1e9)
+
+            def asked() -> float | None:
+                return lab.sample("operation_latency_ms.count", operation="define")
+
+            async with connected(lab) as broker:
+                first = await broker.define(AAPL)
+                await clock.advance(86_000)
+                assert await broker.define(AAPL) is first
+                await clock.advance(1_000)
+                assert await broker.define(AAPL) is not first
+                assert asked() == 2
+                await clock.advance(90_000)
+                await gate.control.pause_listening()
+                gate.control.drop()
+                await until(lambda: broker.link is not LinkState.UP, "the loss")
+                assert (await broker.define(AAPL)).instrument is AAPL
+                assert asked() == 2
 
     asyncio.run(story())
 

@@ -420,3 +420,48 @@ def test_what_the_adapter_counts_was_measured() -> None:
                 assert lab.sample("operation_latency_ms.count", operation="open_orders") == 1
 
     asyncio.run(story())
+
+
+def test_every_message_but_the_handshake_and_the_orders_had_its_turn_at_the_pacer() -> None:
+    async def story() -> None:
+        async with gateway() as gate:
+            lab = Lab(port=gate.port)
+            async with connected(lab) as broker:
+                await broker.define(AAPL)
+                await broker.snapshots([AAPL])
+                stream = broker.subscribe(AAPL, lambda _: None)
+                await broker.open_orders()
+                await broker.completed_orders()
+                await broker.executions()
+                await broker.positions()
+                await broker.account_values()
+                await broker.probe()
+                stream.close()
+                await broker.snapshots([AAPL])
+                sent = (lab.sample("messages_sent", role="orders") or 0) + (
+                    lab.sample("messages_sent", role="data") or 0
+                )
+                handshakes = 2 * 2
+                assert sent - handshakes == len(lab.pacer.turns)
+
+    asyncio.run(story())
+
+
+@both
+def test_partial_fills_are_executions_of_their_own(library: str) -> None:
+    async def story() -> None:
+        async with gateway() as gate:
+            lab = Lab(port=gate.port, library=library)
+            async with connected(lab) as broker:
+                gate.control.partial_fills(1, "0.4")
+                broker.place([message(lab, limit("100.5", quantity=100), "au-1")])
+                await until(lambda: lab.of(Execution), "the first part")
+                show(gate.exchange, AAPL, 100.1, 100.2)
+                await until(
+                    lambda: sum(fill.quantity for fill in lab.of(Execution)) == 100, "the rest"
+                )
+                assert len({fill.execution_id for fill in lab.of(Execution)}) >= 2
+                shares = [r.filled for r in lab.of(OrderReport) if r.filled is not None]
+                assert shares == sorted(shares)
+
+    asyncio.run(story())

@@ -33,6 +33,7 @@ from alluse_ibkr.wireformat import bar_time, exact, wire_bar_size, wire_duration
 
 _HISTORY_AT_ONCE = 50
 """Open history requests that IBKR allows."""
+_KEPT_SECONDS = 86400.0
 
 
 class Lookup:
@@ -47,6 +48,7 @@ class Lookup:
         self._lines = lines
         self._clock = clock
         self._definitions: dict[Instrument, asyncio.Task[InstrumentDefinition]] = {}
+        self._defined_at: dict[Instrument, float] = {}
         self._rules: dict[int, Sequence[Any]] = {}
         self._history = asyncio.Semaphore(_HISTORY_AT_ONCE)
 
@@ -102,10 +104,23 @@ class Lookup:
     # --- definitions -----------------------------------------------------------------------
 
     async def define(self, instrument: Instrument) -> InstrumentDefinition:
-        """Return what the broker knows of an instrument; asked once, by however many."""
+        """Return what the broker knows of an instrument; asked once a day, by however many.
+
+        An answer tells the trading hours of about a week. Where it cannot be had anew, the old one
+        holds.
+        """
         known = self._book.definition(instrument)
-        if known is not None:
+        now = self._clock.monotonic()
+        if known is not None and now - self._defined_at.get(instrument, -math.inf) < _KEPT_SECONDS:
             return known
+        try:
+            return await self._ask_once(instrument)
+        except (BrokerUnavailable, RequestFailed):
+            if known is None:
+                raise
+            return known
+
+    async def _ask_once(self, instrument: Instrument) -> InstrumentDefinition:
         task = self._definitions.get(instrument)
         if task is None:
             task = asyncio.ensure_future(self._define(instrument))
@@ -138,6 +153,7 @@ class Lookup:
         increments = await self._rule(rule) if rule is not None else None
         definition = contracts.define(instrument, found[0], increments)
         self._book.keep(definition)
+        self._defined_at[instrument] = self._clock.monotonic()
         return definition
 
     async def _details(self, instrument: Instrument) -> list[Any]:
