@@ -32,6 +32,7 @@ from alluse_core.model import (
 )
 from alluse_core.monitor.alerts import AlertEngine
 from alluse_core.monitor.collector import Collector
+from alluse_core.monitor.sources import BrokersSource
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.service import Orders
@@ -233,7 +234,10 @@ class Runtime:
         )
 
     def _assemble_monitor(self, store: MetricStore) -> None:
-        sources = self._open_all("source", self.settings.monitor.off)
+        sources = [
+            BrokersSource(self.brokers),
+            *self._open_all("source", self.settings.monitor.off),
+        ]
         self._collector = Collector(
             registry=self.registry,
             sources=sources,

@@ -105,7 +105,7 @@ def _state_checks(settings: Settings) -> Iterator[Check]:
 def _journal_check(path: Path) -> Check:
     if not path.exists():
         return Check("journal", Verdict.OK, "none yet")
-    from alluse_core.orders.journal import verify
+    from alluse_core.orders.reader import verify
 
     found = verify(path)
     if found.ok:
@@ -140,4 +140,3 @@ async def _connected(settings: Settings) -> list[Check]:
             found = f"{broker.link.value}, answered in {seconds * 1000:.1f} ms, accounts: {modes}"
             checks.append(Check(f"broker {name}", Verdict.OK, found))
     return checks
-
