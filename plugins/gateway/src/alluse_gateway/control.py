@@ -1,9 +1,8 @@
-"""The control interface: puts faults into a running gateway. In process, and by JSON lines."""
+"""The control interface: puts faults into a running gateway."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,6 @@ from alluse_gateway.session import Session
 
 if TYPE_CHECKING:
     from alluse_gateway.server import SimulatedGateway
-
-_LONGEST_LINE = 64 * 1024
 
 
 class Control:
@@ -231,34 +228,3 @@ def _seconds(value: float) -> float:
     if not 0 <= value < 3600:
         raise UsageError(f"a delay is 0 to 3600 seconds, not {value}")
     return float(value)
-
-
-async def serve(
-    control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """Answer one connection: a JSON object a line in, one out; errors as ``{"error": text}``."""
-    try:
-        while line := await reader.readline():
-            writer.write(json.dumps(await _answer(control, line)).encode() + b"\n")
-            await writer.drain()
-    except (ConnectionError, ValueError):
-        # The peer went away, or sent a line beyond the limit: nobody is left to be told.
-        pass
-    finally:
-        writer.close()
-
-
-async def _answer(control: Control, line: bytes) -> dict[str, Any]:
-    try:
-        request = json.loads(line)
-        if not isinstance(request, dict):
-            raise UsageError("a command is a JSON object")
-        return await control.command(request)
-    except UsageError as error:
-        return {"error": str(error), "hint": error.hint}
-    except ValueError as error:
-        return {"error": f"not JSON: {error}", "hint": 'for example {"do": "status"}'}
-
-
-LONGEST_LINE = _LONGEST_LINE
-"""Bytes of one command."""

@@ -80,13 +80,17 @@ class Booked:
 
 
 class OrderBook:
-    """Orders by (client, order id) and by permanent id, and each client's next order id."""
+    """Orders by (client, order id) and by permanent id, and each client's next order id.
+
+    ``binding``: orders made by hand are given ids of client 0 from now on.
+    """
 
     def __init__(self) -> None:
         self._by_perm: dict[int, Booked] = {}
         self._by_client: dict[tuple[int, int], Booked] = {}
         self._next_ids: dict[int, int] = {}
         self._bound = 0
+        self.binding = False
 
     def __iter__(self) -> Iterator[Booked]:
         return iter(tuple(self._by_perm.values()))

@@ -17,8 +17,7 @@ from alluse_paper.player import Player
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.errors import BrokerError
 from alluse_core.model import Instrument
-from alluse_gateway import control as control_module
-from alluse_gateway import handshake, notices, wire
+from alluse_gateway import control_server, handshake, notices, wire
 from alluse_gateway import requests as r
 from alluse_gateway.account import AccountDesk
 from alluse_gateway.answers import system
@@ -29,7 +28,9 @@ from alluse_gateway.faults import Faults
 from alluse_gateway.history import HistoryDesk
 from alluse_gateway.ledger import Ledger
 from alluse_gateway.market_data import LINES, MarketDesk
+from alluse_gateway.order_questions import OrderQuestions
 from alluse_gateway.orders import OrderDesk
+from alluse_gateway.routes import NEEDS_LINK, routes
 from alluse_gateway.session import Session
 from alluse_gateway.tick_by_tick import TickByTickDesk
 
@@ -120,7 +121,8 @@ class SimulatedGateway:
             strict_ids=strict_order_ids,
         )
         self.orders.master_client_id = master_client_id
-        self._routes = self._make_routes()
+        self.questions = OrderQuestions(self.clock, self.orders.book, self.orders.hears)
+        self._routes = routes(self)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -198,12 +200,12 @@ class SimulatedGateway:
 
     async def _listen_for_control(self) -> None:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await control_module.serve(self.control, reader, writer)
+            await control_server.serve(self.control, reader, writer)
 
         assert self.control_port is not None
         try:
             self._control_server = await asyncio.start_server(
-                connected, HOST, self.control_port, limit=control_module.LONGEST_LINE
+                connected, HOST, self.control_port, limit=control_server.LONGEST_LINE
             )
         except OSError as error:
             raise _port_error(error, self.control_port) from error
@@ -222,7 +224,7 @@ class SimulatedGateway:
             await self.clock.sleep(1.0)
             self.accounts.tick()
             self.history.tick()
-            self.orders.forget_past_days()
+            self.questions.forget_past_days()
 
     def _on_market(self, instrument: Instrument) -> None:
         top = self.exchange.top(instrument)
@@ -285,7 +287,7 @@ class SimulatedGateway:
     def asked(self, session: Session, request: r.Request) -> None:
         """Lead a request to its desk, or keep it while the link to the exchange is lost."""
         kind = type(request)
-        if self.faults.link_lost and kind in _NEEDS_LINK:
+        if self.faults.link_lost and kind in NEEDS_LINK:
             self.ledger.note("deferred", client_id=session.client_id, request=kind.__name__)
             self._deferred.append((session, request))
             return
@@ -318,96 +320,9 @@ class SimulatedGateway:
         if not data_lost:
             self.market_data.refresh()
 
-    def _make_routes(self) -> dict[type[r.Request], Callable[[Session, Any], None]]:
-        return {
-            r.PlaceOrder: self.orders.place,
-            r.CancelOrder: self.orders.cancel,
-            r.GlobalCancel: self.orders.cancel_all,
-            r.OpenOrders: self.orders.open_orders,
-            r.AutoOpenOrders: self.orders.auto_open_orders,
-            r.CompletedOrders: self.orders.completed,
-            r.Executions: self.orders.executions,
-            r.NextIds: self._next_ids,
-            r.ManagedAccounts: self._managed_accounts,
-            r.CurrentTime: self._current_time,
-            r.ServerLogLevel: _accepted,
-            r.ContractDetails: self.contracts.details,
-            r.MatchingSymbols: self.contracts.symbols,
-            r.MarketRule: self.contracts.market_rule,
-            r.OptionParameters: self.contracts.option_parameters,
-            r.MarketData: self.market_data.subscribe,
-            r.CancelMarketData: self.market_data.cancel,
-            r.MarketDataType: self.market_data.set_type,
-            r.TickByTick: self.tick_by_tick.subscribe,
-            r.CancelTickByTick: self._cancel_tick_by_tick,
-            r.HistoricalData: self.history.bars,
-            r.HeadTimestamp: self.history.head,
-            r.RealTimeBars: self.history.real_time,
-            r.CancelHistory: self.history.cancel,
-            r.AccountUpdates: self.accounts.updates,
-            r.AccountUpdatesMulti: self.accounts.updates_multi,
-            r.AccountSummary: self.accounts.summary,
-            r.Positions: self.accounts.positions,
-            r.PositionsMulti: self.accounts.positions_multi,
-            r.ProfitAndLoss: self.accounts.profit,
-            r.ProfitAndLossSingle: self.accounts.profit_single,
-            r.CancelAccount: self.accounts.cancel,
-            r.Listing: _empty,
-            r.Unsupported: _unsupported,
-        }
-
-    def _next_ids(self, session: Session, request: r.NextIds) -> None:
-        session.send(system.next_valid_id(self.orders.book.next_id(session.client_id)))
-
-    def _managed_accounts(self, session: Session, request: r.ManagedAccounts) -> None:
-        session.send(system.managed_accounts(self.exchange.accounts.names))
-
-    def _cancel_tick_by_tick(self, session: Session, request: r.CancelTickByTick) -> None:
-        self.tick_by_tick.cancel(session, request.request_id)
-
-    def _current_time(self, session: Session, request: r.CurrentTime) -> None:
-        session.send(system.current_time(int(self.clock.now().timestamp())))
-
     def clients(self) -> Iterable[int]:
         """Return the ids of the clients that are connected."""
         return tuple(self._clients)
-
-
-_NEEDS_LINK = frozenset(
-    {
-        r.PlaceOrder,
-        r.CancelOrder,
-        r.GlobalCancel,
-        r.ContractDetails,
-        r.MatchingSymbols,
-        r.MarketData,
-        r.TickByTick,
-        r.HistoricalData,
-        r.HeadTimestamp,
-        r.RealTimeBars,
-        r.Positions,
-        r.PositionsMulti,
-        r.AccountUpdates,
-        r.AccountUpdatesMulti,
-        r.AccountSummary,
-        r.ProfitAndLoss,
-        r.ProfitAndLossSingle,
-    }
-)
-
-
-def _accepted(session: Session, request: r.Request) -> None:
-    """A request that has no answer."""
-
-
-def _empty(session: Session, request: r.Listing) -> None:
-    session.send(system.empty_list(request.kind, request.request_id))
-
-
-def _unsupported(session: Session, request: r.Unsupported) -> None:
-    name = request.name
-    cause = f"{name} is not part of this simulated gateway"
-    session.error(request.request_id, notices.VALIDATION, notices.validation(name, cause))
 
 
 def _port_error(error: OSError, port: int) -> BrokerError:

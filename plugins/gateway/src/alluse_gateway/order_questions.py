@@ -1,0 +1,130 @@
+"""What clients ask about orders: open ones, completed ones, executions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from alluse_core.clock import Clock
+from alluse_gateway import notices
+from alluse_gateway import requests as r
+from alluse_gateway.answers import orders as answers
+from alluse_gateway.order_book import EXTERNAL, Booked, OrderBook
+from alluse_gateway.order_terms import moment
+from alluse_gateway.session import Session
+
+_DAY_ZONE = ZoneInfo("America/New_York")
+
+
+class OrderQuestions:
+    """Answers from the order book. ``hears`` says whether a client is told of an order unasked."""
+
+    def __init__(
+        self, clock: Clock, book: OrderBook, hears: Callable[[Session, Booked], bool]
+    ) -> None:
+        self._clock = clock
+        self._book = book
+        self._hears = hears
+        self._cleared: datetime | None = None
+
+    def open_orders(self, session: Session, request: r.OpenOrders) -> None:
+        """Answer reqOpenOrders and reqAllOpenOrders: (5, 3) for each, then 53."""
+        for booked in self._book:
+            if not booked.alive:
+                continue
+            if not request.everyone and not self._hears(session, booked):
+                continue
+            if booked.silent and booked.client_id != session.client_id:
+                continue
+            session.send(booked.open_order(session.version))
+            session.send(booked.order_status())
+        session.send(answers.open_order_end())
+
+    def auto_open_orders(self, session: Session, request: r.AutoOpenOrders) -> None:
+        """Answer reqAutoOpenOrders, which only client 0 may send."""
+        if session.client_id != EXTERNAL:
+            text = "Only the default client (i.e 0) can auto bind orders."
+            session.error(-1, notices.VALIDATION, notices.validation("order", text))
+            return
+        self._book.binding = request.bind
+        if not request.bind:
+            return
+        for booked in self._book:
+            if booked.alive and booked.client_id == booked.order_id == EXTERNAL:
+                self._book.bind(booked)
+                session.send(answers.order_bound(booked.perm_id, EXTERNAL, booked.order_id))
+                session.send(booked.open_order(session.version))
+                session.send(booked.order_status())
+
+    def forget_past_days(self) -> None:
+        """Drop the orders that ended on earlier days, New York time, as TWS does."""
+        midnight = self._midnight()
+        if midnight != self._cleared:
+            self._cleared = midnight
+            self._book.forget_before(midnight)
+
+    def _midnight(self) -> datetime:
+        now = self._clock.now().astimezone(_DAY_ZONE)
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def completed(self, session: Session, request: r.CompletedOrders) -> None:
+        """Answer reqCompletedOrders with what ended on this day, New York time."""
+        midnight = self._midnight()
+        for booked in self._book:
+            ended = booked.ended_at
+            if ended is None or ended < midnight:
+                continue
+            if request.api_only and booked.order_id == EXTERNAL:
+                continue
+            filled = booked.order.filled
+            why = booked.reason
+            if booked.status == "Filled":
+                why = f"Filled Size: {filled}"
+            elif booked.cancel_asked:
+                why = "Cancelled by Trader"
+            session.send(
+                answers.completed_order(
+                    booked.echo,
+                    session.version,
+                    booked.status,
+                    filled,
+                    f"{ended:%Y%m%d %H:%M:%S} UTC",
+                    why,
+                )
+            )
+        session.send(answers.completed_orders_end())
+
+    def executions(self, session: Session, request: r.Executions) -> None:
+        """Answer reqExecutions: 11 for each fill of this day, 55, then 59 for each."""
+        since = moment(request.since) if request.since else None
+        midnight = self._midnight()
+        found = [
+            (booked, fill)
+            for booked in self._book
+            if _passes(request, booked)
+            for fill in booked.fills
+            if fill.time >= midnight and (since is None or fill.time >= since)
+        ]
+        found.sort(key=lambda pair: pair[1].execution_id)
+        for booked, fill in found:
+            session.send(
+                answers.execution_details(booked.echo, fill, session.version, request.request_id)
+            )
+        session.send(answers.execution_details_end(request.request_id))
+        for _, fill in found:
+            session.send(answers.commission_report(fill, fill.realized if fill.realized else None))
+
+
+def _passes(request: r.Executions, booked: Booked) -> bool:
+    echo = booked.echo
+    instrument = echo.contract.listing.instrument
+    side = {"BOT": "BUY", "SLD": "SELL"}.get(request.side, request.side)
+    return (
+        request.client_id in (0, booked.client_id)
+        and request.account in ("", echo.account)
+        and request.symbol in ("", instrument.symbol)
+        and request.security_type in ("", instrument.security_type.value)
+        and request.exchange in ("", instrument.exchange, echo.contract.listing.primary_exchange)
+        and side in ("", echo.action)
+    )

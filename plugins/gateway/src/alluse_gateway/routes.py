@@ -1,0 +1,113 @@
+"""Which desk answers which request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from alluse_gateway import notices
+from alluse_gateway import requests as r
+from alluse_gateway.answers import system
+from alluse_gateway.session import Session
+
+if TYPE_CHECKING:
+    from alluse_gateway.server import SimulatedGateway
+
+
+def routes(gateway: SimulatedGateway) -> dict[type[r.Request], Callable[[Session, Any], None]]:
+    """Return what answers each kind of request."""
+    return {
+        r.PlaceOrder: gateway.orders.place,
+        r.CancelOrder: gateway.orders.cancel,
+        r.GlobalCancel: gateway.orders.cancel_all,
+        r.OpenOrders: gateway.questions.open_orders,
+        r.AutoOpenOrders: gateway.questions.auto_open_orders,
+        r.CompletedOrders: gateway.questions.completed,
+        r.Executions: gateway.questions.executions,
+        r.NextIds: partial(_next_ids, gateway),
+        r.ManagedAccounts: partial(_managed_accounts, gateway),
+        r.CurrentTime: partial(_current_time, gateway),
+        r.ServerLogLevel: _accepted,
+        r.ContractDetails: gateway.contracts.details,
+        r.MatchingSymbols: gateway.contracts.symbols,
+        r.MarketRule: gateway.contracts.market_rule,
+        r.OptionParameters: gateway.contracts.option_parameters,
+        r.MarketData: gateway.market_data.subscribe,
+        r.CancelMarketData: gateway.market_data.cancel,
+        r.MarketDataType: gateway.market_data.set_type,
+        r.TickByTick: gateway.tick_by_tick.subscribe,
+        r.CancelTickByTick: partial(_cancel_tick_by_tick, gateway),
+        r.HistoricalData: gateway.history.bars,
+        r.HeadTimestamp: gateway.history.head,
+        r.RealTimeBars: gateway.history.real_time,
+        r.CancelHistory: gateway.history.cancel,
+        r.AccountUpdates: gateway.accounts.updates,
+        r.AccountUpdatesMulti: gateway.accounts.updates_multi,
+        r.AccountSummary: gateway.accounts.summary,
+        r.Positions: gateway.accounts.positions,
+        r.PositionsMulti: gateway.accounts.positions_multi,
+        r.ProfitAndLoss: gateway.accounts.profit,
+        r.ProfitAndLossSingle: gateway.accounts.profit_single,
+        r.CancelAccount: gateway.accounts.cancel,
+        r.Listing: _empty,
+        r.Unsupported: _unsupported,
+    }
+
+
+NEEDS_LINK = frozenset(
+    {
+        r.PlaceOrder,
+        r.CancelOrder,
+        r.GlobalCancel,
+        r.ContractDetails,
+        r.MatchingSymbols,
+        r.MarketData,
+        r.TickByTick,
+        r.HistoricalData,
+        r.HeadTimestamp,
+        r.RealTimeBars,
+        r.Positions,
+        r.PositionsMulti,
+        r.AccountUpdates,
+        r.AccountUpdatesMulti,
+        r.AccountSummary,
+        r.ProfitAndLoss,
+        r.ProfitAndLossSingle,
+    }
+)
+"""Requests that wait while the link to IBKR's servers is lost."""
+
+
+def _accepted(session: Session, request: r.Request) -> None:
+    """A request that has no answer."""
+
+
+def _empty(session: Session, request: r.Listing) -> None:
+    session.send(system.empty_list(request.kind, request.request_id))
+
+
+def _unsupported(session: Session, request: r.Unsupported) -> None:
+    name = request.name
+    cause = f"{name} is not part of this simulated gateway"
+    session.error(request.request_id, notices.VALIDATION, notices.validation(name, cause))
+
+
+def _next_ids(gateway: SimulatedGateway, session: Session, request: r.NextIds) -> None:
+    session.send(system.next_valid_id(gateway.orders.book.next_id(session.client_id)))
+
+
+def _managed_accounts(
+    gateway: SimulatedGateway, session: Session, request: r.ManagedAccounts
+) -> None:
+    session.send(system.managed_accounts(gateway.exchange.accounts.names))
+
+
+def _cancel_tick_by_tick(
+    gateway: SimulatedGateway, session: Session, request: r.CancelTickByTick
+) -> None:
+    gateway.tick_by_tick.cancel(session, request.request_id)
+
+
+def _current_time(gateway: SimulatedGateway, session: Session, request: r.CurrentTime) -> None:
+    session.send(system.current_time(int(gateway.clock.now().timestamp())))
