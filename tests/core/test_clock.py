@@ -135,8 +135,10 @@ def test_two_who_move_time_at_once_never_move_it_back() -> None:
                 await asyncio.sleep(0)
 
         watcher = asyncio.create_task(watch())
-        await asyncio.gather(clock.advance(10), clock.advance(5))
+        sleeper = asyncio.create_task(clock.sleep(3))
+        await asyncio.gather(clock.advance(5), clock.advance(10))
         watcher.cancel()
+        await sleeper
         assert seen == sorted(seen)
 
     asyncio.run(story())
