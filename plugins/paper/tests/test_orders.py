@@ -381,3 +381,25 @@ def test_the_same_instrument_under_another_exchanges_name_is_found() -> None:
     number = floor.exchange.place(order).number
     floor.run()
     assert floor.state(number) == "FILLED"
+
+
+def test_more_quantity_costs_the_place_in_the_queue() -> None:
+    floor = Floor()
+    floor.quote(100.00, 100.04)
+    first, second = floor.place("BUY", 100, "100.02"), floor.place("BUY", 100, "100.02")
+    floor.exchange.replace(first, quantity=Decimal(150))
+    floor.run()
+    floor.trade(100.02, 100)
+    assert (floor.state(first), floor.state(second)) == ("ACCEPTED", "FILLED")
+
+
+def test_an_order_reduced_to_nothing_is_cancelled() -> None:
+    floor = Floor()
+    floor.quote(99.90, 100.10)
+    large = floor.place("BUY", 100, "100.00", oca_group="g", oca_rule=OcaRule.REDUCE)
+    small = floor.place("BUY", 60, "99.95", oca_group="g", oca_rule=OcaRule.REDUCE)
+    floor.trade(100.00, 50)
+    assert floor.order(small).request.quantity == 10
+    floor.trade(100.00, 20)
+    assert floor.state(small) == "CANCELED"
+    assert floor.state(large) == "PARTIALLY_FILLED"
