@@ -128,7 +128,25 @@ _REFUSED_CODES = (106, 107, 109, 110, 111, 113, 200, 201, 203, 321, 388, 430, 43
 TABLE: tuple[Rule, ...] = (
     # Statements that change nothing. 399 and 10349 may announce that the terms were changed.
     Rule(
-        (165, 399, 2100, 2104, 2106, 2107, 2108, 2109, 2119, 2137, 2158, 2159, 10167, 10349),
+        (
+            165,
+            399,
+            2100,
+            2104,
+            2106,
+            2107,
+            2108,
+            2109,
+            2119,
+            2137,
+            2152,
+            2158,
+            2159,
+            2174,
+            2176,
+            10167,
+            10349,
+        ),
         Outcome(ErrorClass.INFO, Action.LOG),
     ),
     # 202 confirms a cancel; unasked, the broker or the venue threw the order out.

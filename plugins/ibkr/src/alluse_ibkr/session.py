@@ -12,7 +12,9 @@ from alluse_ibkr.client import Library, open_client
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.wrapper import Listener, Wrapper
 
-INFO_CODES = frozenset({399, 2104, 2106, 2107, 2108, 2119, 2158, 2159, 10167})
+INFO_CODES = frozenset(
+    {399, 2104, 2106, 2107, 2108, 2119, 2152, 2158, 2159, 2174, 2176, 10090, 10167}
+)
 """Errors that may bear a request's id and do not end it."""
 
 
