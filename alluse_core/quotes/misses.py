@@ -40,6 +40,9 @@ class Misses:
         """How many instruments no worker has taken yet."""
         return len(self._queue)
 
+    def __contains__(self, instrument: Instrument) -> bool:
+        return instrument in self._open
+
     def join(self, instrument: Instrument) -> asyncio.Future[Quote] | None:
         """Return a new waiter where the instrument is being asked for already."""
         miss = self._open.get(instrument)

@@ -216,6 +216,8 @@ class Quotes:
             quote = self.newest(instrument)
             if quote is not None and now - quote.confirmed_at < self._ttl:
                 self._hold(quote)
+                if servable(quote):
+                    self._answer(quote)
         for instrument in self._misses.overdue(now):
             self._misses.fail(instrument, self._overdue(instrument))
 
@@ -266,6 +268,8 @@ class Quotes:
         if line is not None:
             line.use(now)
         if not servable(quote):
+            if instrument in self._misses:
+                return None
             self._measures.unavailable.value += 1
             raise _unpriced(instrument, quote)
         if quote.age(now) < self._ttl:
@@ -291,15 +295,22 @@ class Quotes:
         return quote
 
     def _tick(self, quote: Quote) -> None:
-        """Take one quote of a line. One without a price does not answer those who wait."""
+        """Take one quote of a line.
+
+        A line's first quote comes field by field: one without both sides does not answer those
+        who wait before the next refresh.
+        """
         self._measures.ticks_in.value += 1
         taken = self._offer(quote)
-        if servable(taken):
-            miss = self._misses.resolve(taken)
-            if miss is not None:
-                waited = self._clock.monotonic() - miss.since
-                self._measures.fetch_ms.record(max(0.0, waited) * 1000.0)
-                self._observe_age(quote.instrument)
+        if servable(taken) and taken.condition is not QuoteCondition.ONE_SIDED:
+            self._answer(taken)
+
+    def _answer(self, quote: Quote) -> None:
+        miss = self._misses.resolve(quote)
+        if miss is not None:
+            waited = self._clock.monotonic() - miss.since
+            self._measures.fetch_ms.record(max(0.0, waited) * 1000.0)
+            self._observe_age(quote.instrument)
 
     def _offer(self, quote: Quote) -> Quote:
         before = self._newest.get(quote.instrument)

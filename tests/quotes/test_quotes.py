@@ -289,6 +289,29 @@ def test_a_partial_first_tick_does_not_answer_and_the_next_one_does() -> None:
     scenario(lambda: make_desk(LINES), body)
 
 
+def test_a_reader_who_comes_between_the_first_ticks_waits_with_the_others() -> None:
+    async def body(desk: Desk) -> None:
+        first = await soon(desk.quotes.get(AAPL), desk)
+        desk.broker.tick(quote(AAPL, math.nan, math.nan, volume=10.0))
+        second = await soon(desk.quotes.get(AAPL), desk)
+        desk.broker.tick(quote(AAPL))
+        assert await first is await second
+
+    scenario(lambda: make_desk(LINES), body)
+
+
+def test_a_one_sided_first_tick_waits_for_its_other_side_until_the_next_refresh() -> None:
+    async def body(desk: Desk) -> None:
+        read = await soon(desk.quotes.get(AAPL), desk)
+        desk.broker.tick(quote(AAPL, 100.0, math.nan))
+        await desk.clock.advance(0.0)
+        assert not read.done()
+        await desk.pass_time(0.5)
+        assert (await read).condition is QuoteCondition.ONE_SIDED
+
+    scenario(lambda: make_desk(LINES), body)
+
+
 def test_an_unknown_instrument_is_said_to_be_unknown() -> None:
     async def body(desk: Desk) -> None:
         with pytest.raises(InstrumentNotFound):

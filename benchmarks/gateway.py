@@ -1,0 +1,288 @@
+"""P8: orders through the simulated gateway, beside raw ib_insync.
+
+Both sides trade through the same gateway process (its rate limit lifted, our pacer off) over one
+order connection each, and an order is done when it is known to be filled. Ours is the whole way:
+pipeline, durable journal, IBKR plugin, evidence, outcome. The peer's is ``IB.placeOrder`` and
+``trade.isDone()``, which promises nothing after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from alluse_core.model import Evidence, Instrument, NodeIdentity, Order, OrderState, Side
+from benchmarks.measure import Result, Turns
+
+QUICK = {"orders": 8, "agents": 4, "rounds": 1, "singles": 3}
+
+AAPL = Instrument.stock("AAPL")
+BID, ASK = 100.0, 100.1
+ALLOWED_SECONDS = 0.0003
+"""What the machinery may add to an order's latency beside the device's own time."""
+
+Trade = Callable[[int], Awaitable[None]]
+
+
+def run(
+    *, orders: int = 1_500, agents: int = 75, rounds: int = 7, singles: int = 100
+) -> Iterator[Result]:
+    """Yield the throughput of ``agents`` agents at once, and the latency of a single one."""
+    yield from asyncio.run(_measure(orders, agents, rounds, singles))
+
+
+async def _measure(orders: int, agents: int, rounds: int, singles: int) -> list[Result]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        async with _gateway() as port, _raw(port) as raw, _ours(port, path) as ours:
+            for side in (ours, raw):
+                await _together(side, agents, agents)
+            throughput = await _throughput(ours, raw, orders, agents, rounds)
+            latency = await _latency(ours, raw, singles)
+        device = _fdatasync(path / "device", max(3, singles))
+    return [_throughput_result(throughput, orders, agents), _latency_result(latency, device)]
+
+
+async def _throughput(ours: Trade, raw: Trade, orders: int, agents: int, rounds: int) -> Turns:
+    times: dict[int, list[float]] = {0: [], 1: []}
+    for number in range(rounds):
+        for which in (0, 1) if number % 2 == 0 else (1, 0):
+            seconds = await _together((ours, raw)[which], orders, agents)
+            times[which].append(seconds / orders)
+    return Turns(tuple(times[0]), tuple(times[1]))
+
+
+async def _together(trade: Trade, orders: int, agents: int) -> float:
+    """Return the seconds that ``agents`` agents took for ``orders`` orders, one after another."""
+    left = iter(range(orders))
+
+    async def agent() -> None:
+        for number in left:
+            await trade(number)
+
+    started = time.perf_counter()
+    async with asyncio.timeout(120.0), asyncio.TaskGroup() as group:
+        for _ in range(agents):
+            group.create_task(agent())
+    return time.perf_counter() - started
+
+
+async def _latency(ours: Trade, raw: Trade, singles: int) -> Turns:
+    """Return the seconds of single orders, both sides in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(singles):
+        for side, taken in zip((ours, raw), times, strict=True):
+            started = time.perf_counter()
+            await side(number)
+            taken.append(time.perf_counter() - started)
+    return Turns(tuple(times[0]), tuple(times[1]))
+
+
+def _fdatasync(path: Path, count: int) -> float:
+    """Return the median seconds that the device takes to make one small write durable."""
+    taken = []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(count):
+            file.write(b"x" * 4096)
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def _throughput_result(turns: Turns, orders: int, agents: int) -> Result:
+    rates = [1 / statistics.median(side) for side in (turns.ours, turns.peer)]
+    ratios = sorted(1 / ratio for ratio in turns.ratios)
+    return Result(
+        "P8",
+        f"orders filled through the gateway, {agents} agents, {orders:,} orders a round",
+        statistics.median(ratios),
+        1.0,
+        True,
+        f"{rates[0]:,.0f} orders/s, durable before sent",
+        f"ib_insync IB: {rates[1]:,.0f} orders/s",
+        len(ratios),
+        (ratios[0], ratios[-1]),
+    )
+
+
+def _latency_result(turns: Turns, device: float) -> Result:
+    ours, peer = statistics.median(turns.ours), statistics.median(turns.peer)
+    allowed = device + ALLOWED_SECONDS
+    added = [(mine - other) / allowed for mine, other in zip(turns.ours, turns.peer, strict=True)]
+    return Result(
+        "P8 (latency)",
+        f"time added to an order, of fdatasync + 0.3 ms ({allowed * 1e3:.2f} ms)",
+        max(1e-9, (ours - peer) / allowed),
+        1.0,
+        False,
+        f"p50 {ours * 1e3:.2f} ms",
+        f"ib_insync IB: p50 {peer * 1e3:.2f} ms; fdatasync {device * 1e3:.2f} ms",
+        len(added),
+        (min(added), max(added)),
+    )
+
+
+# --- the two sides ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _raw(port: int) -> AsyncIterator[Trade]:
+    from ib_insync import IB, LimitOrder, Stock
+
+    client: Any = IB()
+    # Its own throttle of 45 messages a second is off, as the gateway's limit and our pacer are.
+    client.client.MaxRequests = 0
+    await client.connectAsync("127.0.0.1", port, clientId=99)
+    contract = Stock("AAPL", "SMART", "USD")
+    await client.qualifyContractsAsync(contract)
+
+    async def trade(number: int) -> None:
+        side, price = _terms(number)
+        placed: Any = client.placeOrder(contract, LimitOrder(side.value, 1, price, tif="DAY"))
+        while not placed.isDone():
+            await placed.statusEvent
+
+    try:
+        yield trade
+    finally:
+        client.disconnect()
+
+
+@asynccontextmanager
+async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
+    from alluse_core.orders.service import Orders
+    from alluse_ibkr.broker import IbkrBroker
+    from alluse_ibkr.settings import IbkrSettings
+
+    from alluse_core.clock import SystemClock
+    from alluse_core.orders.journal import Journal
+    from alluse_core.orders.pacing import SlidingWindowPacer
+    from alluse_core.settings import OrdersSettings
+    from alluse_core.telemetry import Registry
+    from alluse_core.testing import make_context
+
+    clock, telemetry = SystemClock(), Registry()
+    node = NodeIdentity("bench", "bench", "bench", "bench")
+    sinks: list[Callable[[Evidence], None]] = []
+    broker = IbkrBroker(
+        make_context(
+            name="main",
+            clock=clock,
+            telemetry=telemetry,
+            settings=IbkrSettings(port=port),
+            state_dir=folder,
+            evidence=lambda item: sinks[0](item),
+        )
+    )
+    journal = Journal(folder / "journal.db", clock=clock, node=node)
+    service = Orders(
+        brokers={"main": broker},
+        pacers={"main": SlidingWindowPacer(clock, 0)},
+        stages=(),
+        journal=journal,
+        clock=clock,
+        telemetry=telemetry,
+        settings=OrdersSettings(stages=(), pacing=False),
+        node=node,
+        quote=lambda _: None,
+        definition=lambda *_: None,
+    )
+    sinks.append(service.evidence)
+    await broker.connect()
+    await broker.define(AAPL)
+    await service.start()
+    keys = iter(range(10**9))
+
+    async def trade(number: int) -> None:
+        side, price = _terms(number)
+        order = Order.limit(AAPL, side, 1, str(price), key=f"bench-{next(keys)}")
+        outcome = await (await service.submit(order)).outcome(30.0)
+        if outcome.state is not OrderState.FILLED:
+            raise AssertionError(f"an order ended {outcome.state.value}: {outcome.reason}")
+
+    try:
+        yield trade
+    finally:
+        await service.stop()
+        await broker.close()
+        journal.close()
+
+
+def _terms(number: int) -> tuple[Side, float]:
+    """Return a side and a price that crosses: buys and sells in turn, so no position grows."""
+    return (Side.BUY, 101.0) if number % 2 == 0 else (Side.SELL, 99.0)
+
+
+# --- the gateway, in a process of its own -------------------------------------------------------
+
+
+@asynccontextmanager
+async def _gateway() -> AsyncIterator[int]:
+    root = str(Path(__file__).resolve().parents[1])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.gateway",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=root,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30.0):
+            line = await process.stdout.readline()
+        if not line:
+            raise RuntimeError("the gateway process ended before it listened")
+        yield int(line)
+    finally:
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(10.0):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _serve() -> None:
+    """Serve until standard input ends; print the port first."""
+    from alluse_gateway import SimulatedGateway
+    from alluse_paper.exchange import Exchange
+    from alluse_paper.fill_model import FillModel
+    from alluse_paper.market import Listing, QuoteEvent
+
+    from alluse_core.clock import SystemClock
+
+    model = FillModel(latency_ms=0, enforce_hours=False, check_margin=False)
+    listings = [Listing.of(AAPL, primary_exchange="NASDAQ")]
+    exchange = Exchange(SystemClock(), listings, fill_model=model)
+
+    def show() -> None:
+        exchange.on_market(QuoteEvent(AAPL, time.time(), BID, 1e6, ASK, 1e6))
+
+    show()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, ended.set)
+    async with SimulatedGateway(exchange, rate_limit=0, ledger_keep=1000) as running:
+        print(running.port, flush=True)
+        while not ended.is_set():
+            # What was taken from the book comes back, so that both sides always find enough.
+            show()
+            try:
+                async with asyncio.timeout(0.2):
+                    await ended.wait()
+            except TimeoutError:
+                continue
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
