@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from alluse_gateway.bars import BarHistory, merged
 from alluse_gateway.server import SimulatedGateway
+from alluse_paper.exchange import Exchange
 from alluse_paper.market import TopOfBook
 from alluse_paper.recording import Recording
 from alluse_paper.synthetic import SyntheticMarket
 from gateway_lab import AAPL, START, client, library, make_exchange, quote, trade, until
+
+from alluse_core.clock import SystemClock
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "market"
 
@@ -186,3 +189,19 @@ def test_base_bars_join_into_longer_ones_without_losing_anything() -> None:
     middle = history.series(AAPL, "MIDPOINT")
     assert middle is not None
     assert {each.close for each in middle.bars} == {2.0}
+
+
+def test_a_market_is_played_into_the_exchange_that_is_given() -> None:
+    async def story() -> None:
+        market = SyntheticMarket(2)
+        exchange = Exchange(SystemClock(), market.listings(), accounts=("DU7",))
+        async with (
+            SimulatedGateway(exchange, market=market, speed=600) as gateway,
+            client("ib_insync", gateway) as ib,
+        ):
+            assert ib.managedAccounts() == ["DU7"]
+            await until(lambda: gateway.player and gateway.player.progress.events > 50, "events")
+
+    run(story)
+    with pytest.raises(ValueError, match="exchange"):
+        SimulatedGateway()

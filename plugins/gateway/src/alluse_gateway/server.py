@@ -45,7 +45,8 @@ class PortInUse(BrokerError):
 class SimulatedGateway:
     """An IB Gateway that is not one: TWS's protocol over a simulated exchange.
 
-    Give an ``exchange``, or a ``market`` that is then played into one of its own at ``speed``.
+    Give an ``exchange``, or a ``market`` that is played at ``speed`` into an exchange of its own,
+    or both: the market is then played into that exchange.
     ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..178).
     ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
     ``rate_limit`` 0 lifts the limit on messages. Use it as an async context manager; ``port``,
@@ -77,11 +78,10 @@ class SimulatedGateway:
             raise ValueError(
                 f"version is {handshake.MIN_VERSION}..{handshake.MAX_VERSION}, not {version}"
             )
-        if (exchange is None) == (market is None):
-            raise ValueError("give either an exchange or a market")
         self.clock: Clock = clock or SystemClock()
         if exchange is None:
-            assert market is not None
+            if market is None:
+                raise ValueError("give an exchange, a market, or both")
             exchange = Exchange(self.clock, market.listings(), seed=seed)
         self.exchange = exchange
         self.player = Player(market, exchange, self.clock, speed) if market is not None else None
