@@ -109,6 +109,8 @@ def samples_of(dice: random.Random, wanted: Made) -> Iterator[tuple[int, dict[Se
         samples = {
             ("trading_system", "latency_ms", "ms"): latency,
             ("trading_system", "throughput_ops_sec", "1/s"): max(0.0, dice.gauss(4, 1)),
+            ("trading_system", "submit_to_wire_ms.p99", "ms"): dice.lognormvariate(1.5, 0.2),
+            ("trading_system", "pacing_wait_ms.max", "ms"): dice.expovariate(0.01),
             ("market_data_system", "throughput_ops_sec", "1/s"): float(reads),
             ("market_data_system", "latency_ms", "ms"): dice.lognormvariate(-6, 0.3),
             ("market_data_system", "cache_hit_rate", "%"): 100.0 * hit / reads,

@@ -119,6 +119,12 @@ def session(ticks: list[int], found: Columns) -> dict[str, Any]:
             value for line in of(found, "broker", "pacing_headroom_percent") for _, value in line
         ),
     }
+    for name, metric in (
+        ("submit_to_wire_p99_worst", "submit_to_wire_ms.p99"),
+        ("pacing_wait_max", "pacing_wait_ms.max"),
+    ):
+        line = of(found, "trading_system", metric)[0]
+        facts[f"orders.{name}"] = sorted(value for _, value in line)[-1]
     for name in ("reads_requested", "ticks_in"):
         facts[f"market_data.{name}"] = of(found, "market_data_system", name)[0][-1][1]
     for name in ("memory_usage_mb", "cpu_percent", "disk_usage_percent"):

@@ -95,6 +95,19 @@ def _latencies(facts: Facts, session: Session) -> None:
     for name, share in _SHARES:
         facts.state(f"orders.latency_{name}", percentile(taken or (), share), "ms", source)
     facts.state("orders.latency_max", max(taken) if taken else None, "ms", source)
+    _wire(facts, session)
+
+
+def _wire(facts: Facts, session: Session) -> None:
+    """State the worst ticks of timers: percentiles of ticks are never averaged."""
+    for name, metric in (
+        ("submit_to_wire_p99_worst", "submit_to_wire_ms.p99"),
+        ("pacing_wait_max", "pacing_wait_ms.max"),
+    ):
+        lines = session.named("trading_system", metric).values()
+        values = [value for _, line in lines for value in line]
+        source = f"{METRICS}: highest trading_system.{metric} of any tick"
+        facts.state(f"orders.{name}", max(values) if values else None, "ms", source)
 
 
 def latencies(session: Session) -> list[float] | None:

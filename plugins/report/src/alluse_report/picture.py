@@ -37,7 +37,7 @@ def compose(
     settings: Any = SETTINGS
     with mpl.rc_context(settings):
         figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
+        FigureCanvasAgg(figure)
         _head(figure, facts, grade, labels)
         top = figure.add_gridspec(
             1, 3, left=0.05, right=0.955, top=0.875, bottom=0.665, wspace=0.34
@@ -58,7 +58,7 @@ def compose(
             findings.forecasts(figure.add_subplot(below[1]), session),
         ]
         # Ticks are made when they are first drawn, and take their sizes from the settings then.
-        canvas.draw()
+        figure.draw_without_rendering()
     return figure, drawn
 
 

@@ -116,6 +116,11 @@ def _trading(facts: Facts) -> Iterator[Sentence]:
             " p99 [orders.latency_p99:.1f], max [orders.latency_max:.1f] over"
             " [orders.latency_count] orders, waiting for the pacer included."
         )
+    if facts.known("orders.submit_to_wire_p99_worst"):
+        yield facts.sentence(
+            "Submit to wire: the worst second's p99 was [orders.submit_to_wire_p99_worst:.1f]; the"
+            " longest wait for the pacer was [orders.pacing_wait_max:.1f]."
+        )
 
 
 def _data(facts: Facts) -> Iterator[Sentence]:
