@@ -204,6 +204,23 @@ def test_an_untransmitted_order_is_silent_until_it_is_transmitted() -> None:
     run(story)
 
 
+def test_active_orders_of_one_contract_side_and_account_can_be_limited() -> None:
+    async def story() -> None:
+        async with SimulatedGateway(make_exchange(), active_orders=2) as gateway:
+            raw = await RawClient.connect(gateway)
+            for order_id in (5, 6, 7):
+                place(raw, order_id)
+            assert (await raw.error(201))[2] == "7"
+            place(raw, 8, f16="SELL", f19="110")
+            raw.send(4, 1, 5, "")
+            await raw.error(202)
+            place(raw, 9)
+            await until(lambda: len(gateway.ledger.of("ack")) == 4, "both that fit")
+            raw.close()
+
+    run(story)
+
+
 def test_a_global_cancel_ends_the_orders_of_every_client() -> None:
     async def story() -> None:
         async with SimulatedGateway(make_exchange()) as gateway:

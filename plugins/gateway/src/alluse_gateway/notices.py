@@ -70,6 +70,11 @@ IN_USE_TEXT: Final = (
 PRICE_TEXT: Final = "The price does not conform to the minimum price variation for this contract."
 
 
+def too_many(limit: int) -> str:
+    """Text of a rejection for too many living orders."""
+    return f"Order rejected - reason:{limit} orders of this contract, side and account are active"
+
+
 def validation(name: str, cause: str) -> str:
     """Text of error 321."""
     return f"Error validating request.-'{name}' : cause - {cause}"

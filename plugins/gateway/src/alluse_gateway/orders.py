@@ -28,6 +28,7 @@ class OrderDesk:
     """Takes order requests of all clients to the one exchange.
 
     ``strict_ids``: an order id must lie above every id that its client has used, as TWS wants it.
+    ``active_orders``: how many orders of one contract, side and account may live; 0 lifts it.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class OrderDesk:
         position_changed: Callable[[str, Instrument], None],
         *,
         strict_ids: bool = True,
+        active_orders: int = 0,
     ) -> None:
         self.book = OrderBook()
         self.master_client_id: int | None = None
@@ -51,6 +53,7 @@ class OrderDesk:
         self._ledger = ledger
         self._sessions = sessions
         self._strict_ids = strict_ids
+        self._active_orders = active_orders
         self._thin = ThinMarket(clock, exchange)
         self.events = OrderEvents(
             self.book,
@@ -167,7 +170,20 @@ class OrderDesk:
                 text = f"Can't find order with id = {request.parent_id}"
                 return Refusal(notices.ORDER_NOT_FOUND, text)
             parent = entry.perm_id
-        return new_order(request, listing, self._exchange.accounts.names, parent)
+        order = new_order(request, listing, self._exchange.accounts.names, parent)
+        if isinstance(order, NewOrder) and self._too_many(order):
+            return Refusal(notices.REJECTED, notices.too_many(self._active_orders))
+        return order
+
+    def _too_many(self, order: NewOrder) -> bool:
+        if not self._active_orders:
+            return False
+        key = (order.instrument, order.side, order.account)
+        alive = sum(
+            (each.request.instrument, each.request.side, each.request.account) == key
+            for each in self._exchange.open_orders()
+        )
+        return alive >= self._active_orders
 
     def _refuse(self, session: Session, request: r.PlaceOrder, why: Refusal) -> None:
         self._ledger.note(

@@ -49,7 +49,8 @@ class SimulatedGateway:
     or both: the market is then played into that exchange.
     ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..178).
     ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
-    ``rate_limit`` 0 lifts the limit on messages. Use it as an async context manager; ``port``,
+    ``rate_limit`` 0 lifts the limit on messages; ``active_orders`` sets one on living orders of a
+    contract, side and account (IBKR: 20). Use it as an async context manager; ``port``,
     ``control_port``, ``control`` and ``ledger`` are valid inside. Raises PortInUse.
     """
 
@@ -73,6 +74,7 @@ class SimulatedGateway:
         max_frame: int = wire.MAX_FRAME,
         strict_order_ids: bool = True,
         master_client_id: int | None = None,
+        active_orders: int = 0,
     ) -> None:
         if not handshake.MIN_VERSION <= version <= handshake.MAX_VERSION:
             raise ValueError(
@@ -119,6 +121,7 @@ class SimulatedGateway:
             self._clients.values,
             self.accounts.filled,
             strict_ids=strict_order_ids,
+            active_orders=active_orders,
         )
         self.orders.master_client_id = master_client_id
         self.questions = OrderQuestions(self.clock, self.orders.book, self.orders.hears)
