@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from alluse_core.model import Evidence, Instrument, NodeIdentity, Order, OrderState, Side
 from benchmarks.measure import Result, Turns
