@@ -16,7 +16,7 @@ import click
 from alluse_core.cli.output import print_json, print_table
 from alluse_core.errors import AllUseError
 from alluse_core.host import PluginState
-from alluse_core.installation import load_host, settings_types
+from alluse_core.installation import check_names, load_host, settings_types
 from alluse_core.settings import Settings
 from alluse_core.state import JOURNAL, StateFolder, state_path
 
@@ -67,6 +67,7 @@ def _checks(config: str | None, connect: bool) -> Iterator[Check]:
         host = load_host(settings)
         types = settings_types(settings, host)
         count = len(settings.effective(types))
+        check_names(settings, host)
     except AllUseError as error:
         yield Check("settings", Verdict.FAIL, str(error), error.hint)
         return

@@ -460,3 +460,14 @@ def test_a_table_is_plain_and_a_foreign_text_cannot_move_the_cursor(
 def test_a_table_without_rows_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("name", "value"), [])
     assert capsys.readouterr().out == "name  value\n"
+
+
+def test_doctor_finds_what_a_run_would_refuse_and_still_ends_with_an_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alluse.toml").write_text("[orders]\ndefault_broker = 'mian'\n", "utf-8")
+    assert run("doctor", "--json") == 1
+    checks = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert checks["settings"]["verdict"] == "fail"
+    assert "'mian' is not among the brokers" in checks["settings"]["detail"]
+    assert checks["python"]["verdict"] == "ok"
