@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from alluse_paper.market import Market
 
+from alluse_core.clock import SystemClock
 from alluse_core.errors import UsageError
 from alluse_gateway.server import RATE_LIMIT, SimulatedGateway
 
@@ -75,7 +76,8 @@ def _market(replay: Path | None, seed: int, symbols: int) -> Market:
         return Recording(replay)
     from alluse_paper.synthetic import SyntheticMarket
 
-    return SyntheticMarket(seed, symbols)
+    # The session of today, so that what expires does so in the future.
+    return SyntheticMarket(seed, symbols, SystemClock().now())
 
 
 async def _serve(gateway: SimulatedGateway, as_json: bool, until_stdin_closes: bool) -> None:
