@@ -83,11 +83,14 @@ def _findings(column: Column, name: str, settings: AnomalySettings) -> list[Find
 
 
 def _detection(column: Column, settings: AnomalySettings) -> Detection:
+    import numpy as np
+
     from alluse_analytics.anomaly import detect
     from alluse_analytics.frames import table
 
     data = table(column.frame("scores"))
-    return detect(data.values, data.step, settings)
+    with np.errstate(all="ignore"):
+        return detect(data.values, data.step, settings)
 
 
 def _write_scores(path: Path, column: Column, found: Detection) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from alluse_analytics.frames import Floats, averaged, table
+from alluse_analytics.frames import Floats, averaged, finite, held, table
 from alluse_analytics.settings import ForecastSettings
 from alluse_core.model import Finding, Scalar, SeriesId
 from alluse_core.ports import Frame
@@ -170,6 +170,15 @@ class Forecasts:
 
     def analyze(self, frame: Frame) -> Sequence[Finding]:
         """Return one finding for each series and horizon."""
+        frame = held(frame)
+        if not frame.series:
+            return []
+        # Numbers near the end of float64 overflow; what did so is reported as not known.
+        with np.errstate(all="ignore"):
+            found = self._analyze(frame)
+        return [attrs.evolve(finding, facts=finite(finding.facts)) for finding in found]
+
+    def _analyze(self, frame: Frame) -> Sequence[Finding]:
         settings = self._settings
         data = table(frame)
         width = max(1, round(settings.period / data.step))
@@ -199,11 +208,14 @@ class Forecasts:
 
     def _fan(self, values: Floats, steps: int) -> dict[int, Floats]:
         """Return, for the rows that move most, the quantiles of five times up to the horizon."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            moved = np.abs(np.diff(values, axis=1))
-            spread = np.nanmax(values, axis=1) - np.nanmin(values, axis=1)
-            noise = np.nanmean(moved, axis=1)
-        movement = np.nan_to_num(spread / np.where(noise > 0, noise, np.nan))
+        present = ~np.isnan(values)
+        highest = np.where(present, values, -np.inf).max(axis=1)
+        spread = highest - np.where(present, values, np.inf).min(axis=1)
+        moved = np.nan_to_num(np.abs(np.diff(values, axis=1)))
+        noise = moved.sum(axis=1) / np.maximum(present.sum(axis=1) - 1, 1)
+        movement = np.nan_to_num(
+            spread / np.where(noise > 0, noise, np.nan), posinf=0.0, neginf=0.0
+        )
         rows = np.argsort(-movement)[: self._settings.most_points]
         ahead = sorted({max(1, round(steps * part / 5)) for part in range(1, 6)})
         stages = [

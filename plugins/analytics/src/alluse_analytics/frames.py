@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from alluse_core.model import Scalar
 from alluse_core.ports import Frame
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -24,6 +27,29 @@ class Table:
     values: Floats
     as_rate: Bools
     step: float
+
+
+def held(frame: Frame) -> Frame:
+    """Return the frame without series that hold no finite sample."""
+    kept = [
+        (series, buffer)
+        for series, buffer in zip(frame.series, frame.values, strict=True)
+        if np.isfinite(np.frombuffer(buffer, dtype=np.float64)).any()
+    ]
+    return Frame(
+        frame.times,
+        tuple(series for series, _ in kept),
+        tuple(buffer for _, buffer in kept),
+        frame.step,
+    )
+
+
+def finite(facts: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return facts with NaN in place of what overflowed."""
+    return {
+        name: math.nan if isinstance(value, float) and math.isinf(value) else value
+        for name, value in facts.items()
+    }
 
 
 def raw_table(frame: Frame) -> Table:
@@ -46,15 +72,15 @@ def table(frame: Frame) -> Table:
     values = raw.values.copy()
     as_rate = raw.as_rate.copy()
     for row, series in enumerate(frame.series):
-        held = np.flatnonzero(~np.isnan(values[row]))
-        if series.unit not in _COUNTS or len(held) < 3:
+        here = np.flatnonzero(~np.isnan(values[row]))
+        if series.unit not in _COUNTS or len(here) < 3:
             continue
-        samples = values[row, held]
+        samples = values[row, here]
         steps = np.diff(samples)
         if (steps >= 0).all() and steps.any() and (samples == np.floor(samples)).all():
             as_rate[row] = True
             values[row] = np.nan
-            values[row, held[1:]] = steps / np.maximum(np.diff(raw.times[held]), 1e-9)
+            values[row, here[1:]] = steps / np.maximum(np.diff(raw.times[here]), 1e-9)
     return Table(raw.times, values, as_rate, raw.step)
 
 

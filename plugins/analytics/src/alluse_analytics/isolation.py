@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from alluse_analytics.frames import Floats, table
+from alluse_analytics.frames import Floats, finite, held, table
 from alluse_analytics.settings import IsolationSettings
 from alluse_core.model import Finding, Scalar, SeriesId
 from alluse_core.ports import Frame
 
 _CONTRIBUTORS = 5
+# The forest reads float32.
+_MOST_Z = 1e30
 _GROWN_ON = 4
 # One row in thirty is judged at most: with fewer earlier ones to rank among, not even the most
 # isolated of several recent rows could be told from chance.
@@ -63,7 +65,7 @@ def standardised(rows: Floats, recent: int) -> Floats:
     spread = np.median(np.abs(before - middle), axis=0) * _MAD_TO_DEVIATION
     fallback = before.std(axis=0)
     spread = np.where(spread > 0, spread, np.where(fallback > 0, fallback, 1.0))
-    return np.asarray((rows - middle) / spread)
+    return np.asarray(np.clip((rows - middle) / spread, -_MOST_Z, _MOST_Z))
 
 
 class Isolation:
@@ -79,6 +81,15 @@ class Isolation:
 
     def analyze(self, frame: Frame) -> Sequence[Finding]:
         """Return one finding for the most isolated of the recent moments."""
+        frame = held(frame)
+        if not frame.series:
+            return []
+        # Numbers near the end of float64 overflow; what did so is reported as not known.
+        with np.errstate(all="ignore"):
+            found = self._analyze(frame)
+        return [attrs.evolve(finding, facts=finite(finding.facts)) for finding in found]
+
+    def _analyze(self, frame: Frame) -> Sequence[Finding]:
         settings = self._settings
         data = table(frame)
         values = data.values[:, -settings.most_rows :]
@@ -144,5 +155,7 @@ def _usable(values: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
 
 def _filled(values: Floats) -> Floats:
     """Return rows with what is absent at the row's median: neither usual nor unusual."""
-    middle = np.nanmedian(values, axis=1, keepdims=True) if values.size else values
+    if not values.size:
+        return values
+    middle = np.nanmedian(values, axis=1, keepdims=True)
     return np.asarray(np.where(np.isnan(values), middle, values))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 
-from alluse_analytics.frames import Floats, raw_table
+from alluse_analytics.frames import Floats, finite, held, raw_table
 from alluse_core.model import Finding
 from alluse_core.ports import Frame
 
@@ -24,6 +25,15 @@ class Statistics:
 
     def analyze(self, frame: Frame) -> Sequence[Finding]:
         """Return one finding for each series."""
+        frame = held(frame)
+        if not frame.series:
+            return []
+        # Numbers near the end of float64 overflow; what did so is reported as not known.
+        with np.errstate(all="ignore"):
+            found = self._analyze(frame)
+        return [attrs.evolve(finding, facts=finite(finding.facts)) for finding in found]
+
+    def _analyze(self, frame: Frame) -> Sequence[Finding]:
         table = raw_table(frame)
         columns = describe(table.values)
         last = _last(table.values)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from alluse_analytics.frames import Bools, Floats, binned, table
+from alluse_analytics.frames import Bools, Floats, binned, finite, held, table
 from alluse_analytics.settings import TrendSettings
 from alluse_core.model import Finding, Scalar, SeriesId
 from alluse_core.ports import Frame
@@ -48,6 +48,15 @@ class Trend:
 
     def analyze(self, frame: Frame) -> Sequence[Finding]:
         """Return one finding for each series, those "too short to tell" included."""
+        frame = held(frame)
+        if not frame.series:
+            return []
+        # Numbers near the end of float64 overflow; what did so is reported as not known.
+        with np.errstate(all="ignore"):
+            found = self._analyze(frame)
+        return [attrs.evolve(finding, facts=finite(finding.facts)) for finding in found]
+
+    def _analyze(self, frame: Frame) -> Sequence[Finding]:
         data = table(frame)
         values, width = binned(data.values, self._settings.most_points)
         trends = fit(values, data.step * width, self._settings.fewest)
@@ -84,7 +93,7 @@ def fit(values: Floats, step: float, fewest: int = 60) -> Trends:
         p = np.where(flat, 1.0, p)
         r_squared = np.where(flat, 0.0, 1.0 - unexplained / total)
     # A line goes through any two points: three independent ones are the fewest that can object.
-    p = np.where(n_eff < _FEWEST_INDEPENDENT, 1.0, p)
+    p = np.where((n_eff < _FEWEST_INDEPENDENT) | np.isnan(p), 1.0, p)
     p = np.where(n >= fewest, p, np.nan)
     theil_sen, low, high = _theil_sen(values, step, n_eff / np.maximum(n, 1.0))
     return Trends(n, n_eff, slope, p, r_squared, theil_sen, low, high)
@@ -120,7 +129,7 @@ def _theil_sen(values: Floats, step: float, independent: Floats) -> tuple[Floats
     pairs = (~np.isnan(slopes)).sum(axis=1)
     n = (~np.isnan(means)).sum(axis=1).astype(np.float64)
     # Averaging over a bin takes autocorrelation out with it: never fewer than n_eff are left.
-    share = np.clip(independent * width, 1e-3, 1.0)
+    share = np.clip(np.nan_to_num(independent * width), 1e-3, 1.0)
     spread = _Z95 * np.sqrt(n * (n - 1.0) * (2.0 * n + 5.0) / 18.0 / share)
     middle = (pairs - 1) / 2.0
     return (
