@@ -22,7 +22,7 @@ from typing import Any
 from alluse_core.model import Evidence, Instrument, NodeIdentity, Order, OrderState, Side
 from benchmarks.measure import Result, Turns
 
-QUICK = {"orders": 8, "agents": 4, "rounds": 1, "singles": 3}
+QUICK = {"orders": 8, "agents": 1, "rounds": 1, "singles": 3}
 
 AAPL = Instrument.stock("AAPL")
 BID, ASK = 100.0, 100.1
@@ -138,7 +138,7 @@ def _latency_result(turns: Turns, device: float) -> Result:
 async def _raw(port: int) -> AsyncIterator[Trade]:
     from ib_insync import IB, LimitOrder, Stock
 
-    client: Any = IB()
+    client: Any = IB()  # type: ignore[no-untyped-call]
     # Its own throttle of 45 messages a second is off, as the gateway's limit and our pacer are.
     client.client.MaxRequests = 0
     await client.connectAsync("127.0.0.1", port, clientId=99)
@@ -207,7 +207,9 @@ async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
         order = Order.limit(AAPL, side, 1, str(price), key=f"bench-{next(keys)}")
         outcome = await (await service.submit(order)).outcome(30.0)
         if outcome.state is not OrderState.FILLED:
-            raise AssertionError(f"an order ended {outcome.state.value}: {outcome.reason}")
+            raise AssertionError(
+                f"an order ended {outcome.state.value}: {outcome.reason} {outcome.evidence}"
+            )
 
     try:
         yield trade
