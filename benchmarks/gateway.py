@@ -25,7 +25,7 @@ from benchmarks.measure import Result, Turns
 QUICK = {"orders": 8, "agents": 1, "rounds": 1, "singles": 3}
 
 AAPL = Instrument.stock("AAPL")
-BID, ASK = 100.0, 100.1
+BID, ASK, LIMIT = 100.0, 100.1, 101.0
 ALLOWED_SECONDS = 0.0003
 """What the machinery may add to an order's latency beside the device's own time."""
 
@@ -146,8 +146,7 @@ async def _raw(port: int) -> AsyncIterator[Trade]:
     await client.qualifyContractsAsync(contract)
 
     async def trade(number: int) -> None:
-        side, price = _terms(number)
-        placed: Any = client.placeOrder(contract, LimitOrder(side.value, 1, price, tif="DAY"))
+        placed: Any = client.placeOrder(contract, LimitOrder("BUY", 1, LIMIT, tif="DAY"))
         while not placed.isDone():
             await placed.statusEvent
 
@@ -159,13 +158,13 @@ async def _raw(port: int) -> AsyncIterator[Trade]:
 
 @asynccontextmanager
 async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
-    from alluse_core.orders.service import Orders
     from alluse_ibkr.broker import IbkrBroker
     from alluse_ibkr.settings import IbkrSettings
 
     from alluse_core.clock import SystemClock
     from alluse_core.orders.journal import Journal
     from alluse_core.orders.pacing import SlidingWindowPacer
+    from alluse_core.orders.service import Orders
     from alluse_core.settings import OrdersSettings
     from alluse_core.telemetry import Registry
     from alluse_core.testing import make_context
@@ -203,8 +202,7 @@ async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
     keys = iter(range(10**9))
 
     async def trade(number: int) -> None:
-        side, price = _terms(number)
-        order = Order.limit(AAPL, side, 1, str(price), key=f"bench-{next(keys)}")
+        order = Order.limit(AAPL, Side.BUY, 1, str(LIMIT), key=f"bench-{next(keys)}")
         outcome = await (await service.submit(order)).outcome(30.0)
         if outcome.state is not OrderState.FILLED:
             raise AssertionError(
@@ -217,11 +215,6 @@ async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
         await service.stop()
         await broker.close()
         journal.close()
-
-
-def _terms(number: int) -> tuple[Side, float]:
-    """Return a side and a price that crosses: buys and sells in turn, so no position grows."""
-    return (Side.BUY, 101.0) if number % 2 == 0 else (Side.SELL, 99.0)
 
 
 # --- the gateway, in a process of its own -------------------------------------------------------
