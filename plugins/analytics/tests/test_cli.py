@@ -89,3 +89,9 @@ def test_a_file_that_is_not_gzip_and_an_empty_one_are_refused(tmp_path: Path) ->
         read_column(fake)
     with pytest.raises(UsageError, match="0 rows"):
         read_column(written(tmp_path / "b.csv", []))
+
+
+def test_scores_that_cannot_be_written_are_one_clear_error(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", noise(60))
+    result = CliRunner().invoke(analyze, [str(file), "--scores", str(tmp_path / "no" / "s.csv")])
+    assert isinstance(result.exception, UsageError)

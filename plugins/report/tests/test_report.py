@@ -20,7 +20,7 @@ from alluse_report.reporter import SessionReport, account
 from click.testing import CliRunner
 from matplotlib.text import Text
 
-from alluse_core.errors import StoreError
+from alluse_core.errors import StateError, StoreError
 from alluse_core.ports import ReportRequest
 
 
@@ -228,3 +228,25 @@ def test_a_fact_is_stated_once_and_nan_reads_not_measured() -> None:
     assert facts.sentence("It took [a].").text == "It took not measured."
     with pytest.raises(ValueError, match="stated twice"):
         facts.state("a", 1, "", "nowhere")
+
+
+def test_the_published_schema_is_the_one_in_the_package() -> None:
+    docs = Path(__file__).resolve().parents[3] / "docs" / "reference" / "report.schema.json"
+    assert json.loads(docs.read_text()) == schema()
+
+
+def test_the_databases_may_lie_elsewhere(make: Any, made: Any, tmp_path: Path) -> None:
+    folder = make(made(seconds=60))
+    out = tmp_path / "elsewhere"
+    result = CliRunner().invoke(command, ["--state", str(folder), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert (out / "dashboard.png").is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(make: Any, made: Any) -> None:
+    folder = make(made(seconds=5, analyse=False, journal=False, incident=False))
+    taken = folder / "taken"
+    taken.write_text("a file")
+    request = ReportRequest(taken, folder / "metrics.db", folder / "journal.db", {})
+    with pytest.raises(StateError, match="cannot be written"):
+        SessionReport().write(request)

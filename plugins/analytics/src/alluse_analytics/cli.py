@@ -50,7 +50,10 @@ def analyze(file: Path, scores: Path | None, false_alarms: float, as_json: bool)
     settings = AnomalySettings(false_alarms_per_day=false_alarms)
     findings = _findings(column, file.name, settings)
     if scores is not None:
-        _write_scores(scores, column, _detection(column, settings))
+        try:
+            _write_scores(scores, column, _detection(column, settings))
+        except OSError as error:
+            raise UsageError(f"{scores} cannot be written: {error.strerror}") from None
     if as_json:
         print_json(_report(file, column, findings, scores))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from alluse_analytics.settings import (
     AnomalySettings,
@@ -12,8 +13,10 @@ from alluse_analytics.settings import (
     TrendSettings,
 )
 from alluse_core.markers import hookimpl
-from alluse_core.ports import Analyzer
 from alluse_core.providers import Command, Context, Provider
+
+if TYPE_CHECKING:
+    from alluse_core.ports import Analyzer
 
 
 def _open_statistics(context: Context) -> Analyzer:

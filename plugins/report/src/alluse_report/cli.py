@@ -16,14 +16,20 @@ from alluse_core.state import JOURNAL, METRICS
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The folder with metrics.db and journal.db; the reports are written there too.",
+    help="The folder to write into.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder with metrics.db and journal.db; --out where it is not given.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json.")
-def report(out: Path, as_json: bool) -> None:
-    """Write dashboard.png, report.json, summary.json and summary.md into a session's folder."""
+def report(out: Path, state: Path | None, as_json: bool) -> None:
+    """Write dashboard.png, report.json, summary.json and summary.md of the newest session."""
     from alluse_report.reporter import SessionReport
 
-    written = SessionReport().write(ReportRequest(out, out / METRICS, out / JOURNAL, {}))
+    held = state or out
+    written = SessionReport().write(ReportRequest(out, held / METRICS, held / JOURNAL, {}))
     if as_json:
         click.echo((out / "summary.json").read_text(encoding="utf-8"), nl=False)
         return

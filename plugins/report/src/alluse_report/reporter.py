@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from alluse_core.analysis.grade import Grade
-from alluse_core.errors import StoreError
+from alluse_core.errors import StateError, StoreError
 from alluse_core.monitor.reader import SqliteMetricReader
 from alluse_core.ports import ReportRequest
 from alluse_report.document import report, summary, written
@@ -55,6 +55,15 @@ class SessionReport:
     def write(self, request: ReportRequest) -> Sequence[Path]:
         """Write into ``request.out`` and return the paths."""
         told = account(request.metrics, request.journal)
+        try:
+            return self._write(told, request)
+        except OSError as error:
+            raise StateError(
+                f"{request.out} cannot be written: {error.strerror}",
+                hint="free disk space, or name another folder with --out",
+            ) from error
+
+    def _write(self, told: Account, request: ReportRequest) -> list[Path]:
         request.out.mkdir(parents=True, exist_ok=True)
         picture = request.out / "dashboard.png"
         unfinished = picture.with_name(".dashboard.unfinished.png")
