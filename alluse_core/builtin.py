@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from alluse_core.markers import hookimpl
-from alluse_core.ports import MetricStore
 from alluse_core.providers import Command, Context, Provider
+
+if TYPE_CHECKING:
+    from alluse_core.ports import MetricStore
 
 
 def _open_sqlite_store(context: Context) -> MetricStore:

@@ -7,20 +7,23 @@ records. Open nothing and import nothing heavy in a hook: the host opens what th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from alluse_core.markers import hookspec
-from alluse_core.ports import (
-    AlertRule,
-    Analyzer,
-    Broker,
-    MetricSource,
-    MetricStore,
-    Notifier,
-    OrderStage,
-    QuoteCache,
-    Reporter,
-)
 from alluse_core.providers import Command, Provider
+
+if TYPE_CHECKING:
+    from alluse_core.ports import (
+        AlertRule,
+        Analyzer,
+        Broker,
+        MetricSource,
+        MetricStore,
+        Notifier,
+        OrderStage,
+        QuoteCache,
+        Reporter,
+    )
 
 
 @hookspec

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
-from alluse_core.clock import Clock
-from alluse_core.model import Evidence
-from alluse_core.ports import (
-    AlertRule,
-    Analyzer,
-    Broker,
-    MetricSource,
-    MetricStore,
-    Notifier,
-    OrderStage,
-    Pacer,
-    QuoteCache,
-    Reporter,
-)
-from alluse_core.telemetry import Registry
+if TYPE_CHECKING:
+    # Only annotations need these, and 'alluse --help' imports every plugin's registration.
+    from alluse_core.clock import Clock
+    from alluse_core.model import Evidence
+    from alluse_core.ports import Pacer
+    from alluse_core.telemetry import Registry
 
 P_port = TypeVar("P_port")
 
@@ -66,17 +57,6 @@ class Provider(Generic[P_port]):
     open: Callable[[Context], P_port]
     settings_type: type = NoSettings
     help: str = ""
-
-
-BrokerProvider = Provider[Broker]
-CacheProvider = Provider[QuoteCache]
-StageProvider = Provider[OrderStage]
-SourceProvider = Provider[MetricSource]
-RuleProvider = Provider[AlertRule]
-AnalyzerProvider = Provider[Analyzer]
-StoreProvider = Provider[MetricStore]
-NotifierProvider = Provider[Notifier]
-ReporterProvider = Provider[Reporter]
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ from alluse_core.analysis.service import Analysis
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.cycles import Cycle, SchedulerDriver
 from alluse_core.errors import PluginError, SettingsError
-from alluse_core.installation import TABLES, load_host, settings_types
+from alluse_core.installation import TABLES, check_names, load_host, settings_types
 from alluse_core.model import (
     AccountMode,
     AccountValue,
@@ -98,6 +98,7 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.host = load_host(settings, plugins)
+        check_names(settings, self.host)
         self._types = settings_types(settings, self.host)
         self.clock: Clock = clock or SystemClock()
         self.registry = Registry()
@@ -182,7 +183,7 @@ class Runtime:
         self.quotes = self._assemble_quotes()
         self._assemble_monitor(store)
         await self._connect()
-        self._refuse_unguarded_live_account()
+        self._refuse_unguarded_account()
         await self.quotes.start()
         self._stack.push_async_callback(self.quotes.stop)
         await self.orders.start()
@@ -268,11 +269,11 @@ class Runtime:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _refuse_unguarded_live_account(self) -> None:
+    def _refuse_unguarded_account(self) -> None:
         missing = [name for name in DEFAULT_STAGES if name not in self.settings.orders.stages]
-        if self.mode is AccountMode.LIVE and missing:
+        if self.mode is not AccountMode.PAPER and missing:
             raise SettingsError(
-                f"a live account needs the risk stages {missing} as well",
+                f"an account that is {self.mode.value} needs the risk stages {missing} as well",
                 hint="leave [orders] stages at its default, or add them",
             )
 

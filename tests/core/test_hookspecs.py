@@ -12,7 +12,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from alluse_core import hookspecs, providers
+from alluse_core import hookspecs, ports, providers
 from alluse_core.host import KINDS, Host
 from alluse_core.installation import TABLES
 from alluse_core.providers import Command, Provider
@@ -37,7 +37,7 @@ def test_every_hook_is_a_spec_without_arguments_that_says_what_it_yields(name: s
     assert name.startswith("alluse_")
     assert hasattr(HOOKS[name], "alluse_spec")
     assert not inspect.signature(HOOKS[name]).parameters
-    (yielded,) = get_args(get_type_hints(HOOKS[name])["return"])
+    (yielded,) = get_args(get_type_hints(HOOKS[name], {**vars(ports), **vars(hookspecs)})["return"])
     assert yielded is Command or yielded.__origin__ is Provider
 
 

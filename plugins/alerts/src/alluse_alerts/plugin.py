@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from alluse_alerts import settings
 from alluse_core.markers import hookimpl
-from alluse_core.ports import AlertRule
 from alluse_core.providers import Context, Provider
+
+if TYPE_CHECKING:
+    from alluse_core.ports import AlertRule
 
 _RULES: tuple[tuple[str, str, type[settings.Terms], str], ...] = (
     (

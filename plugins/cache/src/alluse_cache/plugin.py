@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from alluse_cache.settings import LruSettings
 from alluse_core import Context, Provider, hookimpl
-from alluse_core.ports import QuoteCache
+
+if TYPE_CHECKING:
+    from alluse_core.ports import QuoteCache
 
 
 @hookimpl

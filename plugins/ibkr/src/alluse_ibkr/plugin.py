@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from alluse_core.markers import hookimpl
-from alluse_core.ports import Broker
 from alluse_core.providers import Context, Provider
 from alluse_ibkr.settings import IbkrSettings
+
+if TYPE_CHECKING:
+    from alluse_core.ports import Broker
 
 
 def _open(context: Context) -> Broker:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from alluse_core.markers import hookimpl
-from alluse_core.ports import MetricSource
 from alluse_core.providers import Context, Provider
+
+if TYPE_CHECKING:
+    from alluse_core.ports import MetricSource
 
 
 @hookimpl
