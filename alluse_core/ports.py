@@ -308,7 +308,11 @@ def deny(reason: str, *, limit: object = "", value: object = "", source: str = "
 
 @attrs.frozen
 class WorkingOrder:
-    """An order of ours that may still fill, as a stage sees it. UNKNOWN ones are included."""
+    """An order of ours that may still fill, as a stage sees it. UNKNOWN ones are included.
+
+    Of orders with one ``oca_group`` only one can fill. ``entry`` is the key of the order that
+    must fill before this one works: a bracket's exits name their entry.
+    """
 
     key: str
     instrument: Instrument
@@ -317,6 +321,8 @@ class WorkingOrder:
     limit_price: Decimal | None
     state: OrderState
     account: str
+    oca_group: str = ""
+    entry: str = ""
 
 
 class OrderView(Protocol):

@@ -1,0 +1,205 @@
+"""Modify and cancel: commands with a state of their own, beside the order's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from alluse_core.errors import CommandRejected, JournalError
+from alluse_core.model import GroupKind, Order, Verb
+from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.lanes import CommandDispatch, Outbox
+from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.pipeline import Checks, refusal
+from alluse_core.orders.records import Kind, order_fields
+from alluse_core.orders.states import CommandEvent, CommandState, Event
+from alluse_core.ports import Broker, Priority
+
+Price = Decimal | str | int
+
+
+class Commands:
+    """Takes modifies and cancels of live orders."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        checks: Checks,
+        applier: Applier,
+        brokers: Mapping[str, Broker],
+        outboxes: Mapping[str, Outbox],
+    ) -> None:
+        self._desk = desk
+        self._checks = checks
+        self._applier = applier
+        self._brokers = brokers
+        self._outboxes = outboxes
+        # Numbers stay unique in an order's story over restarts: every command adds a record.
+        self._number = desk.journal.verification.head.sequence
+
+    async def modify(
+        self,
+        live: LiveOrder,
+        limit_price: Price | None,
+        stop_price: Price | None,
+        quantity: Price | None,
+    ) -> Command:
+        """Return the command once it is durable; the new terms pass the stages first."""
+        self._refuse_ended(live, Verb.MODIFY)
+        if live.pending is Verb.CANCEL:
+            raise CommandRejected(
+                f"order {live.key!r} is being cancelled",
+                hint="wait for the cancel's outcome; submit a new order with a new key",
+            )
+        base = next(
+            (each.order for each in reversed(live.commands) if each.order is not None), live.order
+        )
+        order = _changed(base, limit_price, stop_price, quantity)
+        if order.quantity <= live.filled:
+            raise CommandRejected(
+                f"{live.filled} of order {live.key!r} are filled, the new quantity is"
+                f" {order.quantity}",
+                hint="cancel it instead",
+            )
+        broker = self._brokers[order.broker]
+        if not _only_smaller(base, order):
+            denial, _ = self._checks.decide(order, broker, without=order.key)
+            if denial is not None:
+                self._desk.meters.denial(denial[0])
+                self._write(live, None, {"verb": "modify", "event": "DENY", "stage": denial[0]})
+                raise refusal(live.key, denial)
+            trouble = self._desk.journal.problem or self._desk.journal.trouble
+            if trouble:
+                raise JournalError(f"new risk is stopped: {trouble}")
+        self._desk.book.recent.add(self._desk.clock.monotonic(), order)
+        command = self._queue(live, Verb.MODIFY, "agent", order)
+        await self._durably(live, command)
+        lane = Priority.EXIT if live.reducing else Priority.ORDER
+        self._outboxes[order.broker].put(lane, CommandDispatch(live, command))
+        return command
+
+    async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
+        """Return the command once it is durable, or at once where it withdrew the order."""
+        self._refuse_ended(live, Verb.CANCEL)
+        for command in live.commands:
+            if command.verb is Verb.CANCEL and command.state.is_pending:
+                return command
+        for command in list(live.commands):
+            if command.state is CommandState.QUEUED:
+                self._applier.command(
+                    live, command, CommandEvent.WITHDRAW, "the order is being cancelled"
+                )
+        command = self._queue(live, Verb.CANCEL, by)
+        if live.unsent:
+            self._withdraw(live)
+            return command
+        try:
+            await self._durably(live, command)
+        except JournalError:
+            # Safe means able to get out: a cancel goes even where it cannot be written down.
+            self._desk.meters.count("unjournaled_cancels").value += 1
+        if live.unsent:
+            self._withdraw(live)
+        elif command.state is CommandState.QUEUED:
+            dispatch = CommandDispatch(live, command)
+            self._outboxes[live.order.broker].put(Priority.CANCEL, dispatch)
+        return command
+
+    def _withdraw(self, live: LiveOrder) -> None:
+        """Take an unsent order back; a bracket's exits go with their entry."""
+        family = [live]
+        if live.group_kind is GroupKind.BRACKET and not live.entry:
+            family += [
+                each
+                for each in self._desk.book.live(live.order.broker)
+                if each.group == live.group and each.unsent and each is not live
+            ]
+        for each in family:
+            each.unsent = False
+            self._applier.happen(each, Event.WITHDRAW, "agent", "withdrawn before it was sent")
+
+    def _refuse_ended(self, live: LiveOrder, verb: Verb) -> None:
+        if live.state.is_terminal:
+            raise CommandRejected(
+                f"order {live.key!r} is {live.state.value}, so there is nothing to {verb.value}",
+                hint="see 'alluse orders show' for what happened to it",
+            )
+
+    def _queue(self, live: LiveOrder, verb: Verb, by: str, order: Order | None = None) -> Command:
+        self._number += 1
+        command = Command(self._number, verb, by, order)
+        live.commands.append(command)
+        self._desk.book.touch(live)
+        live.notify()
+        return command
+
+    async def _durably(self, live: LiveOrder, command: Command) -> None:
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def then(error: JournalError | None) -> None:
+            if durable.done():
+                # Whoever asked was cancelled; the command is durable and goes its way.
+                return
+            if error is None:
+                durable.set_result(None)
+            else:
+                durable.set_exception(error)
+
+        fields: dict[str, Any] = {
+            "command": command.number,
+            "verb": command.verb.value,
+            "event": "QUEUE",
+            "command_state": command.state.value,
+            "by": command.by,
+        }
+        if command.order is not None:
+            fields["order"] = order_fields(command.order)
+        self._write(live, then, fields)
+        try:
+            await asyncio.shield(durable)
+        except JournalError as error:
+            if command.verb is Verb.MODIFY:
+                self._applier.command(live, command, CommandEvent.REFUSE, str(error))
+            raise
+
+    def _write(
+        self,
+        live: LiveOrder,
+        then: Callable[[JournalError | None], None] | None,
+        fields: Mapping[str, Any],
+    ) -> None:
+        body = {"broker": live.order.broker, "account": live.order.account, **fields}
+        journal = self._desk.journal
+        row = journal.scribe.row(Kind.COMMAND, body, live.key, live.ref, live.state.value)
+        journal.append(row, then=then)
+
+
+def _changed(
+    order: Order, limit_price: Price | None, stop_price: Price | None, quantity: Price | None
+) -> Order:
+    changes: dict[str, Any] = {
+        name: value
+        for name, value in (
+            ("limit_price", limit_price),
+            ("stop_price", stop_price),
+            ("quantity", quantity),
+        )
+        if value is not None
+    }
+    if not changes:
+        raise CommandRejected(
+            f"no change was asked for order {order.key!r}",
+            hint="name limit_price, stop_price or quantity",
+        )
+    try:
+        return attrs.evolve(order, **changes)
+    except ValueError as error:
+        raise CommandRejected(f"order {order.key!r} cannot be changed so: {error}") from None
+
+
+def _only_smaller(old: Order, new: Order) -> bool:
+    return new.quantity <= old.quantity and attrs.evolve(new, quantity=old.quantity) == old

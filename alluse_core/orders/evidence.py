@@ -1,0 +1,443 @@
+"""Applies the broker's words to orders: in order, once each, never dropped."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from alluse_core.clock import Clock
+from alluse_core.model import (
+    BrokerNotice,
+    Commission,
+    Execution,
+    LinkState,
+    OrderIdentity,
+    OrderReport,
+    OrderState,
+    TimeInForce,
+    Verb,
+)
+from alluse_core.orders.book import Book
+from alluse_core.orders.identity import References
+from alluse_core.orders.journal import Journal
+from alluse_core.orders.live import (
+    Command,
+    LiveOrder,
+    differences,
+    is_newer,
+    rebuilt,
+    split_execution_id,
+)
+from alluse_core.orders.meters import Meters
+from alluse_core.orders.outcomes import Action, ErrorClass, Phase, classify
+from alluse_core.orders.outcomes import Outcome as Verdict
+from alluse_core.orders.records import (
+    Kind,
+    digest_of,
+    execution_fields,
+    order_fields,
+    terms_fields,
+    text,
+)
+from alluse_core.orders.states import (
+    CommandEvent,
+    CommandState,
+    Event,
+    command_step,
+    event_of,
+    step,
+)
+
+_log = logging.getLogger(__name__)
+_ALIVE = frozenset({Event.WORK, Event.HOLD, Event.PENDING, Event.PART_FILL})
+_KNOWN_COSTS = 50_000
+
+OPEN_ORDERS = "open orders"
+"""The source of a report from the broker's list of open orders."""
+
+Ask = Callable[[str, str], None]
+"""(broker, why): ask that broker for all evidence soon."""
+
+
+@attrs.frozen
+class Desk:
+    """What everything in the order path shares."""
+
+    book: Book
+    journal: Journal
+    clock: Clock
+    meters: Meters
+    references: References
+    ask: Ask
+    page: Callable[[str], None]
+
+
+class Applier:
+    """The only one that changes an order's state; everything it learns goes to the journal.
+
+    ``ask`` requests evidence from a broker, ``page`` stops new risk and tells a person why.
+    ``restore`` looks an orderRef up among orders that left memory.
+    """
+
+    def __init__(self, desk: Desk, restore: Callable[[str], LiveOrder | None]) -> None:
+        self._desk = desk
+        self._restore = restore
+        self._owners: OrderedDict[str, LiveOrder | None] = OrderedDict()
+        self._costs: OrderedDict[tuple[str, Decimal], None] = OrderedDict()
+        self.fill_serial = 0
+
+    # --- states ---------------------------------------------------------------------------------
+
+    def happen(
+        self,
+        live: LiveOrder,
+        event: Event,
+        source: str,
+        reason: str = "",
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take one event of an order. ``fields`` are journaled even where nothing changes."""
+        desk, before = self._desk, live.state
+        result = step(before, event)
+        live.words.append(f"{source}: {event.value}" + (f" ({reason})" if reason else ""))
+        if result.state is before and result.possible and not fields:
+            live.notify()
+            return
+        if not result.possible:
+            desk.meters.impossible.value += 1
+            _log.error("%s cannot follow %s for order %s", event.value, before.value, live.key)
+            desk.ask(live.order.broker, f"{event.value} cannot follow {before.value}")
+        if reason:
+            live.reason = reason
+        if result.state is not before:
+            desk.book.move(live, result.state)
+            desk.meters.moved(result.state)
+        body: dict[str, Any] = {
+            "broker": live.order.broker,
+            "account": live.order.account,
+            "event": event.value,
+            "source": source,
+            "before": before.value,
+        }
+        if reason:
+            body["reason"] = reason
+        if not result.possible:
+            body["impossible"] = True
+        if fields:
+            body.update(fields)
+        self._write(live, Kind.EVENT, body)
+        if result.state.is_terminal:
+            self._end_commands(live)
+        live.notify()
+
+    def command(
+        self, live: LiveOrder, command: Command, event: CommandEvent, reason: str = ""
+    ) -> None:
+        """Take one event of a command."""
+        state = command_step(command.state, event)
+        if state is None:
+            self._desk.meters.impossible.value += 1
+            live.words.append(f"{command.verb.value}: {event.value} after {command.state.value}")
+            return
+        command.state = state
+        command.reason = reason or command.reason
+        body: dict[str, Any] = {
+            "broker": live.order.broker,
+            "account": live.order.account,
+            "command": command.number,
+            "verb": command.verb.value,
+            "event": event.value,
+            "command_state": state.value,
+        }
+        if reason:
+            body["reason"] = reason
+        if state is CommandState.CONFIRMED and command.order is not None:
+            live.order = command.order
+            body["order"] = order_fields(command.order)
+        self._desk.book.touch(live)
+        live.words.append(f"{command.verb.value}: {event.value}")
+        self._write(live, Kind.COMMAND, body)
+        if not state.is_pending:
+            if state is not CommandState.LOST:
+                live.commands.remove(command)
+            waiting, command.observers = command.observers, []
+            for observer in waiting:
+                if not observer.done():
+                    observer.set_result(None)
+        live.notify()
+
+    def _end_commands(self, live: LiveOrder) -> None:
+        for command in list(live.commands):
+            done = command.verb is Verb.CANCEL and live.state is OrderState.CANCELED
+            if done and command.state is not CommandState.QUEUED:
+                self.command(live, command, CommandEvent.CONFIRM)
+            else:
+                reason = f"the order is {live.state.value}"
+                self.command(live, command, CommandEvent.ENDED, reason)
+
+    def _write(self, live: LiveOrder, kind: Kind, body: Mapping[str, Any]) -> None:
+        journal = self._desk.journal
+        journal.append(journal.scribe.row(kind, body, live.key, live.ref, live.state.value))
+
+    # --- reports --------------------------------------------------------------------------------
+
+    def report(
+        self, report: OrderReport, source: str = "report", asked_at: float | None = None
+    ) -> LiveOrder | None:
+        """Apply a status; return the order it is about, None where it is not ours.
+
+        ``asked_at``: monotonic time at which the list it stands in was asked for.
+        """
+        desk = self._desk
+        live = self._owner(report.broker, report.identity) or self._adopt(report)
+        if live is None:
+            return None
+        now = desk.clock.monotonic()
+        event = event_of(report, live.order.quantity)
+        if source == OPEN_ORDERS and live.state.is_terminal and event in _ALIVE:
+            if asked_at is not None and live.evidence_at >= asked_at:
+                # It ended while the list was on its way: the list is the older word.
+                return live
+            event = Event.REVIVE
+        fields = self._name(live, report.identity)
+        if report.filled is not None and report.filled > live.reported:
+            live.reported = report.filled
+            desk.book.touch(live)
+        if report.terms is not None:
+            self._compare(live, report)
+        self._acknowledge(live, event, now)
+        live.evidence_at = now
+        if event is Event.CANCEL:
+            self._note_unasked(live)
+        self.happen(live, event, source, report.reason, fields)
+        return live
+
+    def _owner(self, broker: str, identity: OrderIdentity) -> LiveOrder | None:
+        live = self._desk.book.find(broker, identity)
+        if live is None and self._desk.references.claims(identity.order_ref):
+            live = self._restore(identity.order_ref)
+        return live
+
+    def _adopt(self, report: OrderReport) -> LiveOrder | None:
+        """Take in an order that bears our name and that the journal lost."""
+        identity, desk = report.identity, self._desk
+        if report.terms is None or not desk.references.claims(identity.order_ref):
+            return None
+        order = rebuilt(f"orphan/{identity.order_ref}", report.terms, report.broker)
+        if order is None:
+            return None
+        live = LiveOrder(order, digest_of(order), identity.order_ref, adopted=True, durable=True)
+        live.order_id, live.client_id = identity.order_id, identity.client_id
+        live.submitted_at = desk.clock.monotonic()
+        live.state = OrderState.SUBMITTED
+        desk.book.add(live)
+        desk.meters.orphans.value += 1
+        _log.error("order %s bears our name and is not in the journal", identity.order_ref)
+        body = {
+            **order_fields(order),
+            "order_id": live.order_id,
+            "client_id": live.client_id,
+            "adopted": True,
+            "digest": live.digest,
+        }
+        self._write(live, Kind.ORDER, body)
+        return live
+
+    def _name(self, live: LiveOrder, identity: OrderIdentity) -> dict[str, Any]:
+        if not identity.perm_id or identity.perm_id in live.perm_ids:
+            return {}
+        if live.perm_ids:
+            # A modify that a broken link doubled (nautilus #4564): both must be cancelled.
+            self._desk.meters.second_perm_ids.value += 1
+            _log.error("order %s lives under a second permId %s", live.key, identity.perm_id)
+        live.perm_ids += (identity.perm_id,)
+        self._desk.book.index(live)
+        return {"perm_id": identity.perm_id}
+
+    def _acknowledge(self, live: LiveOrder, event: Event, now: float) -> None:
+        if live.acked_at == live.acked_at or event in (Event.PENDING, Event.REJECT):
+            return
+        live.acked_at = now
+        self._desk.meters.acknowledged(live, now, held=event is Event.HOLD)
+
+    def _note_unasked(self, live: LiveOrder) -> None:
+        asked = any(command.verb is Verb.CANCEL for command in live.commands)
+        # Day orders, immediate ones and those with siblings end without being asked.
+        lasting = live.order.time_in_force is TimeInForce.GTC and not live.group
+        if not asked and lasting and not live.state.is_terminal:
+            self._desk.meters.unasked_cancels.value += 1
+
+    def _compare(self, live: LiveOrder, report: OrderReport) -> None:
+        terms = report.terms
+        if terms is None:
+            return
+        change = live.in_flight(Verb.MODIFY) or _lost_modify(live)
+        if change is not None and change.order is not None:
+            if not differences(change.order, terms):
+                self.command(live, change, CommandEvent.CONFIRM)
+            return
+        found = differences(live.order, terms)
+        if found == live.differences:
+            return
+        live.differences = found
+        if found:
+            self._desk.meters.differences.value += 1
+            body = {
+                "broker": live.order.broker,
+                "account": live.order.account,
+                "differences": list(found),
+                "terms": terms_fields(terms),
+            }
+            self._write(live, Kind.ECHO, body)
+            live.words.append(f"echo: {'; '.join(found)}")
+
+    # --- fills ----------------------------------------------------------------------------------
+
+    def execution(self, fill: Execution, source: str = "execution") -> LiveOrder | None:
+        """Apply a fill once; a later revision replaces an earlier one."""
+        desk = self._desk
+        live = self._owner(fill.broker, fill.identity)
+        base, revision = split_execution_id(fill.execution_id)
+        known = live.fills.get(base) if live is not None else desk.book.stray(fill, base)
+        if known is not None:
+            if not is_newer(revision, split_execution_id(known.execution_id)[1]):
+                desk.meters.duplicate_fills.value += 1
+                return live
+            desk.meters.corrections.value += 1
+        else:
+            desk.meters.fills.value += 1
+        self.fill_serial += 1
+        self._carry(fill, known)
+        self._remember(fill.execution_id, live)
+        if live is None:
+            body = {**execution_fields(fill), "base": base, "counts": False, "source": source}
+            row = desk.journal.scribe.row(Kind.FILL, body, "", fill.identity.order_ref)
+            desk.journal.append(row)
+        else:
+            self._fill(live, fill, base, source)
+        if fill.liquidation:
+            desk.page(f"{fill.broker} closed {fill.quantity} {fill.instrument} by itself")
+        return live
+
+    def _fill(self, live: LiveOrder, fill: Execution, base: str, source: str) -> None:
+        desk = self._desk
+        now = desk.clock.monotonic()
+        fields = self._name(live, fill.identity)
+        # A combo's legs are executed too; only what the order itself names fills it.
+        counts = fill.instrument is live.order.instrument
+        self._acknowledge(live, Event.FILL, now)
+        live.evidence_at = now
+        body = {**execution_fields(fill), "base": base, "counts": counts, "source": source}
+        self._write(live, Kind.FILL, body)
+        live.words.append(f"{source}: {fill.quantity} at {fill.price}")
+        if not counts:
+            live.notify()
+            return
+        live.fills[base] = fill
+        live.executed = sum((each.quantity for each in live.fills.values()), Decimal(0))
+        desk.book.touch(live)
+        if live.executed > live.quantity:
+            desk.meters.overfills.value += 1
+            _log.error("order %s is filled beyond its quantity: %s", live.key, live.executed)
+        whole = live.executed >= live.order.quantity
+        self.happen(live, Event.FILL if whole else Event.PART_FILL, source, fields=fields)
+
+    def _carry(self, fill: Execution, known: Execution | None) -> None:
+        place = (fill.broker, fill.account, fill.instrument)
+        before = known.quantity * known.side.sign if known is not None else Decimal(0)
+        change = fill.quantity * fill.side.sign - before
+        positions = self._desk.book.positions
+        positions[place] = positions.get(place, Decimal(0)) + change
+
+    def _remember(self, execution_id: str, live: LiveOrder | None) -> None:
+        self._owners[execution_id] = live
+        if len(self._owners) > _KNOWN_COSTS:
+            self._owners.popitem(last=False)
+
+    def commission(self, cost: Commission) -> None:
+        """Note what a fill cost; it may come before the fill, and more than once."""
+        known = (cost.execution_id, cost.amount)
+        if known in self._costs:
+            return
+        self._costs[known] = None
+        if len(self._costs) > _KNOWN_COSTS:
+            self._costs.popitem(last=False)
+        live = self._owners.get(cost.execution_id)
+        body = {
+            "broker": cost.broker,
+            "account": live.order.account if live else "",
+            "execution_id": cost.execution_id,
+            "amount": str(cost.amount),
+            "currency": cost.currency,
+            "realized": text(cost.realized),
+        }
+        journal = self._desk.journal
+        names = (live.key, live.ref, live.state.value) if live else ()
+        journal.append(journal.scribe.row(Kind.COMMISSION, body, *names))
+
+    # --- notices --------------------------------------------------------------------------------
+
+    def notice(self, notice: BrokerNotice, link: LinkState) -> None:
+        """Take a coded message: what it means is the table's to say, by verb and state."""
+        desk = self._desk
+        live = self._owner(notice.broker, notice.identity) if notice.identity else None
+        command = live.in_flight() if live is not None else None
+        verb = None if live is None else Verb.PLACE if command is None else command.verb
+        state = None if live is None else live.state
+        verdict = classify(notice.code, notice.text, verb, Phase.SENT, state, link)
+        desk.meters.error(verdict.error_class)
+        self._record(notice, live, verdict)
+        if verdict.action is Action.GATE_AND_PAGE:
+            desk.page(f"{notice.broker} says {notice.code}: {notice.text}")
+        if live is not None:
+            said = f"{notice.code} {notice.text}"
+            live.words.append(f"notice: {said}")
+            self._obey(verdict, live, command, said)
+        if verdict.evidence_needed and (live is not None or verdict.error_class in _ABOUT_ORDERS):
+            desk.ask(notice.broker, f"{notice.code} {notice.text}")
+
+    def _obey(self, verdict: Verdict, live: LiveOrder, command: Command | None, said: str) -> None:
+        if verdict.error_class is ErrorClass.DEFINITE_REJECT and not verdict.evidence_needed:
+            live.evidence_at = self._desk.clock.monotonic()
+            self.happen(live, Event.REJECT, "notice", said)
+        elif verdict.action is Action.TERMINAL_ALARM:
+            self._desk.meters.unasked_cancels.value += 1
+            live.reason = said
+        elif verdict.error_class is ErrorClass.COMMAND_REJECT and command is not None:
+            self.command(live, command, CommandEvent.REFUSE, said)
+        elif verdict.action is Action.HOLD:
+            self._acknowledge(live, Event.HOLD, self._desk.clock.monotonic())
+            live.held = True
+            live.evidence_at = self._desk.clock.monotonic()
+            self.happen(live, Event.HOLD, "notice", said)
+        live.notify()
+
+    def _record(self, notice: BrokerNotice, live: LiveOrder | None, verdict: Verdict) -> None:
+        if live is None and not verdict.evidence_needed:
+            return
+        body = {
+            "broker": notice.broker,
+            "account": live.order.account if live else "",
+            "code": notice.code,
+            "text": notice.text,
+            "class": verdict.error_class.value,
+            "action": verdict.action.value,
+        }
+        journal = self._desk.journal
+        names = (live.key, live.ref, live.state.value) if live else ()
+        journal.append(journal.scribe.row(Kind.NOTICE, body, *names))
+
+
+_ABOUT_ORDERS = frozenset({ErrorClass.AMBIGUOUS, ErrorClass.NOT_FOUND, ErrorClass.UNCLASSIFIED})
+
+
+def _lost_modify(live: LiveOrder) -> Command | None:
+    for command in live.commands:
+        if command.verb is Verb.MODIFY and command.state is CommandState.LOST:
+            return command
+    return None

@@ -1,0 +1,350 @@
+"""The journal of orders: durable before anything is sent, chained, and read back at a start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from alluse_core.clock import Clock
+from alluse_core.errors import JournalCorrupt, JournalError
+from alluse_core.model import NodeIdentity
+from alluse_core.orders.chain import EMPTY, Anchor, Head, link, read_anchor
+from alluse_core.orders.committer import Commit, Committer, ThreadCommitter
+from alluse_core.orders.reader import (
+    COLUMNS,
+    Entry,
+    JournalReader,
+    OrderSummary,
+    Verification,
+    Walk,
+    anchor_path,
+    verify,
+    walk,
+)
+from alluse_core.orders.records import Kind, Row, Scribe, when
+from alluse_core.telemetry import Registry
+
+__all__ = ["Entry", "Journal", "JournalReader", "OrderSummary", "Verification", "verify"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS record (
+    seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
+    ref TEXT NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL, hash BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS record_key ON record (key, seq) WHERE key <> '';
+CREATE INDEX IF NOT EXISTS record_ref ON record (ref) WHERE kind = 'order';
+"""
+_FORMAT = 1
+_RESERVE_BYTES = 1 << 20
+# One statement writes many records: the interpreter's lock is given up once for all of them.
+_CHUNKS = (64, 8, 1)
+_INSERTS = {
+    size: f"INSERT INTO record ({COLUMNS}) VALUES " + ",".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * size)
+    for size in _CHUNKS
+}
+
+Then = Callable[[JournalError | None], None]
+_Entries = tuple[tuple[Row, ...], Then | None]
+
+
+class Journal:
+    """One file of records, written by one committer, with its anchor beside it.
+
+    Opening checks the whole chain. ``problem`` says what is wrong with the history (torn, edited,
+    shorter than the anchor) and is empty where nothing is: new risk must not be sent while it is
+    set. ``failure`` is the error of the newest batch if it could not be written.
+
+    Raises JournalCorrupt where the file is no journal any more, JournalError where it cannot be
+    opened or written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        node: NodeIdentity,
+        committer: Committer | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.scribe = Scribe(node, clock)
+        self.failure: JournalError | None = None
+        self.committed = 0
+        self._clock = clock
+        self._committer: Committer = committer or ThreadCommitter()
+        self.reserve_spent = False
+        self._entries: list[_Entries] = []
+        self._flush_due = False
+        self._closed = False
+        self._commit_ms: Callable[[float], None] | None = None
+        self._registry: Registry | None = None
+        self._connection = self._open()
+        try:
+            self.verification = self._check()
+            self._anchor = Anchor(anchor_path(self.path))
+            self._reserve()
+        except BaseException:
+            self._connection.close()
+            raise
+        self.problem = "" if self.verification.accepted else self.verification.problem
+        self._head = self._start_of_new_records()
+        self._committer.open(self._write)
+
+    # --- opening --------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=5.0
+            )
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self.path.name} cannot be opened: {error}") from None
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            self._refuse_another_format(connection)
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            raise JournalError(
+                f"the journal {self.path.name} cannot be written: {error}",
+                hint="free some disk space, or name another state folder",
+            ) from None
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise self._corrupt(error) from None
+        except JournalError:
+            connection.close()
+            raise
+        return connection
+
+    def _refuse_another_format(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _FORMAT):
+            raise JournalError(
+                f"the journal {self.path.name} has format {version}, this is {_FORMAT}",
+                hint="use the version of ALL-USE that wrote it, or another state folder",
+            )
+
+    def _corrupt(self, error: Exception) -> JournalCorrupt:
+        return JournalCorrupt(
+            f"{self.path.name} cannot be read as a journal: {error}",
+            hint="keep the file; restore it from a copy, or start with another state folder",
+        )
+
+    def _check(self) -> Verification:
+        """Check the chain, and learn which orders are still open."""
+        checker = Walk()
+        anchor = read_anchor(anchor_path(self.path))
+        self._open_keys: dict[str, None] = {}
+        self._general: list[Entry] = []
+        self.orders_ever = 0
+        try:
+            for sequence, row in walk(self._connection, anchor, checker):
+                self._learn(sequence, row)
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+            raise self._corrupt(error) from None
+        return checker.finish(anchor)
+
+    def _learn(self, sequence: int, row: Row) -> None:
+        if row.kind == Kind.ORDER:
+            self.orders_ever += 1
+        if not row.key:
+            if row.kind in (Kind.IDS, Kind.CONTROL):
+                self._general.append(_entry(sequence, row))
+        elif row.state in _ENDED:
+            self._open_keys.pop(row.key, None)
+        elif row.state:
+            self._open_keys[row.key] = None
+
+    def _start_of_new_records(self) -> Head:
+        # New records never take the numbers of lost ones: the gap must stay to be seen.
+        anchor = read_anchor(anchor_path(self.path)) or EMPTY
+        head = self.verification.head
+        return Head(max(head.sequence, anchor.sequence), head.hash)
+
+    @property
+    def _reserve_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".reserve")
+
+    def _reserve(self) -> None:
+        """Keep some disk space that can be given up, so that a full disk still takes exits."""
+        try:
+            with self._reserve_path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+        except OSError as error:
+            self._reserve_path.unlink(missing_ok=True)
+            raise JournalError(
+                f"no space for the journal in {self.path.parent.name}: {error.strerror}",
+                hint="free some disk space, or name another state folder",
+            ) from None
+        self.reserve_spent = False
+
+    def recover(self) -> tuple[list[Entry], list[list[Entry]]]:
+        """Return (records about no order, the stories of orders that have not ended)."""
+        with JournalReader(self.path) as reader:
+            stories = [reader.story(key) for key in self._open_keys]
+        return self._general, stories
+
+    def read(self) -> JournalReader:
+        """Return a reader of this journal, to be closed by the caller."""
+        return JournalReader(self.path)
+
+    def instrument(self, registry: Registry) -> None:
+        """Measure commits into ``registry``."""
+        self._registry = registry
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def append(self, *rows: Row, then: Then | None = None) -> None:
+        """Take records; ``then`` is called, in the event loop, once they are on disk or failed.
+
+        What is appended within one turn of the event loop becomes one batch. Records that failed
+        are tried again with the next batch, except those with a ``then``: whoever asked was told.
+        """
+        if self._closed:
+            raise JournalError("the journal is closed")
+        self._entries.append((rows, then))
+        if not self._flush_due:
+            self._flush_due = True
+            try:
+                asyncio.get_running_loop().call_soon(self._flush)
+            except RuntimeError:
+                # Before a loop runs there is nobody whose records could join this batch.
+                self._flush_inline()
+
+    def retry(self) -> None:
+        """Try failed records and the lost reserve again; costs nothing where there are none."""
+        if self.reserve_spent and self.failure is None:
+            with contextlib.suppress(JournalError):
+                self._reserve()
+        if self.failure is not None and not self._closed:
+            self.append()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing that increases risk may be journaled; empty where all is well."""
+        if self.failure is not None:
+            return str(self.failure)
+        return "the disk was full and the reserve is not back" if self.reserve_spent else ""
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._entries and not self._closed:
+            entries, self._entries = self._entries, []
+            rows = [row for rows, _ in entries for row in rows]
+            self._committer.commit(rows, lambda commit: self._done(commit, entries))
+
+    def _flush_inline(self) -> None:
+        self._flush_due = False
+        entries, self._entries = self._entries, []
+        rows = [row for rows, _ in entries for row in rows]
+        error: JournalError | None = None
+        try:
+            self._write(rows)
+        except JournalError as failed:
+            error = failed
+        self._done(Commit(len(rows), 0.0, error), entries)
+
+    def _done(self, commit: Commit, entries: list[_Entries]) -> None:
+        self.failure = commit.error
+        if commit.error is None:
+            self.committed += commit.records
+        else:
+            self._release_reserve()
+            self._entries[:0] = [entry for entry in entries if entry[1] is None and entry[0]]
+        if self._registry is not None:
+            self._measure(self._registry, commit)
+        for _, then in entries:
+            if then is not None:
+                then(commit.error)
+
+    def _measure(self, registry: Registry, commit: Commit) -> None:
+        registry.timer("journal", "commit_ms").record(commit.seconds * 1e3)
+        registry.timer("journal", "batch_size", "").record(float(commit.records))
+        if commit.error is not None:
+            registry.counter("journal", "failures").value += 1
+
+    def _release_reserve(self) -> None:
+        # On a full disk this is the space that evidence, cancels and exits are written into.
+        self.reserve_spent = True
+        with contextlib.suppress(OSError):
+            self._reserve_path.unlink(missing_ok=True)
+
+    async def flushed(self) -> None:
+        """Return once everything appended so far is on disk. Raises JournalError."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def then(error: JournalError | None) -> None:
+            if not done.done():
+                if error is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(error)
+
+        # Batches are written in their order: an empty one is done when those before it are.
+        self.append(then=then)
+        await done
+
+    def close(self) -> None:
+        """Write what was taken, sync the anchor, end. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._committer.close()
+        self._flush_inline()
+        self._connection.close()
+        self._anchor.close()
+        self._reserve_path.unlink(missing_ok=True)
+        if self.failure is not None:
+            raise self.failure
+
+    # --- in the committer's thread --------------------------------------------------------------
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        head = self._head
+        values: list[object] = []
+        for row in rows:
+            head = Head(head.sequence + 1, link(head.hash, head.sequence + 1, row))
+            values += (head.sequence, *row, head.hash)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for start, size in _chunks(len(rows)):
+                self._connection.execute(_INSERTS[size], values[start * 8 : (start + size) * 8])
+            self._connection.execute("COMMIT")
+            self._head = head
+            self._anchor.write(head, time.monotonic())
+        except (sqlite3.Error, OSError) as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            raise JournalError(
+                f"{len(rows)} records could not be written: {error}",
+                hint="nothing that increases risk is sent; free disk space or check the disk",
+            ) from None
+
+
+_ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})
+
+
+def _chunks(count: int) -> Iterator[tuple[int, int]]:
+    start = 0
+    for size in _CHUNKS:
+        while count - start >= size:
+            yield start, size
+            start += size
+
+
+def _entry(sequence: int, row: Row) -> Entry:
+    return Entry(
+        sequence, when(row.time), row.kind, row.key, row.ref, row.state, json.loads(row.body)
+    )

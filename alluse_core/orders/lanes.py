@@ -1,0 +1,213 @@
+"""The way out: what is durable waits here for its turn, in order, and is handed to the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from alluse_core.errors import NotSent
+from alluse_core.model import LinkState, OrderState, Verb
+from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.states import CommandEvent, CommandState, Event
+from alluse_core.ports import Broker, OrderMessage, Pacer, Priority
+
+_log = logging.getLogger(__name__)
+_LANES = (Priority.CANCEL, Priority.EXIT, Priority.ORDER)
+
+
+@attrs.define
+class Dispatch:
+    """The orders of one intent, to be sent in one turn."""
+
+    lives: tuple[LiveOrder, ...]
+
+    @property
+    def messages(self) -> int:
+        """How many messages it takes now; 0: all were withdrawn."""
+        return sum(live.unsent for live in self.lives)
+
+
+@attrs.define
+class CommandDispatch:
+    """A modify or cancel to be sent."""
+
+    live: LiveOrder
+    command: Command
+
+    @property
+    def messages(self) -> int:
+        """How many messages it takes now; 0: it was withdrawn."""
+        if self.command.state is not CommandState.QUEUED:
+            return 0
+        return len(self.live.perm_ids) or 1 if self.command.verb is Verb.CANCEL else 1
+
+
+class Outbox:
+    """The lanes of one broker: one for each priority, first in first out within it.
+
+    A place, and the modifies that follow it, use one lane, so that none overtakes another. A
+    cancel has a lane of its own: it withdraws what has not left (the caller sees to that).
+    """
+
+    def __init__(self, broker: Broker, pacer: Pacer, desk: Desk, applier: Applier) -> None:
+        self.broker = broker
+        self.deferred: list[CommandDispatch] = []
+        self._pacer = pacer
+        self._desk = desk
+        self._applier = applier
+        self._items: dict[Priority, deque[Dispatch | CommandDispatch]] = {
+            priority: deque() for priority in _LANES
+        }
+        self._wakes: dict[Priority, asyncio.Event] = {p: asyncio.Event() for p in _LANES}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._tasks = [
+            asyncio.create_task(self._run(priority), name=f"{self.broker.name}-{priority.name}")
+            for priority in _LANES
+        ]
+
+    async def stop(self) -> None:
+        """Stop sending; what waits stays unsent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    @property
+    def depth(self) -> int:
+        """How many items wait."""
+        return sum(len(items) for items in self._items.values())
+
+    def put(self, priority: Priority, item: Dispatch | CommandDispatch) -> None:
+        """Queue what is durable."""
+        self._items[priority].append(item)
+        self._wakes[priority].set()
+
+    def resume_deferred(self) -> None:
+        """Try cancels again that a broken link kept from leaving."""
+        items, self.deferred = self.deferred, []
+        for item in items:
+            self.put(Priority.CANCEL, item)
+
+    async def _run(self, priority: Priority) -> None:
+        items, wake = self._items[priority], self._wakes[priority]
+        while True:
+            wake.clear()
+            while items:
+                messages = items[0].messages
+                try:
+                    waited = await self._pacer.turn(priority, messages) if messages else 0.0
+                except ValueError as error:
+                    self._refuse(items.popleft(), str(error))
+                    continue
+                self._send(items.popleft(), waited)
+            await wake.wait()
+
+    def _refuse(self, item: Dispatch | CommandDispatch, reason: str) -> None:
+        if isinstance(item, CommandDispatch):
+            self._applier.command(item.live, item.command, CommandEvent.REFUSE, reason)
+        else:
+            for live in item.lives:
+                self._not_sent(live, reason)
+
+    def _send(self, item: Dispatch | CommandDispatch, waited: float) -> None:
+        if not item.messages:
+            return
+        self._desk.meters.pacing_wait.record(waited * 1e3)
+        if isinstance(item, CommandDispatch):
+            self._send_command(item)
+        else:
+            self._send_orders([live for live in item.lives if live.unsent], waited)
+
+    # --- orders ---------------------------------------------------------------------------------
+
+    def _send_orders(self, lives: Sequence[LiveOrder], waited: float) -> None:
+        meters, now = self._desk.meters, self._desk.clock.monotonic()
+        for live in lives:
+            # Evidence may come before place() returns: an in-process broker answers inside it.
+            live.unsent, live.sent_at, live.paced = False, now, waited
+        try:
+            self.broker.place(messages_of(lives))
+        except NotSent as error:
+            meters.not_sent.value += len(lives)
+            for live in lives:
+                self._not_sent(live, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, bytes may have left
+            _log.exception("placing %s failed", lives[0].key)
+            self._doubt(lives, f"{type(error).__name__}: {error}")
+        else:
+            meters.submitted.value += len(lives)
+            for live in lives:
+                meters.submit_to_wire.record(max(0.0, now - live.submitted_at) * 1e3)
+
+    def _not_sent(self, live: LiveOrder, reason: str) -> None:
+        live.unsent = False
+        self._applier.happen(live, Event.NOT_SENT, "link", f"not sent: {reason}")
+
+    def _doubt(self, lives: Sequence[LiveOrder], reason: str) -> None:
+        for live in lives:
+            if live.state is OrderState.SUBMITTED:
+                self._applier.happen(live, Event.LOSE, "link", reason)
+        self._desk.ask(self.broker.name, reason)
+
+    # --- commands -------------------------------------------------------------------------------
+
+    def _send_command(self, item: CommandDispatch) -> None:
+        live, command = item.live, item.command
+        if self.broker.link in (LinkState.DOWN, LinkState.CONNECTING):
+            self._defer(item, f"the link of {self.broker.name} is {self.broker.link.value}")
+            return
+        command.sent_at = self._desk.clock.monotonic()
+        self._applier.command(live, command, CommandEvent.SEND)
+        try:
+            self._hand_over(live, command)
+        except NotSent as error:
+            self._desk.meters.not_sent.value += 1
+            self._defer(item, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, bytes may have left
+            _log.exception("%s of %s failed", command.verb.value, live.key)
+            if command.state is CommandState.SENT:
+                reason = f"{type(error).__name__}: {error}"
+                self._applier.command(live, command, CommandEvent.LOSE, reason)
+            self._desk.ask(self.broker.name, str(error))
+        else:
+            self._desk.meters.sent[command.verb].value += 1
+
+    def _hand_over(self, live: LiveOrder, command: Command) -> None:
+        if command.verb is Verb.CANCEL:
+            for identity in live.identities():
+                self.broker.cancel(identity)
+        elif command.order is not None:
+            message = message_of(live, transmit=True)
+            self.broker.modify(attrs.evolve(message, order=command.order), live.identities()[0])
+
+    def _defer(self, item: CommandDispatch, reason: str) -> None:
+        """Keep a cancel for when the link is back; a modify that did not leave is refused."""
+        if item.command.verb is Verb.CANCEL and not item.live.state.is_terminal:
+            self._applier.command(item.live, item.command, CommandEvent.DEFER, reason)
+            self.deferred.append(item)
+        elif item.command.state.is_pending:
+            self._applier.command(item.live, item.command, CommandEvent.REFUSE, reason)
+
+
+def message_of(live: LiveOrder, *, transmit: bool) -> OrderMessage:
+    """Return an order as it is to be sent."""
+    return OrderMessage(
+        live.order, live.ref, live.order_id, live.parent_order_id, live.oca_group, transmit
+    )
+
+
+def messages_of(lives: Sequence[LiveOrder]) -> list[OrderMessage]:
+    """Return the messages of one intent; only the last says transmit."""
+    last = len(lives) - 1
+    return [message_of(live, transmit=place == last) for place, live in enumerate(lives)]
+
+
+Put = Callable[[Priority, Dispatch | CommandDispatch], None]

@@ -1,0 +1,235 @@
+"""One order as it stands: what was wanted, what the broker said, what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from decimal import Decimal
+
+import attrs
+
+from alluse_core.model import (
+    Execution,
+    GroupKind,
+    Order,
+    OrderIdentity,
+    OrderState,
+    OrderTerms,
+    OrderType,
+    SecurityType,
+    TimeInForce,
+    Verb,
+)
+from alluse_core.orders.states import CommandState
+from alluse_core.ports import Decision, WorkingOrder
+
+ZERO = Decimal(0)
+_KEPT_WORDS = 16
+
+
+@attrs.define(eq=False)
+class Command:
+    """A modify or cancel beside its order. ``order`` holds the terms a modify asks for."""
+
+    number: int
+    verb: Verb
+    by: str
+    order: Order | None = None
+    state: CommandState = CommandState.QUEUED
+    reason: str = ""
+    sent_at: float = math.nan
+    observers: list[asyncio.Future[None]] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class LiveOrder:
+    """An order in memory; times are monotonic seconds, NaN: not yet.
+
+    ``executed`` is the sum of its executions, ``reported`` the most that a status claimed.
+    ``unsent`` holds from the reservation until the bytes are handed to the broker. ``entry`` is
+    the order that must fill before this one works (a bracket's exits), ``oca_group`` the name of
+    those of which one fill cancels the others.
+    """
+
+    order: Order
+    digest: str
+    ref: str
+    state: OrderState = OrderState.INTENT
+    group: str = ""
+    group_kind: GroupKind | None = None
+    order_id: int = 0
+    client_id: int = 0
+    parent_order_id: int = 0
+    oca_group: str = ""
+    entry: str = ""
+    denial: tuple[str, Decision] | None = None
+    reason: str = ""
+    durable: bool = False
+    unsent: bool = False
+    reducing: bool = False
+    adopted: bool = False
+    perm_ids: tuple[int, ...] = ()
+    fills: dict[str, Execution] = attrs.field(factory=dict)
+    executed: Decimal = ZERO
+    reported: Decimal = ZERO
+    commands: list[Command] = attrs.field(factory=list)
+    submitted_at: float = math.nan
+    sent_at: float = math.nan
+    acked_at: float = math.nan
+    evidence_at: float = math.nan
+    paced: float = 0.0
+    held: bool = False
+    differences: tuple[str, ...] = ()
+    words: deque[str] = attrs.field(factory=lambda: deque(maxlen=_KEPT_WORDS))
+    waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
+    observers: list[asyncio.Future[None]] = attrs.field(factory=list)
+    listing: WorkingOrder | None = None
+
+    @property
+    def key(self) -> str:
+        """The agent's key."""
+        return self.order.key
+
+    @property
+    def filled(self) -> Decimal:
+        """The most that is known to be filled, by executions or by status."""
+        return max(self.executed, self.reported)
+
+    @property
+    def quantity(self) -> Decimal:
+        """The most that may fill: a modify in flight counts with the larger quantity."""
+        quantity = self.order.quantity
+        for command in self.commands:
+            if command.order is not None and command.state in _UNDECIDED:
+                quantity = max(quantity, command.order.quantity)
+        return quantity
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still fill."""
+        return max(self.quantity - self.filled, ZERO)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the state is final and each fill it speaks of is in hand."""
+        return self.state.is_terminal and (
+            self.executed >= self.reported
+            or self.order.instrument.security_type is SecurityType.COMBO
+        )
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """The mean price of the executions; None before the first."""
+        if not self.executed:
+            return None
+        paid = sum((fill.quantity * fill.price for fill in self.fills.values()), ZERO)
+        return paid / self.executed
+
+    @property
+    def pending(self) -> Verb | None:
+        """CANCEL for PENDING_CANCEL, MODIFY for PENDING_REPLACE, None where no command waits."""
+        verbs = {command.verb for command in self.commands if command.state.is_pending}
+        return Verb.CANCEL if Verb.CANCEL in verbs else next(iter(verbs), None)
+
+    def in_flight(self, verb: Verb | None = None) -> Command | None:
+        """Return the oldest command that was sent and waits for its answer."""
+        for command in self.commands:
+            if command.state is CommandState.SENT and verb in (None, command.verb):
+                return command
+        return None
+
+    def identities(self) -> list[OrderIdentity]:
+        """Return every name the order is known by; one for each permId seen, at least one."""
+        return [
+            OrderIdentity(self.ref, perm_id, self.order_id, self.client_id)
+            for perm_id in self.perm_ids or (0,)
+        ]
+
+    def as_working(self) -> WorkingOrder:
+        """Return what a stage sees of it."""
+        if self.listing is None:
+            self.listing = WorkingOrder(
+                self.key,
+                self.order.instrument,
+                self.order.side,
+                self.remaining,
+                self.order.limit_price,
+                self.state,
+                self.order.account,
+                self.oca_group,
+                self.entry,
+            )
+        return self.listing
+
+    def notify(self) -> None:
+        """Tell everybody who waits for a change."""
+        if self.observers:
+            waiting, self.observers = self.observers, []
+            for observer in waiting:
+                if not observer.done():
+                    observer.set_result(None)
+
+
+_UNDECIDED = frozenset({CommandState.QUEUED, CommandState.SENT, CommandState.LOST})
+
+
+def split_execution_id(execution_id: str) -> tuple[str, str]:
+    """Return (what names the fill, its revision): a correction changes the part after the dot."""
+    base, dot, revision = execution_id.rpartition(".")
+    return (base, revision) if dot else (execution_id, "")
+
+
+def is_newer(revision: str, than: str) -> bool:
+    """Whether a revision comes after another one."""
+    if revision.isdigit() and than.isdigit():
+        return int(revision) > int(than)
+    return revision > than
+
+
+def differences(order: Order, terms: OrderTerms) -> tuple[str, ...]:
+    """Return in what the broker's echo is not what was asked for, as sentences."""
+    found = []
+    pairs: list[tuple[str, object, object]] = [
+        ("side", order.side, terms.side),
+        ("quantity", order.quantity, terms.quantity),
+        ("order type", order.order_type.value, terms.order_type),
+        ("time in force", order.time_in_force.value, terms.time_in_force),
+        ("account", order.account, terms.account),
+        ("outside_rth", order.outside_rth, terms.outside_rth),
+    ]
+    if terms.instrument is not None:
+        pairs.append(("instrument", order.instrument, terms.instrument))
+    if order.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+        pairs.append(("limit price", order.limit_price, terms.limit_price))
+    if order.order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
+        pairs.append(("stop price", order.stop_price, terms.stop_price))
+    for name, wanted, echoed in pairs:
+        if wanted != echoed and echoed not in ("", None):
+            found.append(f"{name} is {echoed} where {wanted} was asked for")
+    return tuple(found)
+
+
+def rebuilt(key: str, terms: OrderTerms, broker: str) -> Order | None:
+    """Return an order of the broker's terms; None where they cannot be named."""
+    if terms.instrument is None or not terms.quantity:
+        return None
+    try:
+        kind, tif = OrderType(terms.order_type), TimeInForce(terms.time_in_force or "DAY")
+        return Order(
+            terms.instrument,
+            terms.side,
+            terms.quantity,
+            kind,
+            key,
+            limit_price=terms.limit_price
+            if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+            else None,
+            stop_price=terms.stop_price if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None,
+            time_in_force=TimeInForce.GTC if tif is TimeInForce.GTD else tif,
+            outside_rth=terms.outside_rth,
+            broker=broker,
+            account=terms.account,
+        )
+    except ValueError:
+        return None

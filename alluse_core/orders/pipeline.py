@@ -1,0 +1,447 @@
+"""The way in: an intent is checked, reserved, made durable, and only then queued to be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from alluse_core.errors import (
+    JournalCorrupt,
+    JournalError,
+    KeyConflict,
+    OrderDenied,
+    OrderError,
+    TradingHalted,
+    did_you_mean,
+)
+from alluse_core.model import (
+    AccountMode,
+    GroupKind,
+    LinkState,
+    NodeIdentity,
+    Order,
+    OrderGroup,
+    OrderState,
+)
+from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.ids import IdSequence
+from alluse_core.orders.lanes import Dispatch, Outbox
+from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.records import Kind, Row, digest_of, order_fields
+from alluse_core.orders.states import Event
+from alluse_core.orders.view import BookView, DefinitionLookup, QuoteLookup
+from alluse_core.ports import (
+    Broker,
+    Decision,
+    OrderStage,
+    Priority,
+    StagePhase,
+    TradingState,
+    deny,
+)
+from alluse_core.settings import OrdersSettings
+
+Denial = tuple[str, Decision]
+"""(name of the stage, its decision)"""
+
+
+@attrs.define
+class Gate:
+    """What of the runtime's state decides whether new risk may be sent."""
+
+    state: TradingState = TradingState.ACTIVE
+    reason: str = ""
+    reconciling: set[str] = attrs.field(factory=set)
+    unfinished: Callable[[], int] = lambda: 0
+
+
+class Checks:
+    """Runs the stages of an order, each timed, all within one budget.
+
+    Those of the validate and route phases hold for every order. Gates and risk stages hold for
+    orders that are not proven to reduce risk: safe means able to get out.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[OrderStage],
+        desk: Desk,
+        gate: Gate,
+        settings: OrdersSettings,
+        quotes: QuoteLookup,
+        definitions: DefinitionLookup,
+    ) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._settings = settings
+        self._quotes = quotes
+        self._definitions = definitions
+        by_phase = {
+            phase: tuple(stage for stage in stages if stage.phase is phase) for phase in StagePhase
+        }
+        self._always = by_phase[StagePhase.VALIDATE], by_phase[StagePhase.ROUTE]
+        self._risk = by_phase[StagePhase.RISK]
+
+    def decide(
+        self,
+        order: Order,
+        broker: Broker,
+        group: OrderGroup | None = None,
+        without: str = "",
+        *,
+        forced: bool = False,
+    ) -> tuple[Denial | None, bool]:
+        """Return (the first denial, whether the order is proven to reduce risk).
+
+        ``forced`` leaves the gates and risk stages out, for flatten's own orders.
+        """
+        gate, clock = self._gate, self._desk.clock
+        view = BookView(
+            self._desk.book,
+            clock,
+            broker,
+            order.account,
+            gate.state,
+            broker.name in gate.reconciling,
+            group,
+            self._quotes,
+            self._definitions,
+            clock.monotonic(),
+            without,
+        )
+        account = self._account(order, broker)
+        if account is not None:
+            return account, False
+        reducing = forced or _closes_its_entry(order, group) or view.reduces(order)
+        before, after = self._always
+        stages = before + after if reducing else before + self._risk + after
+        if not reducing:
+            shut = self._shut(view, broker)
+            if shut is not None:
+                return shut, False
+        return self._run(stages, order, view, reducing), reducing
+
+    def _account(self, order: Order, broker: Broker) -> Denial | None:
+        if order.account not in broker.accounts:
+            reason = f"account {order.account!r} is not among those of {broker.name}"
+            return "account", deny(reason, limit=", ".join(broker.accounts), value=order.account)
+        mode = broker.account_mode(order.account)
+        if mode is AccountMode.PAPER or self._settings.live_account == order.account:
+            return None
+        return "live_account", deny(
+            f"account {order.account} is {mode.value}, and live_account does not name it",
+            limit=self._settings.live_account or "none",
+            value=order.account,
+            source="order-safety.md 15",
+        )
+
+    def _shut(self, view: BookView, broker: Broker) -> Denial | None:
+        gate, settings = self._gate, self._settings
+        if gate.state is not TradingState.ACTIVE:
+            reason = f"trading is {gate.state.value}: {gate.reason}"
+            return "trading_state", deny(reason, limit="ACTIVE", value=gate.state.value)
+        if broker.link is not LinkState.UP:
+            reason = f"the link of {broker.name} is {broker.link.value}"
+            return "link", deny(reason, limit="up", value=broker.link.value)
+        if view.reconciling:
+            return "reconciling", deny(f"the evidence of {broker.name} is being asked for")
+        unfinished = gate.unfinished()
+        if unfinished >= settings.max_unfinished:
+            reason = f"{unfinished} orders wait to be journaled or sent"
+            return "queue", deny(reason, limit=settings.max_unfinished, value=unfinished)
+        return None
+
+    def _run(
+        self, stages: Sequence[OrderStage], order: Order, view: BookView, reducing: bool
+    ) -> Denial | None:
+        monotonic, meters = self._desk.clock.monotonic, self._desk.meters
+        started = last = view.now
+        slowest, longest = "", 0.0
+        for stage in stages:
+            try:
+                decision = stage.check(order, view)
+            except Exception as error:  # noqa: BLE001 - a control that cannot decide denies
+                decision = deny(f"the stage failed: {type(error).__name__}: {error}")
+            now = monotonic()
+            spent, last = now - last, now
+            meters.stage(stage.name).record(spent * 1e3)
+            if spent > longest:
+                slowest, longest = stage.name, spent
+            if not decision.allowed:
+                return stage.name, decision
+        budget = self._settings.stage_budget
+        if last - started > budget and not reducing:
+            reason = f"the stages took {last - started:.3f} s, {slowest} the longest of them"
+            return slowest, deny(reason, limit=f"{budget} s", value=f"{longest:.3f} s")
+        return None
+
+
+def _closes_its_entry(order: Order, group: OrderGroup | None) -> bool:
+    """Whether an order is a bracket's exit that cannot do more than close its entry."""
+    if group is None or group.kind is not GroupKind.BRACKET:
+        return False
+    entry = group.orders[0]
+    return (
+        order is not entry
+        and order.instrument is entry.instrument
+        and order.side is entry.side.opposite
+        and order.quantity <= entry.quantity
+    )
+
+
+class Pipeline:
+    """Takes intents; see :class:`~alluse_core.orders.service.Orders`."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        checks: Checks,
+        applier: Applier,
+        brokers: Mapping[str, Broker],
+        outboxes: Mapping[str, Outbox],
+        sequences: Mapping[str, IdSequence],
+        settings: OrdersSettings,
+        node: NodeIdentity,
+        remember: Callable[[str], LiveOrder | None],
+    ) -> None:
+        self._desk = desk
+        self._checks = checks
+        self._applier = applier
+        self._brokers = brokers
+        self._outboxes = outboxes
+        self._sequences = sequences
+        self._settings = settings
+        self._node = node
+        self._remember = remember
+        self.undurable = 0
+
+    async def submit(
+        self, intent: Order | OrderGroup, *, forced: bool = False
+    ) -> tuple[LiveOrder, ...]:
+        """Return the orders of the intent once they are durable."""
+        group = self._complete_group(intent) if isinstance(intent, OrderGroup) else None
+        orders = group.orders if group else (self.complete(intent),)  # type: ignore[arg-type]
+        lives = self._known(orders) or self._take(orders, group, forced)
+        if not lives[-1].durable:
+            durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            lives[-1].waiters.append(durable)
+            await durable
+        for live in lives:
+            if live.denial is not None:
+                raise refusal(live.key, live.denial)
+        return lives
+
+    def complete(self, order: Order) -> Order:
+        """Fill broker and account in where they were left empty. Raises OrderError."""
+        name = order.broker or self._settings.default_broker
+        if not name and len(self._brokers) == 1:
+            name = next(iter(self._brokers))
+        broker = self._brokers.get(name)
+        if broker is None:
+            known = sorted(self._brokers)
+            raise OrderError(
+                f"broker {name!r} of order {order.key!r} is not among {known}"
+                f"{did_you_mean(name, known)}",
+                hint="name it on the order, or set [orders] default_broker",
+            )
+        if order.broker and order.account:
+            return order
+        account = order.account or self._settings.default_account
+        if not account:
+            if not broker.accounts:
+                raise OrderError(
+                    f"order {order.key!r} names no account, and {name} has not told its own",
+                    hint="set [orders] default_account, or wait until the broker is connected",
+                )
+            account = broker.accounts[0]
+        return attrs.evolve(order, broker=name, account=account)
+
+    def _complete_group(self, group: OrderGroup) -> OrderGroup:
+        return attrs.evolve(group, orders=tuple(self.complete(order) for order in group.orders))
+
+    def _known(self, orders: Sequence[Order]) -> tuple[LiveOrder, ...]:
+        """Return the orders of these keys if all are known with this content, () if none is."""
+        found = []
+        for order in orders:
+            live = self._desk.book.get(order.key) or self._remember(order.key)
+            if live is not None:
+                if live.digest != digest_of(order):
+                    raise KeyConflict(
+                        f"key {order.key!r} was used before for another order",
+                        hint="a key is unique for ever: use a new one for new content",
+                    )
+                found.append(live)
+        if found and len(found) != len(orders):
+            raise KeyConflict(
+                f"key {found[0].key!r} was used before, outside of this group",
+                hint="a key is unique for ever: use new ones for a new group",
+            )
+        return tuple(found)
+
+    # --- one step without an await: check, reserve, append --------------------------------------
+
+    def _take(
+        self, orders: Sequence[Order], group: OrderGroup | None, forced: bool
+    ) -> tuple[LiveOrder, ...]:
+        broker = self._brokers[orders[0].broker]
+        now = self._desk.clock.monotonic()
+        denial, reducing = self._decide(orders, broker, group, forced)
+        self._refuse_without_journal(reducing)
+        lives = tuple(self._make(order, group, now, reducing) for order in orders)
+        if denial is None:
+            self._number(lives, broker, group)
+        rows = [self._rows(live, denial) for live in lives]
+        self.undurable += len(lives)
+        self._desk.journal.append(
+            *(row for pair in rows for row in pair),
+            then=lambda error: self._durable(lives, rows, error),
+        )
+        for live in lives:
+            live.denial = denial
+            live.state = OrderState.SUBMITTED if denial is None else OrderState.DENIED
+            live.unsent = denial is None
+            live.reason = denial[1].reason if denial else ""
+            self._desk.book.add(live)
+            if denial is None:
+                self._desk.book.recent.add(now, live.order)
+            else:
+                self._desk.meters.denial(denial[0])
+            self._desk.meters.moved(live.state)
+        return lives
+
+    def _decide(
+        self, orders: Sequence[Order], broker: Broker, group: OrderGroup | None, forced: bool
+    ) -> tuple[Denial | None, bool]:
+        reducing = True
+        for order in orders:
+            denial, reduces = self._checks.decide(order, broker, group, forced=forced)
+            if denial is not None:
+                return denial, False
+            reducing = reducing and reduces
+        return None, reducing
+
+    def _refuse_without_journal(self, reducing: bool) -> None:
+        journal = self._desk.journal
+        if reducing:
+            return
+        if journal.problem:
+            raise JournalCorrupt(
+                f"new risk is stopped: {journal.problem}",
+                hint="check positions and orders at the broker, then resume with your name",
+            )
+        if journal.trouble:
+            raise JournalError(
+                f"new risk is stopped: {journal.trouble}", hint="free some disk space"
+            )
+
+    def _make(
+        self, order: Order, group: OrderGroup | None, now: float, reducing: bool
+    ) -> LiveOrder:
+        live = LiveOrder(order, digest_of(order), self._desk.references.of(order.key))
+        live.submitted_at = now
+        live.reducing = reducing
+        if group is not None:
+            live.group, live.group_kind = group.key, group.kind
+        return live
+
+    def _number(self, lives: Sequence[LiveOrder], broker: Broker, group: OrderGroup | None) -> None:
+        first = self._sequences[broker.name].take(len(lives))
+        name = "" if group is None else self._oca_name(group.key)
+        bracket = group is not None and group.kind is GroupKind.BRACKET
+        for place, live in enumerate(lives):
+            live.order_id = first + place if first else 0
+            live.client_id = broker.client_id
+            if bracket and place:
+                live.parent_order_id, live.entry = first, lives[0].key
+            if group is not None and (place or not bracket):
+                live.oca_group = name
+
+    def _oca_name(self, key: str) -> str:
+        digest = hashlib.sha256(f"{self._desk.references.stem}{key}".encode()).digest()
+        return f"oca-{base64.b32encode(digest[:10]).decode()}"
+
+    def _rows(self, live: LiveOrder, denial: Denial | None) -> tuple[Row, Row]:
+        row = self._desk.journal.scribe.row
+        fields = order_fields(live.order)
+        fields["digest"] = live.digest
+        if live.group:
+            fields["group"] = live.group
+            fields["group_kind"] = live.group_kind
+            fields["entry"] = live.entry
+            fields["oca_group"] = live.oca_group
+        if live.reducing:
+            fields["reducing"] = True
+        intent = row(Kind.ORDER, fields, live.key, live.ref, OrderState.INTENT)
+        body: dict[str, Any] = {"broker": live.order.broker, "account": live.order.account}
+        if denial is None:
+            body.update(
+                event=Event.SUBMIT,
+                order_id=live.order_id,
+                client_id=live.client_id,
+                parent=live.parent_order_id,
+            )
+            return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.SUBMITTED)
+        stage, decision = denial
+        body.update(event=Event.DENY, stage=stage, **attrs.asdict(decision))
+        return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.DENIED)
+
+    def _durable(
+        self,
+        lives: tuple[LiveOrder, ...],
+        rows: Sequence[tuple[Row, Row]],
+        error: JournalError | None,
+    ) -> None:
+        self.undurable -= len(lives)
+        for live in lives:
+            live.durable = True
+        if error is not None:
+            self._give_up(lives, rows, error)
+        elif lives[0].denial is None:
+            priority = Priority.EXIT if lives[0].reducing else Priority.ORDER
+            self._outboxes[lives[0].order.broker].put(priority, Dispatch(lives))
+        for live in lives:
+            waiters, live.waiters = live.waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    if error is None:
+                        waiter.set_result(None)
+                    else:
+                        waiter.set_exception(error)
+
+    def _give_up(
+        self, lives: Sequence[LiveOrder], rows: Sequence[tuple[Row, Row]], error: JournalError
+    ) -> None:
+        """What is not durable is not sent; the story is written as soon as it can be."""
+        for live, (intent, decision) in zip(lives, rows, strict=True):
+            if live.denial is not None:
+                self._desk.journal.append(intent, decision)
+            else:
+                live.unsent = False
+                self._desk.journal.append(intent)
+                self._applier.happen(live, Event.NOT_SENT, "journal", f"not sent: {error}")
+
+
+def refusal(key: str, denial: Denial) -> OrderDenied:
+    """Return the typed error of a denial: reason, limit, value and source."""
+    stage, decision = denial
+    figures = ", ".join(
+        f"{name} {value}"
+        for name, value in (
+            ("value", decision.value),
+            ("limit", decision.limit),
+            ("source", decision.source),
+        )
+        if value
+    )
+    kind = TradingHalted if stage == "trading_state" else OrderDenied
+    message = f"order {key!r} was denied by {stage}: {decision.reason}"
+    return kind(
+        f"{message} ({figures})" if figures else message,
+        stage=stage,
+        hint="resume with your name" if kind is TradingHalted else f"see [stages.{stage}]",
+    )

@@ -1,0 +1,259 @@
+"""After a start or a lost link: ask the broker for everything, and believe only what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+
+from alluse_core.errors import BrokerError
+from alluse_core.model import (
+    Execution,
+    LinkState,
+    OrderReport,
+    OrderState,
+    Position,
+    Snapshot,
+    TimeInForce,
+    Verb,
+)
+from alluse_core.orders.evidence import OPEN_ORDERS, Applier, Desk
+from alluse_core.orders.live import LiveOrder, differences
+from alluse_core.orders.pipeline import Gate
+from alluse_core.orders.states import CommandEvent, CommandState, Event
+from alluse_core.orders.view import DefinitionLookup
+from alluse_core.ports import Broker
+from alluse_core.settings import OrdersSettings
+
+_log = logging.getLogger(__name__)
+_RETRY_FIRST, _RETRY_MOST = 1.0, 30.0
+_POSITION_TRIES = 3
+
+
+@attrs.frozen
+class Answers:
+    """What the broker said, asked for at monotonic ``asked_at``."""
+
+    asked_at: float
+    open_orders: Snapshot[OrderReport]
+    completed: Snapshot[OrderReport]
+    executions: Snapshot[Execution]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every list came with its end mark."""
+        return self.open_orders.complete and self.completed.complete and self.executions.complete
+
+
+@attrs.frozen
+class Reconciliation:
+    """What one round found. ``unknown`` are keys that no evidence settled."""
+
+    broker: str
+    complete: bool
+    external: int
+    unknown: tuple[str, ...]
+    expired: tuple[str, ...]
+
+
+class Reconciler:
+    """Asks one broker, and settles its orders by the answers.
+
+    A query that fails makes the round fail; it is repeated with growing pauses, and is never an
+    empty answer. What no list mentions was not proven unsent: it becomes UNKNOWN.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        desk: Desk,
+        applier: Applier,
+        gate: Gate,
+        settings: OrdersSettings,
+        definitions: DefinitionLookup,
+    ) -> None:
+        self._broker = broker
+        self._desk = desk
+        self._applier = applier
+        self._gate = gate
+        self._settings = settings
+        self._definitions = definitions
+        self._wanted = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._positions_known = False
+        self.as_of: datetime | None = None
+        self.external = 0
+        self.failures = 0
+
+    def want(self) -> None:
+        """Ask soon; several wishes become one round."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Serve wishes for ever."""
+        pause = _RETRY_FIRST
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self.round()
+                pause = _RETRY_FIRST
+            except BrokerError as error:
+                self.failures += 1
+                self._desk.meters.count("reconcile_failures", broker=self._broker.name).value += 1
+                _log.warning("evidence of %s could not be had: %s", self._broker.name, error)
+                await self._desk.clock.sleep(pause)
+                pause = min(2 * pause, _RETRY_MOST)
+                self._wanted.set()
+
+    async def round(self) -> Reconciliation:
+        """Ask and apply once. Raises BrokerUnavailable or RequestFailed: then nothing is proven."""
+        async with self._lock:
+            answers = await self._ask()
+            listed = self._apply(answers)
+            open_questions = self._unproven(answers, listed)
+            if open_questions and answers.complete:
+                # Evidence may still be on its way: absence counts only after a settling time.
+                await self._desk.clock.sleep(self._settings.settle_seconds)
+                answers = await self._ask()
+                listed = self._apply(answers)
+                open_questions &= self._unproven(answers, listed)
+            unknown, expired = self._conclude(open_questions, answers)
+            self._answer_commands(answers, listed)
+            await self._holdings()
+            if self._broker.link is LinkState.UP:
+                self._gate.reconciling.discard(self._broker.name)
+            self._desk.meters.count("reconciliations", broker=self._broker.name).value += 1
+            return Reconciliation(
+                self._broker.name, answers.complete, self.external, unknown, expired
+            )
+
+    async def _ask(self) -> Answers:
+        asked_at = self._desk.clock.monotonic()
+        broker = self._broker
+        open_orders = await broker.open_orders()
+        completed = await broker.completed_orders()
+        executions = await broker.executions()
+        return Answers(asked_at, open_orders, completed, executions)
+
+    def _apply(self, answers: Answers) -> dict[str, OrderReport]:
+        """Apply all rows; return the open orders of ours, by key."""
+        for fill in answers.executions.rows:
+            self._applier.execution(fill, "executions")
+        for report in answers.completed.rows:
+            self._applier.report(report, "completed orders", answers.asked_at)
+        listed, external = {}, 0
+        for report in answers.open_orders.rows:
+            live = self._applier.report(report, OPEN_ORDERS, answers.asked_at)
+            if live is None:
+                external += 1
+            else:
+                listed[live.key] = report
+        self.external = external
+        return listed
+
+    def _unproven(self, answers: Answers, listed: Mapping[str, OrderReport]) -> set[str]:
+        return {
+            live.key
+            for live in self._desk.book.live(self._broker.name)
+            if live.key not in listed
+            and not live.unsent
+            and live.durable
+            and live.state is not OrderState.UNKNOWN
+            and not live.sent_at >= answers.asked_at
+            and not live.evidence_at >= answers.asked_at
+        }
+
+    def _conclude(
+        self, keys: set[str], answers: Answers
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        unknown, expired = [], []
+        if answers.complete:
+            for key in sorted(keys):
+                live = self._desk.book.get(key)
+                if live is None or live.state.is_terminal:
+                    continue
+                if self._has_expired(live):
+                    self._applier.happen(live, Event.EXPIRE, "trading hours", "its time ran out")
+                    expired.append(key)
+                else:
+                    reason = "neither open, completed nor executed at the broker"
+                    self._applier.happen(live, Event.LOSE, "reconciliation", reason)
+                    unknown.append(key)
+        return tuple(unknown), tuple(expired)
+
+    def _has_expired(self, live: LiveOrder) -> bool:
+        """Whether an order that was seen alive has outlived its time in force.
+
+        A broker has no status for it: it is derived from the order's terms and the hours.
+        """
+        order, now = live.order, self._desk.clock.now()
+        if live.acked_at != live.acked_at:
+            return False
+        if order.good_till is not None:
+            return now > order.good_till
+        if order.time_in_force is not TimeInForce.DAY or order.outside_rth:
+            return False
+        definition = self._definitions(self._broker.name, order.instrument)
+        hours = definition.liquid_hours if definition is not None else ()
+        elapsed = self._desk.clock.monotonic() - live.acked_at
+        accepted = now.timestamp() - elapsed
+        return any(accepted < close.timestamp() < now.timestamp() for _, close in hours)
+
+    def _answer_commands(self, answers: Answers, listed: Mapping[str, OrderReport]) -> None:
+        """Judge commands whose answer did not come, by what the broker lists."""
+        if not answers.complete:
+            return
+        for key, report in listed.items():
+            live = self._desk.book.get(key)
+            for command in list(live.commands) if live is not None else ():
+                overdue = (
+                    answers.asked_at - command.sent_at >= self._settings.acknowledge_within
+                    or command.sent_at != command.sent_at
+                )
+                if live is None or command.state is not CommandState.SENT or not overdue:
+                    continue
+                if command.verb is Verb.CANCEL or report.terms is None:
+                    reason = "no answer, and the order is still open"
+                    self._applier.command(live, command, CommandEvent.LOSE, reason)
+                elif not differences(live.order, report.terms):
+                    reason = "the broker lists the old terms"
+                    self._applier.command(live, command, CommandEvent.REFUSE, reason)
+
+    # --- positions and account values -----------------------------------------------------------
+
+    async def _holdings(self) -> None:
+        for _ in range(_POSITION_TRIES):
+            serial = self._applier.fill_serial
+            snapshot = await self._broker.positions()
+            if serial == self._applier.fill_serial:
+                # A fill that came meanwhile may or may not be in the list: then ask again.
+                self._take_positions(snapshot)
+                break
+        values = await self._broker.account_values()
+        for value in values.rows:
+            self._desk.book.values[value.broker, value.account, value.name] = value
+        self.as_of = values.as_of
+
+    def _take_positions(self, snapshot: Snapshot[Position]) -> None:
+        if not snapshot.complete:
+            return
+        book, name = self._desk.book, self._broker.name
+        told = {(row.broker, row.account, row.instrument): row for row in snapshot.rows}
+        ours = {place for place in book.positions if place[0] == name}
+        for place in ours | set(told):
+            quantity = told[place].quantity if place in told else Decimal(0)
+            if self._positions_known and book.positions.get(place, Decimal(0)) != quantity:
+                self._mismatch(place[2].id, book.positions.get(place, Decimal(0)), quantity)
+            book.positions[place] = quantity
+            if place in told:
+                book.costs[place] = told[place].average_cost
+        self._positions_known = True
+
+    def _mismatch(self, instrument: str, ours: Decimal, theirs: Decimal) -> None:
+        self._desk.meters.mismatches.value += 1
+        _log.error("position of %s: our fills say %s, the broker %s", instrument, ours, theirs)

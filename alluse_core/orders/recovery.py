@@ -1,0 +1,96 @@
+"""Rebuilds orders from their stories in the journal. The same story gives the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import attrs
+
+from alluse_core.model import GroupKind, OrderState, Verb
+from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.reader import Entry
+from alluse_core.orders.records import Kind, execution_from, order_from
+from alluse_core.orders.states import CommandState
+from alluse_core.ports import Decision
+
+
+def rebuild(story: Sequence[Entry]) -> LiveOrder | None:
+    """Return the order that a story is about; None where it holds no intent."""
+    live: LiveOrder | None = None
+    for entry in story:
+        if entry.kind == Kind.ORDER and live is None:
+            live = _intent(entry)
+        elif live is not None:
+            _apply(live, entry)
+    if live is not None:
+        if live.state is OrderState.INTENT:
+            # Intent and decision are one batch; without the second nothing was sent.
+            live.state = OrderState.DENIED
+        live.executed = sum((fill.quantity for fill in live.fills.values()), Decimal(0))
+    return live
+
+
+def _intent(entry: Entry) -> LiveOrder:
+    body = entry.body
+    live = LiveOrder(order_from(entry.key, body), body["digest"], entry.ref)
+    live.durable = True
+    live.state = OrderState(entry.state)
+    live.reducing = body.get("reducing", False)
+    live.adopted = body.get("adopted", False)
+    live.group = body.get("group", "")
+    live.group_kind = GroupKind(body["group_kind"]) if live.group else None
+    live.entry = body.get("entry", "")
+    live.oca_group = body.get("oca_group", "")
+    live.order_id = body.get("order_id", 0)
+    live.client_id = body.get("client_id", 0)
+    return live
+
+
+def _apply(live: LiveOrder, entry: Entry) -> None:
+    body = entry.body
+    if entry.state:
+        live.state = OrderState(entry.state)
+    if body.get("reason"):
+        live.reason = body["reason"]
+    perm_id = body.get("perm_id", 0)
+    if perm_id and perm_id not in live.perm_ids:
+        live.perm_ids += (perm_id,)
+    if entry.kind == Kind.EVENT:
+        _event(live, entry)
+    elif entry.kind == Kind.FILL:
+        live.words.append(f"{body['source']}: {body['quantity']} at {body['price']}")
+        if body["counts"]:
+            live.fills[body["base"]] = execution_from(entry.ref, body)
+    elif entry.kind == Kind.COMMAND and "command" in body:
+        _command(live, entry)
+
+
+def _event(live: LiveOrder, entry: Entry) -> None:
+    body = entry.body
+    live.words.append(f"{body.get('source', 'agent')}: {body['event']}")
+    if "order_id" in body:
+        live.order_id, live.client_id = body["order_id"], body["client_id"]
+        live.parent_order_id = body["parent"]
+    if "stage" in body:
+        names = [field.name for field in attrs.fields(Decision)]
+        live.denial = (body["stage"], Decision(**{name: body[name] for name in names}))
+
+
+def _command(live: LiveOrder, entry: Entry) -> None:
+    body = entry.body
+    found = next((each for each in live.commands if each.number == body["command"]), None)
+    if body["event"] == "QUEUE":
+        # Whether its bytes left before the end is not recorded: it may have been sent.
+        order = order_from(entry.key, body["order"]) if "order" in body else None
+        command = Command(body["command"], Verb(body["verb"]), body["by"], order)
+        command.state = CommandState.SENT
+        live.commands.append(command)
+    elif found is not None:
+        found.state = CommandState(body["command_state"])
+        if found.state is CommandState.QUEUED:
+            found.state = CommandState.SENT
+        if found.state is CommandState.CONFIRMED and found.order is not None:
+            live.order = found.order
+        if not found.state.is_pending and found.state is not CommandState.LOST:
+            live.commands.remove(found)

@@ -1,0 +1,445 @@
+"""Orders: the facade that an agent and the runtime hold."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import overload
+
+from alluse_core.clock import Clock
+from alluse_core.errors import BrokerError, OrderError, OrderNotFound, UsageError
+from alluse_core.model import (
+    AccountValue,
+    BrokerNotice,
+    Commission,
+    Evidence,
+    Execution,
+    LinkReport,
+    LinkState,
+    NodeIdentity,
+    Order,
+    OrderGroup,
+    OrderReport,
+    OrderState,
+    Position,
+    Snapshot,
+)
+from alluse_core.orders.book import Book
+from alluse_core.orders.commands import Commands, Price
+from alluse_core.orders.control import Control, Flattened
+from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.identity import References
+from alluse_core.orders.ids import IdSequence
+from alluse_core.orders.journal import Journal
+from alluse_core.orders.lanes import Outbox
+from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.meters import COMPONENT, Meters
+from alluse_core.orders.pipeline import Checks, Gate, Pipeline
+from alluse_core.orders.reader import JournalReader
+from alluse_core.orders.reconcile import Reconciler, Reconciliation
+from alluse_core.orders.records import Kind
+from alluse_core.orders.recovery import rebuild
+from alluse_core.orders.ticket import CommandTicket, GroupTicket, Ticket
+from alluse_core.orders.view import DefinitionLookup, QuoteLookup
+from alluse_core.ports import Broker, OrderStage, Pacer, TradingState
+from alluse_core.settings import OrdersSettings
+from alluse_core.telemetry import Registry
+
+_log = logging.getLogger(__name__)
+_WATCH_PERIOD = 1.0
+
+
+class Orders:
+    """Takes orders, sends each at most once, and knows what became of it.
+
+    Every call belongs to one event loop. ``evidence`` is the sink that brokers are opened with.
+    """
+
+    def __init__(
+        self,
+        *,
+        brokers: Mapping[str, Broker],
+        pacers: Mapping[str, Pacer],
+        stages: tuple[OrderStage, ...],
+        journal: Journal,
+        clock: Clock,
+        telemetry: Registry,
+        settings: OrdersSettings,
+        node: NodeIdentity,
+        quote: QuoteLookup,
+        definition: DefinitionLookup,
+    ) -> None:
+        self._brokers = brokers
+        self._journal = journal
+        self._clock = clock
+        self._settings = settings
+        self._book = Book()
+        self._gate = Gate(reconciling=set(brokers))
+        self._meters = Meters(telemetry)
+        journal.instrument(telemetry)
+        self._references = References(settings.reference_prefix, node)
+        self._desk = desk = Desk(
+            self._book, journal, clock, self._meters, self._references, self._ask, self._page
+        )
+        self._reader: JournalReader | None = None
+        self._applier = Applier(desk, self._restore_reference)
+        checks = Checks(stages, desk, self._gate, settings, quote, definition)
+        self._sequences = {
+            name: IdSequence(broker, self._reserve) for name, broker in brokers.items()
+        }
+        self._outboxes = {
+            name: Outbox(broker, pacers[name], desk, self._applier)
+            for name, broker in brokers.items()
+        }
+        self._pipeline = Pipeline(
+            desk,
+            checks,
+            self._applier,
+            brokers,
+            self._outboxes,
+            self._sequences,
+            settings,
+            node,
+            self._restore_key,
+        )
+        self._commands = Commands(desk, checks, self._applier, brokers, self._outboxes)
+        self._control = Control(
+            desk,
+            self._gate,
+            self._commands,
+            self._pipeline,
+            self._outboxes,
+            settings.acknowledge_within,
+        )
+        self._reconcilers = {
+            name: Reconciler(broker, desk, self._applier, self._gate, settings, definition)
+            for name, broker in brokers.items()
+        }
+        self._tasks: list[asyncio.Task[None]] = []
+        self._started = False
+        self._gate.unfinished = self._unfinished
+        self._observe(telemetry)
+        self._recover()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open for orders, once all brokers were asked for their evidence.
+
+        A broker that cannot be asked now keeps its gate shut for new risk until it can.
+        """
+        if self._started:
+            return
+        self._started = True
+        body = {"brokers": sorted(self._brokers), "problem": self._journal.problem}
+        self._journal.append(self._journal.scribe.row(Kind.START, body))
+        for outbox in self._outboxes.values():
+            outbox.start()
+        await asyncio.gather(*(self._first_round(name) for name in self._brokers))
+        self._tasks = [
+            asyncio.create_task(reconciler.run(), name=f"reconcile-{name}")
+            for name, reconciler in self._reconcilers.items()
+        ]
+        self._tasks.append(asyncio.create_task(self._watch(), name="order-watch"))
+
+    async def stop(self) -> None:
+        """Stop sending and asking; orders at the broker stay as they are."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for outbox in self._outboxes.values():
+            await outbox.stop()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._started:
+            self._started = False
+            await self._journal.flushed()
+
+    async def flush(self) -> None:
+        """Return once all that is known is in the journal. Raises JournalError."""
+        await self._journal.flushed()
+
+    async def _first_round(self, name: str) -> None:
+        try:
+            await self._reconcilers[name].round()
+        except BrokerError as error:
+            _log.warning("evidence of %s could not be had: %s", name, error)
+            self._reconcilers[name].want()
+
+    # --- evidence -------------------------------------------------------------------------------
+
+    def evidence(self, item: Evidence) -> None:
+        """Take one piece of evidence, in order. Never raises, never drops."""
+        try:
+            self._take(item)
+        except Exception:  # noqa: BLE001 - a transport's callback must not die of what it reported
+            _log.exception("evidence could not be applied: %r", item)
+            self._meters.evidence_errors.value += 1
+            self._ask(item.broker, "a piece of evidence could not be applied")
+
+    def _take(self, item: Evidence) -> None:
+        if isinstance(item, OrderReport):
+            self._applier.report(item)
+        elif isinstance(item, Execution):
+            self._applier.execution(item)
+        elif isinstance(item, Commission):
+            self._applier.commission(item)
+        elif isinstance(item, BrokerNotice):
+            self._applier.notice(item, self._brokers[item.broker].link)
+        else:
+            self._link(item)
+
+    def _link(self, report: LinkReport) -> None:
+        body = {"broker": report.broker, "link": report.state.value, "reason": report.reason}
+        self._journal.append(self._journal.scribe.row(Kind.NOTICE, body))
+        self._meters.count("link_changes", broker=report.broker, state=report.state).value += 1
+        self._gate.reconciling.add(report.broker)
+        if report.state is LinkState.UP and self._started:
+            self._outboxes[report.broker].resume_deferred()
+            self._ask(report.broker, report.reason)
+
+    def _ask(self, broker: str, why: str) -> None:
+        _log.info("asking %s for evidence: %s", broker, why)
+        if broker in self._reconcilers:
+            self._reconcilers[broker].want()
+
+    def _page(self, reason: str) -> None:
+        self._control.page(reason)
+
+    async def reconcile(self, broker: str) -> Reconciliation:
+        """Ask one broker for all evidence and apply it.
+
+        Raises OrderError for a name not known, BrokerUnavailable or RequestFailed where it could
+        not be asked: then nothing is proven.
+        """
+        if broker not in self._reconcilers:
+            raise OrderError(f"broker {broker!r} is not among {sorted(self._reconcilers)}")
+        return await self._reconcilers[broker].round()
+
+    async def reconcile_all(self) -> None:
+        """Ask every broker; one that cannot be asked is asked again by itself."""
+        for name in self._brokers:
+            await self._first_round(name)
+
+    # --- commands -------------------------------------------------------------------------------
+
+    @overload
+    async def submit(self, order: Order) -> Ticket: ...
+    @overload
+    async def submit(self, order: OrderGroup) -> GroupTicket: ...
+    async def submit(self, order: Order | OrderGroup) -> Ticket | GroupTicket:
+        """Check, reserve and journal; return once it is durable. It is sent in its turn.
+
+        The same key with the same content returns the ticket of the first time. A submit that is
+        cancelled is not retracted. Raises OrderDenied (TradingHalted) where a control refused it,
+        KeyConflict for a key with other content, JournalError where it could not be made durable
+        and so will not be sent.
+        """
+        lives = await self._pipeline.submit(order)
+        tickets = tuple(Ticket(live, self._clock) for live in lives)
+        return GroupTicket(order.key, tickets) if isinstance(order, OrderGroup) else tickets[0]
+
+    async def modify(
+        self,
+        key: str,
+        *,
+        limit_price: Price | None = None,
+        stop_price: Price | None = None,
+        quantity: Price | None = None,
+    ) -> CommandTicket:
+        """Change a live order; return once the command is durable.
+
+        Raises OrderNotFound, CommandRejected where the order ended, OrderDenied where a control
+        refuses the new terms.
+        """
+        live = self._live(key)
+        command = await self._commands.modify(live, limit_price, stop_price, quantity)
+        return CommandTicket(live, command, self._clock)
+
+    async def cancel(self, key: str) -> CommandTicket:
+        """Ask for a cancel; an order that has not left is withdrawn.
+
+        Raises OrderNotFound, CommandRejected where the order ended already.
+        """
+        live = self._live(key)
+        return CommandTicket(live, await self._commands.cancel(live), self._clock)
+
+    async def halt(self, reason: str) -> None:
+        """Stop new risk and cancel what increases it; protective orders stay."""
+        await self._control.halt(reason)
+        await self._journal.flushed()
+
+    async def flatten(self) -> Flattened:
+        """Close all positions, then cancel what protects them."""
+        return await self._control.flatten()
+
+    async def resume(self, by: str) -> None:
+        """Allow new risk again; ``by`` names who decided. Raises UsageError without a name."""
+        self._control.resume(by)
+        await self._journal.flushed()
+
+    async def resolve(self, key: str, as_state: OrderState, by: str) -> None:
+        """Settle an UNKNOWN order that no evidence can settle any more, by a person's word.
+
+        Raises UsageError without a name or for a state that is not final, OrderError where the
+        order is not UNKNOWN.
+        """
+        live = self._live(key)
+        if not by.strip() or not as_state.is_terminal or as_state is OrderState.DENIED:
+            raise UsageError(
+                f"an order is resolved as FILLED, CANCELED, REJECTED or EXPIRED, by somebody; not"
+                f" as {as_state.value} by {by!r}"
+            )
+        if live.state is not OrderState.UNKNOWN:
+            raise OrderError(f"order {key!r} is {live.state.value}, not UNKNOWN")
+        self._book.move(live, as_state)
+        live.words.append(f"person: resolved by {by}")
+        body = {
+            "broker": live.order.broker,
+            "account": live.order.account,
+            "event": "RESOLVE",
+            "source": "person",
+            "reason": f"resolved by {by}",
+        }
+        row = self._journal.scribe.row(Kind.EVENT, body, key, live.ref, as_state.value)
+        self._journal.append(row)
+        live.notify()
+        await self._journal.flushed()
+
+    # --- what is known --------------------------------------------------------------------------
+
+    def get(self, key: str) -> Ticket:
+        """Return the ticket of a key, also of orders from before a restart.
+
+        Raises OrderNotFound.
+        """
+        return Ticket(self._live(key), self._clock)
+
+    def all(self) -> list[Ticket]:
+        """Return the orders in memory: all that live, and the newest that ended."""
+        return [Ticket(live, self._clock) for live in self._book]
+
+    def positions(self) -> Snapshot[Position]:
+        """Return what the accounts hold: the broker's word, and our fills since."""
+        return Snapshot(tuple(self._book.held()), self._as_of(), self._all_known())
+
+    def account_values(self) -> Snapshot[AccountValue]:
+        """Return the accounts' figures, as last told."""
+        return Snapshot(tuple(self._book.values.values()), self._as_of(), self._all_known())
+
+    @property
+    def state(self) -> TradingState:
+        """What may be sent."""
+        return self._gate.state
+
+    @property
+    def reason(self) -> str:
+        """Why not everything may be sent; empty while ACTIVE."""
+        return self._gate.reason
+
+    def _as_of(self) -> datetime:
+        known = [each.as_of for each in self._reconcilers.values() if each.as_of is not None]
+        return min(known) if known else self._clock.now()
+
+    def _all_known(self) -> bool:
+        return all(each.as_of is not None for each in self._reconcilers.values())
+
+    def _live(self, key: str) -> LiveOrder:
+        live = self._book.get(key) or self._restore_key(key)
+        if live is None:
+            raise OrderNotFound(
+                f"no order has the key {key!r}", hint="see 'alluse orders list' for the keys"
+            )
+        return live
+
+    # --- the journal's memory -------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        general, stories = self._journal.recover()
+        for entry in general:
+            if entry.kind == Kind.IDS and entry.body["broker"] in self._sequences:
+                self._sequences[entry.body["broker"]].above(entry.body["up_to"])
+        self._control.restore(general)
+        for story in stories:
+            live = rebuild(story)
+            if live is not None:
+                self._book.add(live)
+
+    def _restore_key(self, key: str) -> LiveOrder | None:
+        if not self._book.forgotten and not self._journal.orders_ever:
+            return None
+        return self._restore(key)
+
+    def _restore_reference(self, reference: str) -> LiveOrder | None:
+        if not self._book.forgotten and not self._journal.orders_ever:
+            return None
+        key = self._read().key_of(reference)
+        return None if key is None else self._restore(key)
+
+    def _restore(self, key: str) -> LiveOrder | None:
+        try:
+            story = self._read().story(key)
+        except OrderNotFound:
+            return None
+        live = rebuild(story)
+        if live is not None:
+            self._book.add(live)
+        return live
+
+    def _read(self) -> JournalReader:
+        if self._reader is None:
+            self._reader = self._journal.read()
+        return self._reader
+
+    def _reserve(self, fields: Mapping[str, int | str]) -> None:
+        self._journal.append(self._journal.scribe.row(Kind.IDS, fields))
+
+    # --- watching -------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock.sleep(_WATCH_PERIOD)
+            self._journal.retry()
+            for name in self._brokers:
+                if self._overdue(name):
+                    self._ask(name, "an answer is overdue")
+
+    def _overdue(self, broker: str) -> bool:
+        latest = self._clock.monotonic() - self._settings.acknowledge_within
+        for live in self._book.live(broker):
+            if live.state is OrderState.SUBMITTED and live.sent_at < latest:
+                return True
+            if any(
+                command.state.is_pending and command.sent_at < latest for command in live.commands
+            ):
+                return True
+        return False
+
+    def _unfinished(self) -> int:
+        waiting = sum(outbox.depth for outbox in self._outboxes.values())
+        return self._pipeline.undurable + waiting
+
+    def _observe(self, telemetry: Registry) -> None:
+        observe = telemetry.observe
+        observe(COMPONENT, "orders_in_flight", lambda: float(len(self._book.live())))
+        observe(COMPONENT, "orders_unknown_now", lambda: float(len(self._book.unknown)))
+        observe(COMPONENT, "queue_depth", lambda: float(self._unfinished()))
+        observe(
+            COMPONENT,
+            "external_orders",
+            lambda: float(sum(each.external for each in self._reconcilers.values())),
+        )
+        observe(
+            COMPONENT,
+            "new_risk_allowed",
+            lambda: float(self._gate.state is TradingState.ACTIVE and not self._gate.reconciling),
+        )
+        observe("journal", "records", lambda: float(self._journal.committed))
+        observe("journal", "healthy", lambda: float(not self._troubled()))
+
+    def _troubled(self) -> bool:
+        return bool(self._journal.problem or self._journal.trouble)
