@@ -46,8 +46,7 @@ async def _measure(orders: int, agents: int, rounds: int, singles: int) -> list[
             for side in (ours, raw):
                 await _together(side, agents, agents)
             throughput = await _throughput(ours, raw, orders, agents, rounds)
-            latency = await _latency(ours, raw, singles)
-        device = _fdatasync(path / "device", max(3, singles))
+            latency, device = await _latency(ours, raw, singles, path / "device")
     return [_throughput_result(throughput, orders, agents), _latency_result(latency, device)]
 
 
@@ -75,27 +74,24 @@ async def _together(trade: Trade, orders: int, agents: int) -> float:
     return time.perf_counter() - started
 
 
-async def _latency(ours: Trade, raw: Trade, singles: int) -> Turns:
-    """Return the seconds of single orders, both sides in turn."""
+async def _latency(ours: Trade, raw: Trade, singles: int, device: Path) -> tuple[Turns, float]:
+    """Return the seconds of single orders, and of the device's fdatasync, all in turn.
+
+    The device is timed between the orders, since others may use it too.
+    """
     times: tuple[list[float], list[float]] = ([], [])
-    for number in range(singles):
-        for side, taken in zip((ours, raw), times, strict=True):
-            started = time.perf_counter()
-            await side(number)
-            taken.append(time.perf_counter() - started)
-    return Turns(tuple(times[0]), tuple(times[1]))
-
-
-def _fdatasync(path: Path, count: int) -> float:
-    """Return the median seconds that the device takes to make one small write durable."""
-    taken = []
-    with path.open("wb", buffering=0) as file:
-        for _ in range(count):
+    durable = []
+    with device.open("wb", buffering=0) as file:
+        for number in range(singles):
+            for side, taken in zip((ours, raw), times, strict=True):
+                started = time.perf_counter()
+                await side(number)
+                taken.append(time.perf_counter() - started)
             file.write(b"x" * 4096)
             started = time.perf_counter()
             os.fdatasync(file.fileno())
-            taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+            durable.append(time.perf_counter() - started)
+    return Turns(tuple(times[0]), tuple(times[1])), statistics.median(durable)
 
 
 def _throughput_result(turns: Turns, orders: int, agents: int) -> Result:
