@@ -72,7 +72,8 @@ class Measurements:
     ``link_up``: session seconds with the order link up, of those observed. ``errors``: venue
     rejections and UNKNOWN orders (our own denials are not errors), of ``orders`` that were sent.
     ``satisfied`` and ``tolerating``: acknowledgements within T and within 4T of ``latencies``.
-    ``fresh_reads`` of ``reads`` were answered with a quote fresh enough. ``resources_ok``:
+    ``fresh_reads`` of ``reads``
+    that waited for a quote or found one were answered with one fresh enough. ``resources_ok``:
     seconds with memory and processor below their limits, of those observed. ``ticks`` stored of
     ``ticks_expected``.
     """

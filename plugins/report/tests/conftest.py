@@ -116,6 +116,7 @@ def samples_of(dice: random.Random, wanted: Made) -> Iterator[tuple[int, dict[Se
             ("market_data_system", "cache_hit_rate", "%"): 100.0 * hit / reads,
             ("market_data_system", "reads_served", ""): float(served),
             ("market_data_system", "reads_requested", ""): float(requested),
+            ("market_data_system", "quotes_unavailable", ""): float((requested - served) // 2),
             ("market_data_system", "cache_hits", ""): float(hits),
             ("market_data_system", "cache_misses", ""): float(misses),
             ("market_data_system", "ticks_in", ""): float(ticks),

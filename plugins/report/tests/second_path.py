@@ -125,7 +125,7 @@ def session(ticks: list[int], found: Columns) -> dict[str, Any]:
     ):
         line = of(found, "trading_system", metric)[0]
         facts[f"orders.{name}"] = sorted(value for _, value in line)[-1]
-    for name in ("reads_requested", "ticks_in"):
+    for name in ("reads_requested", "ticks_in", "quotes_unavailable"):
         facts[f"market_data.{name}"] = of(found, "market_data_system", name)[0][-1][1]
     for name in ("memory_usage_mb", "cpu_percent", "disk_usage_percent"):
         values = [value for _, value in of(found, "system_resources", name)[0]]
@@ -208,7 +208,9 @@ def graded(facts: dict[str, Any]) -> dict[str, Any]:
         "errors": (facts["orders.error_rate"], 0.0, 1.0, 25.0),
         "latency": ((good + some / 2) / len(waits), 0.94, 0.5, 20.0),
         "freshness_throughput": (
-            100 * facts["market_data.reads_served"] / facts["market_data.reads_requested"],
+            100
+            * facts["market_data.reads_served"]
+            / (facts["market_data.reads_served"] + facts["market_data.quotes_unavailable"]),
             99.0,
             90.0,
             10.0,

@@ -133,6 +133,7 @@ def _market_data(facts: Facts, session: Session) -> None:
     for name, metric in (
         ("reads_served", "reads_served"),
         ("reads_requested", "reads_requested"),
+        ("quotes_unavailable", "quotes_unavailable"),
         ("cache_hits", "cache_hits"),
         ("cache_misses", "cache_misses"),
         ("ticks_in", "ticks_in"),
@@ -266,7 +267,10 @@ def _measurements(facts: Facts, session: Session) -> Measurements:
     taken = latencies(session)
     samples = count("broker.link_samples")
     good, total = resource_seconds(session)
-    served, requested = count("market_data.reads_served"), count("market_data.reads_requested")
+    served, failed = count("market_data.reads_served"), count("market_data.quotes_unavailable")
+    # A peek at the cache that finds nothing asked for no fresh quote: only reads that waited for
+    # one and got none have failed.
+    reads = None if served is None or failed is None else served + failed
     return Measurements(
         link_up=Share(count("broker.link_up_samples") or 0, samples) if samples else None,
         orders=count("orders.submitted"),
@@ -276,7 +280,7 @@ def _measurements(facts: Facts, session: Session) -> Measurements:
         latencies=None if taken is None else len(taken),
         latency_target_ms=LATENCY_TARGET_MS,
         fresh_reads=served,
-        reads=requested,
+        reads=reads,
         resources_ok=Share(good, total) if total else None,
         ticks=len(session.times),
         ticks_expected=session.ticks_expected,

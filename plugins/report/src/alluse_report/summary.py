@@ -127,7 +127,8 @@ def _data(facts: Facts) -> Iterator[Sentence]:
     if facts.known("market_data.reads_served"):
         yield facts.sentence(
             "[market_data.reads_served] reads were answered with a quote"
-            " ([market_data.reads_per_second:.1f]), of [market_data.reads_requested] asked for."
+            " ([market_data.reads_per_second:.1f]), [market_data.quotes_unavailable] waited for one"
+            " and got none."
         )
     if facts.known("market_data.hit_rate"):
         yield facts.sentence("[market_data.hit_rate:.1f] of reads that asked the cache hit it.")
