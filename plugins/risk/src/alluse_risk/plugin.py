@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alluse_core import Context, Provider, hookimpl
 from alluse_risk import settings
+from alluse_risk.budget import BUDGET_USED, COMPONENT
 
-COMPONENT = "risk_management"
+if TYPE_CHECKING:
+    from alluse_core.ports import MetricSource
+
+_MEASURED = (
+    "max_quantity",
+    "max_value",
+    "price_collar",
+    "message_rate",
+    "stale_quote",
+    "position_cap",
+)
 
 
 def _opener(class_name: str, *, measured: bool) -> Callable[[Context], Any]:
@@ -18,7 +29,7 @@ def _opener(class_name: str, *, measured: bool) -> Callable[[Context], Any]:
         arguments = [context.settings]
         if measured:
             arguments.append(
-                context.telemetry.gauge(COMPONENT, "budget_used", "%", control=context.name)
+                context.telemetry.gauge(COMPONENT, BUDGET_USED, "%", control=context.name)
             )
         return getattr(stages, class_name)(*arguments)
 
@@ -46,3 +57,18 @@ def alluse_order_stages() -> Iterator[Provider[Any]]:
     ):
         yield Provider(name, _opener(class_name, measured=measured), settings_type, text)
     yield Provider("reduce_only", _open_reduce_only, help="orders that may only reduce")
+
+
+@hookimpl
+def alluse_metric_sources() -> Iterator[Provider[MetricSource]]:
+    """Offer the share of the limits that is in use."""
+    yield Provider("risk_budget", _open_budget, help="the share of risk limits in use")
+
+
+def _open_budget(context: Context) -> MetricSource:
+    from alluse_risk.budget import RiskBudget
+
+    gauge = context.telemetry.gauge
+    return RiskBudget(
+        {name: gauge(COMPONENT, BUDGET_USED, "%", control=name) for name in _MEASURED}
+    )

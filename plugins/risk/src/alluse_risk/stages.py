@@ -15,6 +15,7 @@ import attrs
 from alluse_core.model import DataType, Instrument, Order, OrderType, Side
 from alluse_core.ports import ALLOW, Decision, OrderView, StagePhase, deny
 from alluse_core.telemetry import Gauge
+from alluse_risk.exposure import reach
 from alluse_risk.settings import (
     DuplicateOrderSettings,
     MaxQuantitySettings,
@@ -138,7 +139,8 @@ class MessageRate:
         if view.reduces(order):
             return ALLOW
         settings = self.settings
-        count = len(view.recent(settings.seconds)) + 1
+        own = 1 if view.group is None else len(view.group.orders)
+        count = len(view.recent(settings.seconds)) + own
         self.used.value = _percent(count, settings.limit)
         if count <= settings.limit:
             return ALLOW
@@ -231,11 +233,8 @@ class PositionCap:
         if view.reduces(order):
             return ALLOW
         limit = self.settings.limit
-        working = sum(
-            (each.remaining for each in view.working(order.instrument) if each.side is order.side),
-            Decimal(),
-        )
-        after = view.position(order.instrument) + order.side.sign * (working + order.quantity)
+        position, working = view.position(order.instrument), view.working(order.instrument)
+        after = reach(order.side, position, working) + order.side.sign * order.quantity
         self.used.value = _percent(abs(after), limit)
         if abs(after) <= limit:
             return ALLOW
