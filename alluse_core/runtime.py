@@ -109,6 +109,7 @@ class Runtime:
         self._folder = StateFolder(Path(state) if state else state_path(settings))
         self._stack = AsyncExitStack()
         self._pacers: dict[str, SlidingWindowPacer] = {}
+        self._analysis: Analysis | None = None
         self.brokers: dict[str, Broker] = {}
 
     @property
@@ -157,6 +158,9 @@ class Runtime:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         await self.orders.flush()
+        if self._analysis is not None:
+            # The report speaks of the session up to now, not up to the last cycle.
+            await self._analysis.tick()
         await asyncio.to_thread(self.metrics.store.flush)
         request = ReportRequest(
             folder,
@@ -288,9 +292,9 @@ class Runtime:
             name for name in self.host.names("analyzer") if name not in settings.analysis.off
         ]
         if analyzers:
-            analysis = self._assemble_analysis(analyzers, store)
-            self._stack.push_async_callback(analysis.stop)
-            cycles.append(Cycle("analysis", settings.analysis.period, analysis.tick))
+            self._analysis = self._assemble_analysis(analyzers, store)
+            self._stack.push_async_callback(self._analysis.stop)
+            cycles.append(Cycle("analysis", settings.analysis.period, self._analysis.tick))
         driver = SchedulerDriver(cycles, self.clock, self.registry)
         await driver.start()
         self._stack.push_async_callback(driver.stop)

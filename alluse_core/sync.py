@@ -122,7 +122,8 @@ class SyncQuotes:
 
     def cached(self, instrument: Instrument) -> Quote | None:
         """Return what is held and fresh; never waits for the broker."""
-        return self._loop.wait(_now(self._quotes.cached, instrument))
+        held: Quote | None = self._loop.wait(_now(self._quotes.cached, instrument))
+        return held
 
     def put(self, quote: Quote) -> None:
         """Hand in a quote of the caller's own feed."""

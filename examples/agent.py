@@ -1,69 +1,60 @@
 """An example agent: quotes through the cache, orders through the pipeline. For paper accounts."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import count
 
-from alluse_core import AllUseError, Instrument, Order, OrderGroup, Quote, Runtime, Side
+from alluse_core import AllUseError, Instrument, Order, OrderGroup, Runtime, Side
 
-IN_FLIGHT = 75
-
-
-def cents(price: float) -> Decimal:
-    return Decimal(price).quantize(Decimal("0.01"))
+log = logging.getLogger(__name__)
 
 
 class Agent:
-    """Keeps up to 75 orders resting around the market, and trades a little every second."""
+    """Keeps 75 orders resting around the market, and trades a little every second."""
 
     def __init__(self, runtime: Runtime, instruments: Sequence[Instrument]) -> None:
         self.orders, self.quotes, self.instruments = runtime.orders, runtime.quotes, instruments
-        self.resting: list[tuple[str, Instrument, Side]] = []
         self.session, self.numbers = uuid.uuid4().hex[:8], count(1)
+        self.resting: list[tuple[str, int]] = []
 
-    async def quote(self, instrument: Instrument) -> Quote:
-        return self.quotes.cached(instrument) or await self.quotes.get(instrument)
+    async def order(self, number: int, quantity: int, away: float) -> Order:
+        """Return a limit order that rests ``away`` from the middle, or trades if it is negative."""
+        lap, place = divmod(number, len(self.instruments))
+        side = Side.BUY if lap % 2 else Side.SELL
+        mid = (await self.quotes.get(self.instruments[place])).mid
+        price = Decimal(mid * (1 - side.sign * away)).quantize(Decimal("0.01"))
+        key = f"{self.session}/{next(self.numbers)}"
+        return Order.limit(self.instruments[place], side, quantity, price, key=key)
 
     async def rest(self, number: int) -> None:
-        instrument = self.instruments[number % len(self.instruments)]
-        side = Side.BUY if number % 2 else Side.SELL
-        away = 1 - side.sign * (0.004 + 0.001 * (number % 7))
-        key = f"{self.session}/{next(self.numbers)}"
-        price = cents((await self.quote(instrument)).mid * away)
-        await self.orders.submit(Order.limit(instrument, side, 10 + number, price, key=key))
-        self.resting.append((key, instrument, side))
+        ticket = await self.orders.submit(await self.order(number, 10, 0.004 + number % 7 / 1000))
+        self.resting.append((ticket.key, number))
 
-    async def protect(self, instrument: Instrument) -> None:
-        mid = (await self.quote(instrument)).mid
-        key = f"{self.session}/{next(self.numbers)}"
-        entry = Order.limit(instrument, Side.BUY, 50, cents(mid * 1.002), key=key)
-        profit, stop = cents(mid * 1.02), cents(mid * 0.98)
-        await self.orders.submit(OrderGroup.bracket(entry, take_profit=profit, stop=stop))
+    async def bracket(self) -> None:
+        entry, profit, stop = [await self.order(0, 50, away) for away in (-0.002, -0.02, 0.02)]
+        group = OrderGroup.bracket(entry, take_profit=profit.limit_price, stop=stop.limit_price)
+        await self.orders.submit(group)
 
     async def second(self, number: int) -> None:
-        instrument = self.instruments[number % len(self.instruments)]
-        mid = (await self.quote(instrument)).mid
-        side = Side.BUY if number % 2 else Side.SELL
-        key = f"{self.session}/{next(self.numbers)}"
-        price = cents(mid * (1 + side.sign * 0.002))
-        await self.orders.submit(Order.limit(instrument, side, 10, price, key=key))
-        key, instrument, side = self.resting[number % len(self.resting)]
-        away = cents((await self.quote(instrument)).mid * (1 - side.sign * 0.006))
-        await self.orders.modify(key, limit_price=away)
+        await self.orders.submit(await self.order(number, 10, -0.002))
+        key, rested = self.resting[-1]
+        await self.orders.modify(key, limit_price=(await self.order(rested, 1, 0.012)).limit_price)
         await self.orders.cancel(self.resting.pop(0)[0])
-        await self.rest(number)
+        await self.rest(number + 75)
 
     async def trade(self, stop: asyncio.Event) -> None:
-        """Trade until ``stop`` is set. What is refused or cannot be sent is left for later."""
-        await asyncio.gather(*(self.rest(number) for number in range(IN_FLIGHT)))
-        await self.protect(self.instruments[0])
+        await asyncio.gather(*(self.rest(number) for number in range(75)))
+        await self.bracket()
         for number in count(1):
-            if stop.is_set():
-                return
             try:
                 await self.second(number)
             except AllUseError as error:
-                print(f"agent: {error}")
-            await asyncio.sleep(1)
+                log.warning("%s", error)
+            for _ in range(20):
+                if stop.is_set():
+                    return
+                self.quotes.cached(self.instruments[number % len(self.instruments)])
+                await asyncio.sleep(0.05)

@@ -139,7 +139,13 @@ def _terms(order: OrderSummary) -> str:
     return " ".join([*words, *prices, terms.time_in_force.value])
 
 
+# What every record of one order repeats: said once above the table.
+_REPEATED = frozenset({"tenant", "node", "agent", "incarnation", "broker", "account", "digest"})
+
+
 def _words(entry: Entry) -> str:
-    shown = {name: value for name, value in entry.body.items() if value not in ("", None, [], {})}
-    text = ", ".join(f"{name} {value}" for name, value in shown.items())
-    return text if len(text) <= 160 else f"{text[:157]}..."
+    return ", ".join(
+        f"{name} {value}"
+        for name, value in entry.body.items()
+        if name not in _REPEATED and value not in ("", None, [], {})
+    )

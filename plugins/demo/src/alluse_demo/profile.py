@@ -37,10 +37,13 @@ def settings(port: int, seconds: float) -> dict[str, Any]:
         },
         "analysis": {"period": 15.0, "window": max(seconds, 60.0), "profile": "demo"},
         "analyzers": {
+            "trend": {"fewest": 30},
+            "anomaly": {"warm_up": 20},
+            "isolation": {"fewest": 30, "recent": 10},
             "forecast": {
-                "period": 2.0,
-                "horizon": 20.0,
-                "second_horizon": 40.0,
+                "period": 1.0,
+                "horizon": 10.0,
+                "second_horizon": 20.0,
                 "profile": "demo",
             },
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -75,6 +75,8 @@ class Session:
         loop = asyncio.get_running_loop()
         started = loop.time()
         over = asyncio.Event()
+        agents_log, words = logging.getLogger(Agent.__module__), _Words(self._tell)
+        agents_log.addHandler(words)
         agent = asyncio.create_task(Agent(runtime, instruments).trade(over), name="agent")
         trouble = asyncio.create_task(self._incident(planned, gateway, started), name="incident")
         try:
@@ -85,6 +87,7 @@ class Session:
         finally:
             over.set()
             trouble.cancel()
+            agents_log.removeHandler(words)
             await asyncio.gather(trouble, return_exceptions=True)
             await self._leave(agent)
 
@@ -143,6 +146,21 @@ class Session:
 
     def _tell(self, text: str) -> None:
         self.events.append(text)
+
+
+class _Words(logging.Handler):
+    """Hands what the agent says to the screen, each sentence once."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.getMessage().partition(": ")[2] or record.getMessage()
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(f"agent: {record.getMessage()}")
 
 
 def _gateway_options(options: Options) -> list[str]:
