@@ -30,8 +30,8 @@ class Agent:
         return Order.limit(self.instruments[place], side, quantity, price, key=key)
 
     async def rest(self, number: int) -> None:
-        ticket = await self.orders.submit(await self.order(number, 10, 0.004 + number % 7 / 1000))
-        self.resting.append((ticket.key, number))
+        order = await self.order(number, 10 + number % 90, 0.004 + number % 7 / 1000)
+        self.resting.append(((await self.orders.submit(order)).key, number))
 
     async def bracket(self) -> None:
         entry, profit, stop = [await self.order(0, 50, away) for away in (-0.002, -0.02, 0.02)]
