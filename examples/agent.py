@@ -2,59 +2,59 @@
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from decimal import Decimal
 from itertools import count
+from uuid import uuid4
 
 from alluse_core import AllUseError, Instrument, Order, OrderGroup, Runtime, Side
 
-log = logging.getLogger(__name__)
-
 
 class Agent:
-    """Keeps 75 orders resting around the market, and trades a little every second."""
+    """Keeps 75 orders resting, 30 a share at most (IBKR: 20 a side), and trades every second."""
 
     def __init__(self, runtime: Runtime, instruments: Sequence[Instrument]) -> None:
         self.orders, self.quotes, self.instruments = runtime.orders, runtime.quotes, instruments
-        self.session, self.numbers = uuid.uuid4().hex[:8], count(1)
-        self.resting: list[tuple[str, int]] = []
+        self.numbers, self.resting = count(), list[tuple[str, int]]()
 
-    async def order(self, number: int, quantity: int, away: float) -> Order:
+    async def order(self, number: int, away: float) -> Order:
         """Return a limit order that rests ``away`` from the middle, or trades if it is negative."""
         lap, place = divmod(number, len(self.instruments))
-        side = Side.BUY if lap % 2 else Side.SELL
-        mid = (await self.quotes.get(self.instruments[place])).mid
-        price = Decimal(mid * (1 - side.sign * away)).quantize(Decimal("0.01"))
-        key = f"{self.session}/{next(self.numbers)}"
-        return Order.limit(self.instruments[place], side, quantity, price, key=key)
+        side, shares = (Side.BUY if lap % 2 else Side.SELL), 10 + lap % 25
+        quote = await self.quotes.get(self.instruments[place])
+        if not quote.priceable:
+            raise AllUseError(f"{quote.instrument} is {quote.condition.value}, no price to go by")
+        price = Decimal(quote.mid * (1 - side.sign * away)).quantize(Decimal("0.01"))
+        return Order.limit(quote.instrument, side, shares, price, key=uuid4().hex, outside_rth=True)
 
-    async def rest(self, number: int) -> None:
-        order = await self.order(number, 10 + number % 90, 0.004 + number % 7 / 1000)
-        self.resting.append(((await self.orders.submit(order)).key, number))
+    async def rest(self) -> None:
+        number = next(self.numbers)
+        ticket = await self.orders.submit(await self.order(number, 0.004 + number % 7 / 1000))
+        self.resting.append((ticket.key, number))
 
     async def bracket(self) -> None:
-        entry, profit, stop = [await self.order(0, 50, away) for away in (-0.002, -0.02, 0.02)]
+        entry, profit, stop = [await self.order(-1, away) for away in (-0.002, -0.02, 0.02)]
         group = OrderGroup.bracket(entry, take_profit=profit.limit_price, stop=stop.limit_price)
         await self.orders.submit(group)
 
-    async def second(self, number: int) -> None:
-        await self.orders.submit(await self.order(number, 10, -0.002))
-        key, rested = self.resting[-1]
-        await self.orders.modify(key, limit_price=(await self.order(rested, 1, 0.012)).limit_price)
-        await self.orders.cancel(self.resting.pop(0)[0])
-        await self.rest(number + 75)
+    async def second(self) -> None:
+        await self.rest()
+        (newest, rested), (oldest, number) = self.resting[-1], self.resting.pop(0)
+        await self.orders.submit(await self.order(number, -0.002))
+        await self.orders.modify(newest, limit_price=(await self.order(rested, 0.012)).limit_price)
+        await self.orders.cancel(oldest)
+
+    async def tried(self, action: Awaitable[None]) -> None:
+        try:
+            await action
+        except AllUseError as error:
+            logging.getLogger(__name__).warning("%s", error)
 
     async def trade(self, stop: asyncio.Event) -> None:
-        await asyncio.gather(*(self.rest(number) for number in range(75)))
-        await self.bracket()
-        for number in count(1):
-            try:
-                await self.second(number)
-            except AllUseError as error:
-                log.warning("%s", error)
-            for _ in range(20):
-                if stop.is_set():
-                    return
-                self.quotes.cached(self.instruments[number % len(self.instruments)])
-                await asyncio.sleep(0.05)
+        begin = (self.rest() for _ in range(min(75, 30 * len(self.instruments))))
+        await asyncio.gather(self.tried(self.bracket()), *map(self.tried, begin))
+        while not stop.is_set():
+            await self.tried(self.second())
+            for instrument in self.instruments:
+                self.quotes.cached(instrument)
+                await asyncio.sleep(1 / len(self.instruments))
