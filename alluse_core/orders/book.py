@@ -82,7 +82,7 @@ class Book:
     At most ``keep_ended`` ended orders stay; older ones are read from the journal.
     """
 
-    def __init__(self, keep_ended: int = 10_000) -> None:
+    def __init__(self, keep_ended: int = 5_000) -> None:
         self.keep_ended = keep_ended
         self.forgotten = 0
         self.recent = Recent()

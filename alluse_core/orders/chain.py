@@ -27,9 +27,8 @@ _SYNC_EVERY = 1.0
 def link(previous: bytes, sequence: int, row: Row) -> bytes:
     """Return the hash of record ``sequence`` that follows one with hash ``previous``."""
     # The separator cannot occur in what stands before the body: keys are printable text.
-    text = "\x1f".join(
-        (str(sequence), str(row.time), row.kind, row.key, row.ref, row.state, row.body)
-    )
+    time, kind, key, ref, state, body = row
+    text = f"{sequence}\x1f{time}\x1f{kind}\x1f{key}\x1f{ref}\x1f{state}\x1f{body}"
     return hashlib.sha256(previous + text.encode()).digest()
 
 

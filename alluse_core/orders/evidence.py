@@ -100,6 +100,7 @@ class Applier:
         source: str,
         reason: str = "",
         fields: Mapping[str, Any] | None = None,
+        kind: Kind = Kind.EVENT,
     ) -> None:
         """Take one event of an order. ``fields`` are journaled even where nothing changes."""
         desk, before = self._desk, live.state
@@ -130,7 +131,7 @@ class Applier:
             body["impossible"] = True
         if fields:
             body.update(fields)
-        self._write(live, Kind.EVENT, body)
+        self._write(live, kind, body)
         if result.state.is_terminal:
             self._end_commands(live)
         live.notify()
@@ -332,10 +333,10 @@ class Applier:
         counts = fill.instrument is live.order.instrument
         self._acknowledge(live, Event.FILL, now)
         live.evidence_at = now
-        body = {**execution_fields(fill), "base": base, "counts": counts, "source": source}
-        self._write(live, Kind.FILL, body)
+        body = {**fields, **execution_fields(fill), "base": base, "counts": counts}
         live.words.append(f"{source}: {fill.quantity} at {fill.price}")
         if not counts:
+            self._write(live, Kind.FILL, {**body, "source": source})
             live.notify()
             return
         live.fills[base] = fill
@@ -345,7 +346,8 @@ class Applier:
             desk.meters.overfills.value += 1
             _log.error("order %s is filled beyond its quantity: %s", live.key, live.executed)
         whole = live.executed >= live.order.quantity
-        self.happen(live, Event.FILL if whole else Event.PART_FILL, source, fields=fields)
+        event = Event.FILL if whole else Event.PART_FILL
+        self.happen(live, event, source, fields=body, kind=Kind.FILL)
 
     def _carry(self, fill: Execution, known: Execution | None) -> None:
         place = (fill.broker, fill.account, fill.instrument)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 
 from alluse_core.model import NodeIdentity
 
 MAX_LENGTH = 40
-# 95 bits: among a billion keys two share a name with a probability of 1e-11.
+# 76 bits: among a hundred million keys two share a name with a probability of 1e-7.
 _HASH_LENGTH = 19
 _AGENT_LENGTH = 12
 _PREFIX_LENGTH = 7
@@ -33,7 +32,7 @@ class References:
         """Return the orderRef of a key."""
         digest = self._seed.copy()
         digest.update(key.encode())
-        return self.stem + base64.b32encode(digest.digest()[:12]).decode()[:_HASH_LENGTH]
+        return self.stem + digest.hexdigest()[:_HASH_LENGTH]
 
     def claims(self, reference: str) -> bool:
         """Whether an orderRef says that this agent made it, known or not."""

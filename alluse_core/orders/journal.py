@@ -312,11 +312,13 @@ class Journal:
     def _write(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        head = self._head
+        sequence, digest = self._head.sequence, self._head.hash
         values: list[object] = []
         for row in rows:
-            head = Head(head.sequence + 1, link(head.hash, head.sequence + 1, row))
-            values += (head.sequence, *row, head.hash)
+            sequence += 1
+            digest = link(digest, sequence, row)
+            values += (sequence, *row, digest)
+        head = Head(sequence, digest)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for start, size in _chunks(len(rows)):

@@ -259,7 +259,7 @@ class Pipeline:
                     hint="set [orders] default_account, or wait until the broker is connected",
                 )
             account = broker.accounts[0]
-        return attrs.evolve(order, broker=name, account=account)
+        return _sent_to(order, name, account)
 
     def _complete_group(self, group: OrderGroup) -> OrderGroup:
         return attrs.evolve(group, orders=tuple(self.complete(order) for order in group.orders))
@@ -424,6 +424,19 @@ class Pipeline:
                 live.unsent = False
                 self._desk.journal.append(intent)
                 self._applier.happen(live, Event.NOT_SENT, "journal", f"not sent: {error}")
+
+
+def _sent_to(order: Order, broker: str, account: str) -> Order:
+    """Return the order with these two fields; the others were validated when it was made."""
+    sent = object.__new__(type(order))
+    for name in _ORDER_FIELDS:
+        object.__setattr__(sent, name, getattr(order, name))
+    object.__setattr__(sent, "broker", broker)
+    object.__setattr__(sent, "account", account)
+    return sent
+
+
+_ORDER_FIELDS = tuple(field.name for field in attrs.fields(Order))
 
 
 def refusal(key: str, denial: Denial) -> OrderDenied:

@@ -19,6 +19,8 @@ from alluse_core.model import Execution, Order, OrderState
 from alluse_core.orders.chain import EMPTY, Head, link, read_anchor
 from alluse_core.orders.records import Kind, Row, execution_from, order_from, when
 
+# The second term is what lets SQLite use the partial index.
+_OF_KEY = "WHERE key = ? AND key <> ''"
 COLUMNS = "seq, time, kind, key, ref, state, body, hash"
 
 
@@ -201,7 +203,7 @@ class JournalReader:
 
     def story(self, key: str) -> list[Entry]:
         """Return all that is recorded of one order, in order. Raises OrderNotFound."""
-        found = list(self._entries("WHERE key = ?", key))
+        found = list(self._entries(_OF_KEY, key))
         if not found:
             raise OrderNotFound(f"the journal knows no order with key {key!r}")
         return found
@@ -250,7 +252,7 @@ class JournalReader:
 
     def _state(self, key: str) -> str:
         rows = self._rows(
-            "SELECT state FROM record WHERE key = ? AND state <> '' ORDER BY seq DESC LIMIT 1", key
+            f"SELECT state FROM record {_OF_KEY} AND state <> '' ORDER BY seq DESC LIMIT 1", key
         )
         return next((str(state) for (state,) in rows), "")
 

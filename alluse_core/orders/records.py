@@ -173,21 +173,14 @@ def digest_of(order: Order) -> str:
 
     ``Decimal("1.0")`` and ``Decimal("1")`` are the same quantity.
     """
+    prices = (order.quantity, order.limit_price, order.stop_price)
+    numbers = ["" if price is None else str(price.normalize()) for price in prices]
+    good_till = "" if order.good_till is None else order.good_till.astimezone(UTC).isoformat()
     content = (
-        order.broker,
-        order.account,
-        order.instrument.id,
-        order.side.value,
-        order.quantity.normalize(),
-        order.order_type.value,
-        None if order.limit_price is None else order.limit_price.normalize(),
-        None if order.stop_price is None else order.stop_price.normalize(),
-        order.time_in_force.value,
-        None if order.good_till is None else order.good_till.astimezone(UTC),
-        order.outside_rth,
-        order.reduce_only,
+        f"{order.broker}|{order.account}|{order.instrument.id}|{order.side}|{order.order_type}"
+        f"|{order.time_in_force}|{good_till}|{order.outside_rth}|{order.reduce_only}|{numbers}"
     )
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def identity_fields(identity: OrderIdentity) -> dict[str, Any]:
