@@ -1,8 +1,9 @@
 """P7: orders that are durable before they are sent, over a trivial broker in this process.
 
-75 agents submit one order after the other; the broker takes each and says nothing. The same machinery runs
-in turn over a journal that writes nothing: the difference of the two medians of submit-to-wire is
-what durability adds, and it is held against the device's own fdatasync in the same run.
+75 agents submit one order after the other; the broker takes each and says nothing. The same
+machinery runs in turn over a journal that writes nothing: the difference of the two medians of
+submit-to-wire is what durability adds, and it is held against the device's own fdatasync in the
+same run.
 """
 
 from __future__ import annotations

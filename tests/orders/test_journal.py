@@ -1,0 +1,249 @@
+"""The journal: what it survives, what it finds, what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from desk_floor import NODE
+
+from alluse_core.errors import JournalCorrupt, JournalError
+from alluse_core.orders.chain import Anchor, Head, read_anchor
+from alluse_core.orders.committer import InlineCommitter, ThreadCommitter
+from alluse_core.orders.journal import Journal, verify
+from alluse_core.orders.reader import anchor_path
+from alluse_core.orders.records import Kind
+from alluse_core.testing import VirtualClock
+
+RECORDS = 40
+
+
+def opened(path: Path) -> Journal:
+    return Journal(path, clock=VirtualClock(), node=NODE, committer=InlineCommitter())
+
+
+def write(journal: Journal, count: int, start: int = 0) -> None:
+    for number in range(start, start + count):
+        row = journal.scribe.row
+        key = f"key-{number}"
+        journal.append(
+            row(Kind.ORDER, {"n": number}, key, f"ref-{number}", "INTENT"),
+            row(Kind.EVENT, {"event": "REJECT"}, key, f"ref-{number}", "REJECTED"),
+        )
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal as a killed process leaves it: with its write-ahead log."""
+    folder = tmp_path_factory.mktemp("crashed")
+    journal = opened(folder / "source.db")
+    write(journal, RECORDS)
+    for name in ("source.db", "source.db-wal", "source.db.anchor"):
+        shutil.copy(folder / name, folder / name.replace("source", "journal"))
+    journal.close()
+    return folder / "journal.db"
+
+
+def copied(crashed: Path, folder: Path) -> Path:
+    for path in crashed.parent.glob("journal.db*"):
+        shutil.copy(path, folder / path.name)
+    return folder / "journal.db"
+
+
+def problem_of(path: Path) -> str:
+    """Open as a start does; return what is said to be wrong, '' where all is whole."""
+    try:
+        journal = opened(path)
+    except (JournalCorrupt, JournalError) as error:
+        return str(error)
+    try:
+        if not journal.problem:
+            assert journal.verification.records == 2 * RECORDS, "history was lost in silence"
+        return journal.problem
+    finally:
+        journal.close()
+
+
+def test_a_killed_process_leaves_a_whole_journal(crashed: Path, tmp_path: Path) -> None:
+    path = copied(crashed, tmp_path)
+    assert problem_of(path) == ""
+    assert verify(path).ok
+
+
+def test_a_flipped_bit_anywhere_in_the_log_is_never_silent(crashed: Path, tmp_path: Path) -> None:
+    size = crashed.with_name("journal.db-wal").stat().st_size
+    dice = random.Random(7)
+    found = 0
+    for offset in [0, 8, 16, 24, 32, 40, *(dice.randrange(size) for _ in range(40))]:
+        path = copied(crashed, tmp_path)
+        log = path.with_name("journal.db-wal")
+        data = bytearray(log.read_bytes())
+        data[offset] ^= 1 << dice.randrange(8)
+        log.write_bytes(data)
+        found += problem_of(path) != ""
+        for left in tmp_path.iterdir():
+            left.unlink()
+    assert found > 10
+
+
+def test_a_log_cut_anywhere_is_never_silent(crashed: Path, tmp_path: Path) -> None:
+    size = crashed.with_name("journal.db-wal").stat().st_size
+    dice = random.Random(8)
+    said = 0
+    for length in [0, 31, 32, 33, size - 1, *(dice.randrange(size) for _ in range(25))]:
+        path = copied(crashed, tmp_path)
+        with path.with_name("journal.db-wal").open("r+b") as log:
+            log.truncate(length)
+        said += "the anchor knows" in problem_of(path)
+        for left in tmp_path.iterdir():
+            left.unlink()
+    assert said > 10
+
+
+def test_a_flipped_bit_in_the_main_file_is_found_or_harmless(crashed: Path, tmp_path: Path) -> None:
+    whole = copied(crashed, tmp_path)
+    opened(whole).close()
+    dice = random.Random(9)
+    data = whole.read_bytes()
+    (tmp_path / "keep").mkdir()
+    shutil.copy(anchor_path(whole), tmp_path / "keep" / "journal.db.anchor")
+    found = 0
+    for _ in range(40):
+        changed = bytearray(data)
+        changed[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        whole.write_bytes(changed)
+        shutil.copy(tmp_path / "keep" / "journal.db.anchor", anchor_path(whole))
+        found += problem_of(whole) != ""
+        for suffix in ("-wal", "-shm"):
+            whole.with_name(f"journal.db{suffix}").unlink(missing_ok=True)
+    assert found > 10
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE record SET body = replace(body, '5', '6') WHERE seq = 11", "record 11"),
+        ("DELETE FROM record WHERE seq = 11", "11 to 11 are gone"),
+        ("DELETE FROM record WHERE seq > 70", "the anchor knows 80"),
+        ("UPDATE record SET state = 'FILLED' WHERE seq = 12", "record 12"),
+        (
+            "UPDATE record SET seq = CASE seq WHEN 20 THEN -21 ELSE -20 END"
+            " WHERE seq IN (20, 21); UPDATE record SET seq = -seq WHERE seq < 0",
+            "record 20",
+        ),
+    ],
+)
+def test_verify_finds_an_edit_a_gap_a_new_order_and_a_lost_end(
+    tmp_path: Path, statement: str, found: str
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    write(journal, RECORDS)
+    journal.close()
+    assert verify(path).ok
+    connection = sqlite3.connect(path)
+    connection.executescript(statement)
+    connection.close()
+    verdict = verify(path)
+    assert not verdict.ok
+    assert found in verdict.problem
+
+
+def test_a_lost_end_stays_visible_until_a_person_accepts_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    write(journal, RECORDS)
+    journal.close()
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM record WHERE seq > 70")
+    connection.commit()
+    connection.close()
+    journal = opened(path)
+    assert "the anchor knows 80" in journal.problem
+    write(journal, 1, 500)
+    journal.close()
+    journal = opened(path)
+    assert "71 to 80 are gone" in journal.problem
+    journal.append(journal.scribe.row(Kind.ACCEPTED, {"by": "Ada", "problem": journal.problem}))
+    journal.close()
+    journal = opened(path)
+    assert journal.problem == ""
+    journal.close()
+    assert not verify(path).ok
+    assert verify(path).accepted
+
+
+def test_without_its_anchor_a_journal_is_not_whole(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    write(journal, 3)
+    journal.close()
+    anchor_path(path).unlink()
+    assert "anchor is missing" in verify(path).problem
+
+
+def test_an_anchor_with_one_torn_slot_gives_the_other(tmp_path: Path) -> None:
+    anchor = Anchor(tmp_path / "anchor")
+    for number in (1, 2):
+        anchor.write(Head(number, bytes([number]) * 32), float(number))
+    anchor.close()
+    path = tmp_path / "anchor"
+    data = bytearray(path.read_bytes())
+    assert read_anchor(path) == Head(2, b"\x02" * 32)
+    data[140] ^= 1
+    path.write_bytes(data)
+    assert read_anchor(path) == Head(1, b"\x01" * 32)
+    path.write_bytes(b"nonsense")
+    assert read_anchor(path) is None
+
+
+def test_what_is_not_a_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(JournalCorrupt):
+        opened(path)
+    with pytest.raises(JournalCorrupt):
+        verify(path)
+    with pytest.raises(JournalError, match="there is no journal"):
+        verify(tmp_path / "missing.db")
+    connection = sqlite3.connect(tmp_path / "later.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(JournalError, match="format 99"):
+        opened(tmp_path / "later.db")
+
+
+def test_what_one_turn_of_the_loop_appends_is_one_batch_and_everybody_is_told(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        committer = ThreadCommitter()
+        journal = Journal(
+            tmp_path / "journal.db", clock=VirtualClock(), node=NODE, committer=committer
+        )
+        sizes: list[int] = []
+        inner = journal._write
+        told: list[object] = []
+        committer.close()
+
+        def counting(rows: object) -> None:
+            sizes.append(len(rows))  # type: ignore[arg-type]
+            inner(rows)  # type: ignore[arg-type]
+
+        committer.open(counting)
+        for number in range(200):
+            row = journal.scribe.row(Kind.NOTICE, {"n": number})
+            journal.append(row, then=told.append)
+        await journal.flushed()
+        assert sizes == [200]
+        assert told == [None] * 200
+        journal.close()
+        with pytest.raises(JournalError):
+            journal.append()
+
+    asyncio.run(scenario())
+    assert verify(tmp_path / "journal.db").records == 200

@@ -1,0 +1,113 @@
+"""The pacer under virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alluse_core.orders.pacing import SlidingWindowPacer
+from alluse_core.ports import Priority
+from alluse_core.testing import VirtualClock
+
+REQUESTS = st.lists(
+    st.tuples(
+        st.floats(0, 3, allow_nan=False),
+        st.sampled_from(list(Priority)),
+        st.integers(1, 5),
+    ),
+    max_size=40,
+)
+
+
+async def _play(
+    rate: int, requests: list[tuple[float, Priority, int]]
+) -> list[tuple[float, Priority, int, int]]:
+    clock = VirtualClock()
+    pacer = SlidingWindowPacer(clock, rate)
+    sent: list[tuple[float, Priority, int, int]] = []
+
+    async def one(number: int, at: float, priority: Priority, messages: int) -> None:
+        await clock.sleep(at)
+        await pacer.turn(priority, messages)
+        sent.append((clock.monotonic(), priority, messages, number))
+
+    tasks = [asyncio.ensure_future(one(n, *request)) for n, request in enumerate(requests)]
+    for _ in range(400):
+        await clock.advance(0.25)
+        if all(task.done() for task in tasks):
+            break
+    assert all(task.done() for task in tasks), "everybody gets a turn"
+    return sent
+
+
+@given(st.integers(5, 20), REQUESTS)
+@settings(max_examples=25, deadline=None)
+def test_no_sliding_second_holds_more_than_the_rate(
+    rate: int, requests: list[tuple[float, Priority, int]]
+) -> None:
+    sent = asyncio.run(_play(rate, requests))
+    assert len(sent) == len(requests)
+    for start, *_ in sent:
+        within = sum(messages for at, _, messages, _ in sent if start <= at <= start + 1.0)
+        assert within <= rate
+
+
+def test_turns_go_by_priority_and_in_order_within_one() -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        pacer = SlidingWindowPacer(clock, 1)
+        order: list[str] = []
+
+        async def one(name: str, priority: Priority) -> None:
+            await pacer.turn(priority)
+            order.append(name)
+
+        await pacer.turn(Priority.DATA)
+        names = [
+            ("data", Priority.DATA),
+            ("order 1", Priority.ORDER),
+            ("order 2", Priority.ORDER),
+            ("exit", Priority.EXIT),
+            ("cancel", Priority.CANCEL),
+        ]
+        tasks = [asyncio.ensure_future(one(*each)) for each in names]
+        await clock.advance(10)
+        await asyncio.gather(*tasks)
+        assert order == ["cancel", "exit", "order 1", "order 2", "data"]
+
+    asyncio.run(scenario())
+
+
+def test_a_waiter_that_gives_up_takes_no_turn() -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        pacer = SlidingWindowPacer(clock, 1)
+        await pacer.turn(Priority.ORDER)
+        gone = asyncio.ensure_future(pacer.turn(Priority.CANCEL))
+        next_one = asyncio.ensure_future(pacer.turn(Priority.ORDER))
+        await clock.advance(0.1)
+        assert pacer.waiting == 2
+        gone.cancel()
+        await clock.advance(1.0)
+        assert await next_one == pytest.approx(1.0, abs=0.01)
+
+    asyncio.run(scenario())
+
+
+def test_no_rate_never_waits_and_a_turn_beyond_the_rate_is_an_error() -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        pacer = SlidingWindowPacer(clock)
+        for _ in range(1000):
+            assert await pacer.turn(Priority.DATA) == 0.0
+        pacer.limit(10)
+        with pytest.raises(ValueError, match="never fit"):
+            await pacer.turn(Priority.ORDER, 11)
+        for wrong in (-1.0, 0.5, float("nan")):
+            with pytest.raises(ValueError):
+                pacer.limit(wrong)
+
+    asyncio.run(scenario())
