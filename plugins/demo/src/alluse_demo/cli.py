@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -97,9 +98,15 @@ def _conclude(out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(json.loads((out / "summary.json").read_text("utf-8")), indent=2))
         return
-    click.echo((out / "summary.md").read_text("utf-8"))
+    # The names of the facts are for whoever looks them up in the file.
+    click.echo(re.sub(r" ?<sub>.*?</sub>", "", (out / "summary.md").read_text("utf-8")))
+    commands = (
+        (f"alluse orders list --out {out}", "what became of every order"),
+        (f"alluse journal verify --out {out}", "whether the journal is whole"),
+        ("alluse config init", "run it against your own paper gateway"),
+    )
+    width = max(len(command) for command, _ in commands)
     click.echo("Next:")
-    click.echo(f"  alluse orders list --out {out}     what became of every order")
-    click.echo(f"  alluse journal verify --out {out}  whether the journal is whole")
-    click.echo("  alluse config init                 run it against your own paper gateway")
+    for command, purpose in commands:
+        click.echo(f"  {command:<{width}}  {purpose}")
     click.echo(f"The picture is {out / 'dashboard.png'}")

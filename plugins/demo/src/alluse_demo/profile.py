@@ -42,8 +42,9 @@ def settings(port: int, seconds: float) -> dict[str, Any]:
             "isolation": {"fewest": 30, "recent": 10},
             "forecast": {
                 "period": 1.0,
-                "horizon": 10.0,
-                "second_horizon": 20.0,
+                "horizon": 5.0,
+                "second_horizon": 15.0,
+                "fewest_scored": 20,
                 "profile": "demo",
             },
         },

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -21,19 +23,19 @@ from alluse_demo.gateway import GatewayProcess, running_gateway
 from alluse_demo.incident import Incident, IncidentKind
 from alluse_demo.screen import Row, Screen, View
 
-_log = logging.getLogger(__name__)
-
 _HEADLINE = (
-    ("trading_system", "throughput_ops_sec", "orders/s"),
-    ("trading_system", "latency_ms", "ms"),
-    ("trading_system", "error_rate", "%"),
-    ("market_data_system", "throughput_ops_sec", "reads/s"),
-    ("market_data_system", "cache_hit_rate", "%"),
-    ("ibkr_integration", "operation_latency_ms", "ms"),
-    ("system_resources", "cpu_percent", "%"),
-    ("system_resources", "memory_usage_mb", "MB"),
+    ("trading_system", "throughput_ops_sec", Row("orders", None, "/s", plain=True)),
+    ("trading_system", "latency_ms", Row("order latency", None, "ms", plain=True)),
+    ("trading_system", "error_rate", Row("order errors", None, "%", 2, plain=True)),
+    ("market_data_system", "throughput_ops_sec", Row("quote reads", None, "/s")),
+    ("market_data_system", "cache_hit_rate", Row("cache hits", None, "%", plain=True)),
+    ("ibkr_integration", "operation_latency_ms", Row("broker round trip", None, "ms")),
+    ("system_resources", "cpu_percent", Row("processors busy", None, "%", 0)),
+    ("system_resources", "memory_usage_mb", Row("memory", None, "MB", 0)),
 )
 _AGENT_SYMBOLS = 20
+_LOGGERS = ("alluse_core", "alluse_ibkr", "alluse_analytics", "apscheduler", Agent.__module__)
+_NAMES_AND_NUMBERS = re.compile(r"'[^']*'|[A-Z]+:\S+|\d[\d.,]*")
 
 
 @attrs.frozen
@@ -57,26 +59,26 @@ class Session:
         self._stop = stop
         self.events: list[str] = []
         self._told_alerts: dict[str, str] = {}
+        self._view: View | None = None
 
     async def run(self) -> list[Path]:
         """Run until the time is over or ``stop`` is set; return the paths of what was written."""
         options = self._options
         planned = incidents.plan(options.seed, options.seconds, options.incident)
-        async with running_gateway(_gateway_options(options)) as gateway:
-            settings = profile.settings(gateway.port, options.seconds)
-            async with alluse.open(settings, state=options.out) as runtime:
-                self._tell(f"connected to the simulated gateway on port {gateway.port}")
-                await self._trade(runtime, gateway, planned)
-                self._tell("writing the report")
-                return await runtime.report(options.out)
+        with _listening(_Words(self._tell)):
+            async with running_gateway(_gateway_options(options)) as gateway:
+                settings = profile.settings(gateway.port, options.seconds)
+                async with alluse.open(settings, state=options.out) as runtime:
+                    self._tell(f"connected to the simulated gateway on port {gateway.port}")
+                    await self._trade(runtime, gateway, planned)
+                    self._tell("writing the report")
+                    return await runtime.report(options.out)
 
     async def _trade(self, runtime: Runtime, gateway: GatewayProcess, planned: Incident) -> None:
         instruments = await _stocks(gateway)
         loop = asyncio.get_running_loop()
         started = loop.time()
         over = asyncio.Event()
-        agents_log, words = logging.getLogger(Agent.__module__), _Words(self._tell)
-        agents_log.addHandler(words)
         agent = asyncio.create_task(Agent(runtime, instruments).trade(over), name="agent")
         trouble = asyncio.create_task(self._incident(planned, gateway, started), name="incident")
         try:
@@ -87,7 +89,6 @@ class Session:
         finally:
             over.set()
             trouble.cancel()
-            agents_log.removeHandler(words)
             await asyncio.gather(trouble, return_exceptions=True)
             await self._leave(agent)
 
@@ -121,21 +122,21 @@ class Session:
         counts = Counter(record.state.value for record in runtime.orders.all())
         firing = [f"{alert.severity.value} {alert.text}" for alert in runtime.alerts.active()]
         broker = next(iter(runtime.brokers.values()))
-        view = View(
+        self._view = View(
             seconds=seconds,
             total=self._options.seconds,
             mode=runtime.mode.value.upper(),
             link=broker.link.value,
             headline=tuple(
-                Row(f"{component} {metric}", _unlabelled(latest, component, metric), unit)
-                for component, metric, unit in _HEADLINE
+                attrs.evolve(row, value=_unlabelled(latest, component, metric))
+                for component, metric, row in _HEADLINE
             ),
             orders=dict(sorted(counts.items())),
-            quotes=tuple(_quote_row(runtime, instrument) for instrument in instruments[:8]),
+            quotes=tuple(_quote_row(runtime, instrument) for instrument in instruments),
             alerts=tuple(firing),
             events=tuple(self.events),
         )
-        self._screen.show(view)
+        self._screen.show(self._view)
 
     def _tell_alerts(self, runtime: Runtime) -> None:
         for alert in runtime.alerts.history():
@@ -146,21 +147,39 @@ class Session:
 
     def _tell(self, text: str) -> None:
         self.events.append(text)
+        if self._view is not None:
+            self._view = attrs.evolve(self._view, events=tuple(self.events))
+            self._screen.show(self._view)
 
 
 class _Words(logging.Handler):
-    """Hands what the agent says to the screen, each sentence once."""
+    """Hands what is logged to the screen; sentences that differ in names and numbers only, once."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__()
+        super().__init__(logging.WARNING)
         self._tell = tell
         self._told: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        kind = record.getMessage().partition(": ")[2] or record.getMessage()
+        text = record.getMessage()
+        kind = _NAMES_AND_NUMBERS.sub("", text)
         if kind not in self._told:
             self._told.add(kind)
-            self._tell(f"agent: {record.getMessage()}")
+            who = "agent" if record.name == Agent.__module__ else record.levelname.lower()
+            self._tell(f"{who}: {text}")
+
+
+@contextmanager
+def _listening(handler: logging.Handler) -> Iterator[None]:
+    """Let ``handler`` hear what the libraries here log: a drawn screen must not be written over."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 def _gateway_options(options: Options) -> list[str]:
