@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
 import attrs
 
 from alluse_core.errors import NotSent
-from alluse_core.model import LinkState, OrderState, Verb
+from alluse_core.model import GroupKind, LinkState, OrderState, Verb
 from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.records import Kind
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, OrderMessage, Pacer, Priority
 
@@ -22,9 +25,10 @@ _LANES = (Priority.CANCEL, Priority.EXIT, Priority.ORDER)
 
 @attrs.define
 class Dispatch:
-    """The orders of one intent, to be sent in one turn."""
+    """The orders of one intent, to be sent in one turn; durable at monotonic ``queued_at``."""
 
     lives: tuple[LiveOrder, ...]
+    queued_at: float = math.nan
 
     @property
     def messages(self) -> int:
@@ -38,6 +42,7 @@ class CommandDispatch:
 
     live: LiveOrder
     command: Command
+    queued_at: float = math.nan
 
     @property
     def messages(self) -> int:
@@ -54,8 +59,11 @@ class Outbox:
     cancel has a lane of its own: it withdraws what has not left (the caller sees to that).
     """
 
-    def __init__(self, broker: Broker, pacer: Pacer, desk: Desk, applier: Applier) -> None:
+    def __init__(
+        self, broker: Broker, pacer: Pacer, desk: Desk, applier: Applier, sequence: IdSequence
+    ) -> None:
         self.broker = broker
+        self._sequence = sequence
         self.deferred: list[CommandDispatch] = []
         self._pacer = pacer
         self._desk = desk
@@ -87,6 +95,7 @@ class Outbox:
 
     def put(self, priority: Priority, item: Dispatch | CommandDispatch) -> None:
         """Queue what is durable."""
+        item.queued_at = self._desk.clock.monotonic()
         self._items[priority].append(item)
         self._wakes[priority].set()
 
@@ -103,23 +112,29 @@ class Outbox:
             while items:
                 messages = items[0].messages
                 try:
-                    waited = await self._pacer.turn(priority, messages) if messages else 0.0
+                    if messages:
+                        await self._pacer.turn(priority, messages)
                 except ValueError as error:
                     self._refuse(items.popleft(), str(error))
                     continue
-                self._send(items.popleft(), waited)
+                self._send(items.popleft())
             await wake.wait()
 
     def _refuse(self, item: Dispatch | CommandDispatch, reason: str) -> None:
         if isinstance(item, CommandDispatch):
             self._applier.command(item.live, item.command, CommandEvent.REFUSE, reason)
         else:
+            self._sequence.release(len(item.lives))
             for live in item.lives:
                 self._not_sent(live, reason)
 
-    def _send(self, item: Dispatch | CommandDispatch, waited: float) -> None:
+    def _send(self, item: Dispatch | CommandDispatch) -> None:
+        if isinstance(item, Dispatch):
+            self._sequence.release(len(item.lives))
         if not item.messages:
             return
+        # From durable to sent is the wait for a turn, behind those before it included.
+        waited = max(0.0, self._desk.clock.monotonic() - item.queued_at)
         self._desk.meters.pacing_wait.record(waited * 1e3)
         if isinstance(item, CommandDispatch):
             self._send_command(item)
@@ -133,6 +148,7 @@ class Outbox:
         for live in lives:
             # Evidence may come before place() returns: an in-process broker answers inside it.
             live.unsent, live.sent_at, live.paced = False, now, waited
+        self._number(lives)
         try:
             self.broker.place(messages_of(lives))
         except NotSent as error:
@@ -145,7 +161,31 @@ class Outbox:
         else:
             meters.submitted.value += len(lives)
             for live in lives:
-                meters.submit_to_wire.record(max(0.0, now - live.submitted_at) * 1e3)
+                meters.submit_to_wire.record(max(0.0, now - live.submitted_at - waited) * 1e3)
+
+    def _number(self, lives: Sequence[LiveOrder]) -> None:
+        """Give order ids, and write them down; nobody waits for that record.
+
+        After a crash that lost it, the order is found by its orderRef.
+        """
+        first = self._sequence.take(len(lives))
+        if not first:
+            return
+        numbers = {live.key: first + place for place, live in enumerate(lives)}
+        row = self._desk.journal.scribe.row
+        for live in lives:
+            live.order_id, live.client_id = numbers[live.key], self.broker.client_id
+            live.parent_order_id = numbers.get(live.entry, 0)
+            self._desk.book.index(live)
+            body = {
+                "broker": live.order.broker,
+                "account": live.order.account,
+                "event": "SEND",
+                "order_id": live.order_id,
+                "client_id": live.client_id,
+                "parent": live.parent_order_id,
+            }
+            self._desk.journal.append(row(Kind.EVENT, body, live.key, live.ref))
 
     def _not_sent(self, live: LiveOrder, reason: str) -> None:
         live.unsent = False
@@ -205,9 +245,16 @@ def message_of(live: LiveOrder, *, transmit: bool) -> OrderMessage:
 
 
 def messages_of(lives: Sequence[LiveOrder]) -> list[OrderMessage]:
-    """Return the messages of one intent; only the last says transmit."""
+    """Return the messages of one intent.
+
+    A bracket's orders wait at the broker until the last of them says transmit; orders of an OCA
+    group have no parent that would release them, so each says it.
+    """
     last = len(lives) - 1
-    return [message_of(live, transmit=place == last) for place, live in enumerate(lives)]
+    held = lives[0].group_kind is GroupKind.BRACKET
+    return [
+        message_of(live, transmit=not held or place == last) for place, live in enumerate(lives)
+    ]
 
 
 Put = Callable[[Priority, Dispatch | CommandDispatch], None]

@@ -294,7 +294,7 @@ class Pipeline:
         self._refuse_without_journal(reducing)
         lives = tuple(self._make(order, group, now, reducing) for order in orders)
         if denial is None:
-            self._number(lives, broker, group)
+            self._tie(lives, broker, group)
         rows = [self._rows(live, denial) for live in lives]
         self.undurable += len(lives)
         self._desk.journal.append(
@@ -349,15 +349,14 @@ class Pipeline:
             live.group, live.group_kind = group.key, group.kind
         return live
 
-    def _number(self, lives: Sequence[LiveOrder], broker: Broker, group: OrderGroup | None) -> None:
-        first = self._sequences[broker.name].take(len(lives))
+    def _tie(self, lives: Sequence[LiveOrder], broker: Broker, group: OrderGroup | None) -> None:
+        """Name what ties the orders of a group together; numbers are given when they leave."""
+        self._sequences[broker.name].promise(len(lives))
         name = "" if group is None else self._oca_name(group.key)
         bracket = group is not None and group.kind is GroupKind.BRACKET
         for place, live in enumerate(lives):
-            live.order_id = first + place if first else 0
-            live.client_id = broker.client_id
             if bracket and place:
-                live.parent_order_id, live.entry = first, lives[0].key
+                live.entry = lives[0].key
             if group is not None and (place or not bracket):
                 live.oca_group = name
 
@@ -379,12 +378,7 @@ class Pipeline:
         intent = row(Kind.ORDER, fields, live.key, live.ref, OrderState.INTENT)
         body: dict[str, Any] = {"broker": live.order.broker, "account": live.order.account}
         if denial is None:
-            body.update(
-                event=Event.SUBMIT,
-                order_id=live.order_id,
-                client_id=live.client_id,
-                parent=live.parent_order_id,
-            )
+            body["event"] = Event.SUBMIT
             return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.SUBMITTED)
         stage, decision = denial
         body.update(event=Event.DENY, stage=stage, **attrs.asdict(decision))
@@ -400,6 +394,8 @@ class Pipeline:
         for live in lives:
             live.durable = True
         if error is not None:
+            if lives[0].denial is None:
+                self._sequences[lives[0].order.broker].release(len(lives))
             self._give_up(lives, rows, error)
         elif lives[0].denial is None:
             priority = Priority.EXIT if lives[0].reducing else Priority.ORDER

@@ -90,7 +90,7 @@ class Orders:
             name: IdSequence(broker, self._reserve) for name, broker in brokers.items()
         }
         self._outboxes = {
-            name: Outbox(broker, pacers[name], desk, self._applier)
+            name: Outbox(broker, pacers[name], desk, self._applier, self._sequences[name])
             for name, broker in brokers.items()
         }
         self._pipeline = Pipeline(
