@@ -10,8 +10,9 @@ import click
 
 import alluse_core as alluse
 from alluse_core.cli.output import print_json
-from alluse_core.errors import SettingsError
-from alluse_core.model import AccountMode
+from alluse_core.errors import SettingsError, UsageError
+
+_INTERRUPTED = 130
 
 
 @click.command()
@@ -24,17 +25,21 @@ from alluse_core.model import AccountMode
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def run(
     config: str | None, out: Path | None, seconds: float | None, live: str | None, as_json: bool
-) -> None:
+) -> int:
     """Connect, collect metrics, keep orders reconciled, until interrupted.
 
     Paper by default, judged by the account's own name. A live account needs all three of
-    [orders] live_account, --live ACCOUNT, and the two to be equal.
+    [orders] live_account, --live ACCOUNT, and the two to be equal. Ctrl-C writes the reports and
+    exits with 130; SIGTERM, as a service is stopped by, with 0.
     """
     settings = alluse.Settings.load(config)
     _check_live(settings.orders.live_account, live)
-    written = asyncio.run(_run(settings, out, seconds))
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"--seconds is positive, not {seconds:g}")
+    written, interrupted = asyncio.run(_run(settings, out, seconds))
     if as_json:
         print_json({"written": written})
+    return _INTERRUPTED if interrupted else 0
 
 
 def _check_live(configured: str, typed: str | None) -> None:
@@ -50,22 +55,40 @@ def _check_live(configured: str, typed: str | None) -> None:
         )
 
 
-async def _run(settings: alluse.Settings, out: Path | None, seconds: float | None) -> list[Path]:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+async def _run(
+    settings: alluse.Settings, out: Path | None, seconds: float | None
+) -> tuple[list[Path], bool]:
+    """Run; return what was written, and whether Ctrl-C ended it.
+
+    Until the brokers are connected there is nothing to report: Ctrl-C then just ends it.
+    """
     async with alluse.open(settings) as runtime:
-        mode = "LIVE" if runtime.mode is AccountMode.LIVE else runtime.mode.value.upper()
+        stop = _Stop()
         for name, broker in runtime.brokers.items():
             accounts = ", ".join(broker.accounts) or "no account"
+            mode = runtime.mode.value.upper()
             click.echo(f"{mode}  broker {name}: {broker.link.value}, {accounts}", err=True)
         click.echo(f"state in {runtime.state}; Ctrl-C ends", err=True)
         try:
-            await asyncio.wait_for(stop.wait(), seconds)
+            await asyncio.wait_for(stop.event.wait(), seconds)
         except TimeoutError:
             click.echo(f"{seconds:g} s are over", err=True)
         written = await runtime.report(out) if out is not None else []
         for path in written:
             click.echo(f"wrote {path}", err=True)
-        return written
+        return written, stop.interrupted
+
+
+class _Stop:
+    """Set by Ctrl-C and by SIGTERM, which it tells apart."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.interrupted = False
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self.event.set)
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self.event.set()

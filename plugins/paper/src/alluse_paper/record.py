@@ -34,8 +34,9 @@ class Recorded:
 class Recorder:
     """Takes quotes of one broker into a writer; nothing is raised into the broker's stream.
 
-    Delayed and frozen quotes are counted and left out: a recording cannot say that it was not
-    live. ``failed`` holds the error that stopped the writing; ``stop`` is set then.
+    A quote's time in the recording is that of its receipt. Delayed and frozen quotes are counted
+    and left out: a recording cannot say that it was not live. ``failed`` holds the error that
+    stopped the writing; ``stop`` is set then.
     """
 
     def __init__(self, writer: RecordingWriter, clock: Clock, stop: asyncio.Event) -> None:
@@ -50,7 +51,10 @@ class Recorder:
         if quote.data_type is not DataType.LIVE:
             self.result.not_live += 1
         elif self.failed is None:
-            self._try(lambda: self._writer.write(quote, self._clock.now()))
+            # A venue that tells only when it last traded would date all quotes between two trades
+            # alike: what is recorded is when each was received.
+            received = attrs.evolve(quote, time=None)
+            self._try(lambda: self._writer.write(received, self._clock.now()))
             self.result.rows = self._writer.rows
 
     def flush(self) -> None:
