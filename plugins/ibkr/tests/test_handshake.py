@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import Any
 
 import pytest
 from ibkr_lab import (
@@ -91,12 +92,6 @@ async def _no_framing(peer: Peer) -> None:
     await peer.message()
 
 
-async def _garbage(peer: Peer) -> None:
-    await peer.hello()
-    peer.send(frame("what", "is this"))
-    await peer.message()
-
-
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(
     ("script", "words"),
@@ -130,10 +125,48 @@ def test_silence_ends_with_the_time_out_of_the_setting(
     assert words in str(failure(script, library, connect_timeout=0.1))
 
 
+GARBAGE = {
+    "two words": frame("what", "is this"),
+    "one word": frame("what"),
+    "nothing": frame(),
+    "an answer of the API": NEXT_ID,
+    "no letters": struct.pack(">I", 3) + b"\xff\xfe\x00",
+    "a long frame": struct.pack(">I", 100_000) + b"x" * 100,
+    "a banner": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "a version of tomorrow": frame(100_000, "20260105 14:30:00 UTC"),
+}
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_garbage_instead_of_a_version_is_an_error(library: str) -> None:
-    assert failure(_garbage, library, connect_timeout=0.2)
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_instead_of_a_version_fails_at_once_with_one_error(
+    library: str, garbage: bytes
+) -> None:
+    complaints: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.hello()
+        peer.send(garbage)
+        await peer.message()
+        await peer.message()
+
+    def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        complaints.append(str(context))
+
+    async def story() -> str:
+        asyncio.get_running_loop().set_exception_handler(complain)
+        async with scripted(script) as port:
+            lab = Lab(port=port, library=library, connect_timeout=3600.0)
+            with pytest.raises(BrokerUnavailable) as caught:
+                await lab.broker.connect()
+            assert lab.of(LinkReport) == []
+            assert caught.value.hint
+            return str(caught.value)
+
+    text = asyncio.run(asyncio.wait_for(story(), 10))
+    assert "silent" not in text
+    assert "sent " in text or "answered version" in text
+    assert complaints == []
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -25,6 +25,7 @@ from alluse_core.ports import BrokerCapabilities, OrderMessage, QuoteSink, Subsc
 from alluse_core.providers import Context
 from alluse_ibkr import accounts
 from alluse_ibkr.client import load
+from alluse_ibkr.clock_skew import ClockSkew
 from alluse_ibkr.connection import Connection, RoleEvents
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.evidence import EvidenceDesk
@@ -97,6 +98,11 @@ class IbkrBroker:
         library = load(settings.library)
         book = ContractBook(library, context.state_dir / "contracts.json")
         clock, registry = context.clock, context.telemetry
+        skew = ClockSkew()
+        registry.observe("broker", "clock_skew_ms", skew.milliseconds, "ms", broker=self.name)
+        registry.observe(
+            "broker", "clock_skew_resolution_ms", skew.resolution, "ms", broker=self.name
+        )
         data = LineDesk(
             self.name,
             settings,
@@ -133,6 +139,7 @@ class IbkrBroker:
                 down=lambda reason: orders.turn(LinkState.DOWN, reason),
                 undecodable=orders.on_undecodable,
             ),
+            skew,
         )
         self._data = data.connection = Connection(
             "data",
@@ -148,6 +155,7 @@ class IbkrBroker:
                 down=lambda _: data.disconnected(),
                 undecodable=lambda _: None,
             ),
+            skew,
         )
         self._order_desk, self._line_desk = orders, data
         self._evidence = EvidenceDesk(self.name, library, self._orders, book, orders)

@@ -14,6 +14,7 @@ from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
 from alluse_core.ports import Pacer, Priority
 from alluse_ibkr.client import REQUEST_IDS_FROM, Library
+from alluse_ibkr.clock_skew import ClockSkew
 from alluse_ibkr.deadline import within
 from alluse_ibkr.meters import RoleMeters
 from alluse_ibkr.pending import Question
@@ -48,6 +49,7 @@ class Connection:
         meters: RoleMeters,
         listener: Listener,
         events: RoleEvents,
+        skew: ClockSkew,
     ) -> None:
         self.role = role
         self.settings = settings
@@ -61,6 +63,7 @@ class Connection:
         self._pacer = pacer
         self._listener = listener
         self._events = events
+        self._skew = skew
         self._session: Session | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -92,8 +95,8 @@ class Connection:
 
     @property
     def heard_at(self) -> float:
-        """Monotonic time at which the last byte came in on the present socket; NaN without one."""
-        return self._session.wrapper.heard_at if self._session is not None else math.nan
+        """Monotonic time of the last message on the present socket; NaN without one."""
+        return self._session.wrapper.alive_at if self._session is not None else math.nan
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -238,27 +241,29 @@ class Connection:
 
     # --- questions -------------------------------------------------------------------------
 
-    async def probe(self) -> float:
-        """Ask for the time; return the round trip in seconds."""
-        return await self._round_trip(self.session, self.settings.request_timeout, Priority.DATA)
+    async def probe(self, deadline: float = 0.0) -> float:
+        """Ask for the time; return the round trip in seconds. ``deadline`` 0: the setting's."""
+        deadline = deadline or self.settings.request_timeout
+        return await self._round_trip(self.session, deadline, Priority.DATA)
 
     async def _round_trip(self, session: Session, deadline: float, priority: Priority) -> float:
         await self._pacer.turn(priority)
         if not session.ready:
             raise self.unavailable()
         self.meters.leases.value += 1
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         session.wrapper.pending.probes.append(answer)
-        began = self._clock.monotonic()
+        began, asked = self._clock.monotonic(), self._clock.now().timestamp()
         session.client.reqCurrentTime()
         try:
-            await within(self._clock, answer, deadline)
+            told = await within(self._clock, answer, deadline)
         except TimeoutError:
             raise RequestFailed(
                 f"the {self.role} connection did not answer a probe within {deadline:g} s"
             ) from None
         seconds = self._clock.monotonic() - began
         self.meters.round_trip.record(seconds * 1000)
+        self._skew.add(told, asked, self._clock.now().timestamp())
         return seconds
 
     async def ask(

@@ -16,6 +16,7 @@ from alluse_core.telemetry import Registry
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.meters import COMPONENT
+from alluse_ibkr.quiet import break_silence
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.ticks import Line
 from alluse_ibkr.wrapper import Listener
@@ -61,8 +62,8 @@ class IbkrSubscription:
 class LineDesk(Listener):
     """Keeps lines alive on the data connection.
 
-    A line is alive while bytes come in on its connection, its farm is not reported broken and the
-    terminal has its uplink: a quiet market is not a stale one.
+    A line is alive while messages come in on its connection, its farm is not reported broken and
+    the terminal has its uplink: a quiet market is not a stale one.
     """
 
     def __init__(
@@ -87,8 +88,11 @@ class LineDesk(Listener):
         self._broken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._resubscribing: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._line_free = asyncio.Event()
+        self._has_lines = asyncio.Event()
         self._resubscriptions = registry.counter(COMPONENT, "resubscriptions", broker=name)
+        self._quiet_probes = registry.counter(COMPONENT, "quiet_probes", broker=name)
         self._quotes_out = registry.counter(COMPONENT, "quotes_out", broker=name)
         registry.observe(COMPONENT, "subscriptions_live", self._live_count, broker=name)
         registry.observe(COMPONENT, "lines_in_use", lambda: float(self.lines_in_use), broker=name)
@@ -105,6 +109,9 @@ class LineDesk(Listener):
             and line.request_id in self.connection.session.wrapper.lines
             and not line.refused
         )
+
+    def _streaming(self) -> bool:
+        return not self._broken and any(self._is_live(line) for line in self._lines.values())
 
     @property
     def suspended(self) -> bool:
@@ -142,6 +149,7 @@ class LineDesk(Listener):
                     hint="close a subscription first, or raise max_lines if the login has more",
                 )
             line = self._lines[instrument] = Line(instrument, self.requested_type)
+            self._has_lines.set()
             if self.connection is not None and self.connection.ready:
                 self._spawn(self._request(line))
         line.sinks = (*line.sinks, sink)
@@ -183,6 +191,8 @@ class LineDesk(Listener):
             return
         del self._lines[line.instrument]
         self._line_free.set()
+        if not self._lines:
+            self._has_lines.clear()
         number, line.request_id = line.request_id, 0
         if self._line_of(number) is line and self.connection is not None:
             self.connection.session.wrapper.lines.pop(number, None)
@@ -232,10 +242,23 @@ class LineDesk(Listener):
         """Make all subscriptions on a new socket."""
         self._broken.clear()
         self.resubscribe(begin=True)
+        if self._settings.quiet and self.connection is not None:
+            self._listening = self._spawn(
+                break_silence(
+                    self.connection,
+                    self._clock,
+                    self._settings.quiet,
+                    self._has_lines,
+                    self._streaming,
+                    self._quiet_probes,
+                )
+            )
 
     def disconnected(self) -> None:
         """Nothing is live any more; what was known stays as old as it is."""
         self._broken.clear()
+        if self._listening is not None:
+            self._listening.cancel()
 
     def resubscribe(self, *, begin: bool = False) -> None:
         """Ask for every stream again, once, however many say that data was lost.

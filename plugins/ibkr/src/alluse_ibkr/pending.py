@@ -45,7 +45,7 @@ class Pending:
         self.numbered: dict[int, Question] = {}
         self.named: dict[str, Question] = {}
         self.owed: set[str] = set()
-        self.probes: list[asyncio.Future[None]] = []
+        self.probes: list[asyncio.Future[int]] = []
         self.locks: dict[str, asyncio.Lock] = {}
 
     def add(self, name: str, row: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
 from alluse_ibkr.client import Library, open_client
+from alluse_ibkr.reading import Reading
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.wrapper import Listener, Wrapper
 
@@ -41,9 +42,10 @@ class Session:
         self._listener = listener
         self._refusal: BrokerUnavailable | None = None
         self._said = ""
-        self.wrapper = Wrapper(clock, listener, self._error, self._framing_lost)
+        self.wrapper = Wrapper(clock, listener, self._error)
         self.client: Any = open_client(library, self.wrapper, undecodable)
         self.wrapper.client = self.client
+        self._reading = Reading(self.client, self.wrapper, self.drop)
         self.client.apiError += self._api_error
         self.client.conn.disconnected += self._disconnected
 
@@ -139,9 +141,6 @@ class Session:
                 f"the gateway is too old for this client: {text}", hint="update TWS or IB Gateway"
             )
             self._end("speaks too old a version")
-
-    def _framing_lost(self) -> None:
-        self.drop("sent a length prefix that cannot be: the framing is lost")
 
     def _error(self, request_id: int, code: int, text: str) -> None:
         if code == 326 and self._refusal is None:

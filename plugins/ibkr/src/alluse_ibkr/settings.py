@@ -17,6 +17,11 @@ class IbkrSettings:
     ``data_client_id`` 0 means ``client_id + 1``. ``account`` "" trades every account of the
     login. Times are seconds. ``market_data_type``: 1 live, 2 frozen, 3 delayed, 4 delayed-frozen.
     ``max_lines`` is the login's market data lines. ``read_only`` sends no order at all.
+
+    After ``quiet`` seconds without a message on the data connection, streams being open, it is
+    asked for the time, so that quotes of a quiet market stay fresh (0: only each ``heartbeat``).
+    Keep it below half of the quotes' time to live, which is how often their lines are looked at;
+    each such question counts among the 50 messages a second.
     """
 
     host: str = "127.0.0.1"
@@ -28,6 +33,7 @@ class IbkrSettings:
     connect_timeout: float = 10.0
     request_timeout: float = 15.0
     heartbeat: float = 5.0
+    quiet: float = 0.4
     reconnect_min: float = 1.0
     reconnect_max: float = 30.0
     market_data_type: int = 1
@@ -48,6 +54,8 @@ class IbkrSettings:
         if self.market_data_type not in (1, 2, 3, 4):
             raise SettingsError(f"market_data_type is {self.market_data_type}, and must be 1 to 4")
         times = ("connect_timeout", "request_timeout", "heartbeat", "reconnect_min")
+        if not self.quiet >= 0:
+            raise SettingsError(f"quiet is {self.quiet}, and must not be negative")
         for name in (*times, "reconnect_max", "max_lines"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}, and must be above 0")

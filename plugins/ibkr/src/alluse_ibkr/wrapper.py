@@ -14,9 +14,6 @@ from alluse_core.clock import Clock
 from alluse_ibkr.pending import Pending
 from alluse_ibkr.ticks import DATA_TYPES, Line
 
-MAX_FRAME = 16 * 1024 * 1024
-"""No message is longer; a larger length prefix means that the framing is lost."""
-
 
 class Listener:
     """Who is told what came in on a connection; what it does not care for it leaves alone."""
@@ -66,7 +63,6 @@ class Wrapper:
         clock: Clock,
         listener: Listener,
         on_error: Callable[[int, int, str], None],
-        lost_frame: Callable[[], None],
     ) -> None:
         self.ib = _Ib()
         self.defaultTimezone = UTC
@@ -74,13 +70,12 @@ class Wrapper:
         self.pending = Pending()
         self.lines: dict[int, Line] = {}
         self.client: Any = None
-        self.heard_at = clock.monotonic()
+        self.heard_at = self.alive_at = clock.monotonic()
         self.ticks = 0
         self.received = 0
         self.acknowledged = False
         self._listener = listener
         self._on_error = on_error
-        self._lost_frame = lost_frame
         self._touched: list[Line] = []
 
     # --- the transport ---------------------------------------------------------------------
@@ -98,14 +93,15 @@ class Wrapper:
         self.heard_at = self.clock.monotonic()
 
     def tcpDataProcessed(self) -> None:
-        client = self.client
-        self.received = client._numMsgRecv
+        received = self.client._numMsgRecv
+        if received != self.received:
+            # Bytes alone are no life: behind a broken frame they come and nothing is read.
+            self.received = received
+            self.alive_at = self.heard_at
         touched = self._touched
         if touched:
             self._touched = []
             self._listener.on_quotes(touched, self.heard_at)
-        if len(client._data) > 4 and int.from_bytes(client._data[:4], "big") > MAX_FRAME:
-            self._lost_frame()
 
     # --- market data -----------------------------------------------------------------------
 
@@ -241,7 +237,7 @@ class Wrapper:
         if probes:
             probe = probes.pop(0)
             if not probe.done():
-                probe.set_result(None)
+                probe.set_result(seconds)
 
     def error(self, request_id: int, code: int, text: str, _reject_json: str = "") -> None:
         self._on_error(request_id, code, text)
