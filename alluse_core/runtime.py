@@ -158,6 +158,9 @@ class Runtime:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         await self.orders.flush()
+        if not self.metrics.latest():
+            # Ended before the first tick: what can be measured is measured now.
+            self._monitor_tick()
         if self._analysis is not None:
             # The report speaks of the session up to now, not up to the last cycle.
             await self._analysis.tick()
