@@ -237,6 +237,10 @@ class SchedulerDriver:
         self._active.add(task)
         try:
             await run.run()
+        except asyncio.CancelledError:
+            # APScheduler would log an end that was asked for as a failure.
+            if self._scheduler is not None:
+                raise
         finally:
             self._active.discard(task)
 

@@ -62,7 +62,9 @@ class Share:
         p, n, z2 = self.value, self.total, _Z95**2
         middle = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = _Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # At the ends the bound is exact; a difference of floats there is not.
+        low = 0.0 if self.good <= 0 else max(0.0, middle - half)
+        return low, 1.0 if self.good >= self.total else min(1.0, middle + half)
 
 
 @attrs.frozen

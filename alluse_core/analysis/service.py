@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -50,7 +51,7 @@ class Analysis:
         self._executor = executor or WorkerProcess()
         self._window = Window(settings.window, step)
         self._read_until: datetime | None = None
-        self._running = False
+        self._turn = asyncio.Lock()
         self._restarts = telemetry.counter(COMPONENT, "worker_restarts")
         self._cycles = telemetry.counter(COMPONENT, "cycles")
         self._skipped = telemetry.counter(COMPONENT, "skipped")
@@ -58,14 +59,15 @@ class Analysis:
 
     async def tick(self) -> None:
         """Run one cycle, or skip it where the last one is still running."""
-        if self._running:
+        if self._turn.locked():
             self._skipped.value += 1
             return
-        self._running = True
-        try:
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Wait for a cycle that is running, then run one over all that is stored by now."""
+        async with self._turn:
             await self._cycle()
-        finally:
-            self._running = False
 
     async def stop(self) -> None:
         """End the worker. Safe to call twice."""

@@ -163,6 +163,34 @@ def job(*specs: AnalyzerSpec) -> Job:
     return Job(specs, window.frame())
 
 
+def test_catching_up_waits_for_a_running_cycle_and_then_analyses_what_came_since() -> None:
+    class Slow(InlineExecutor):
+        def __init__(self) -> None:
+            self.go = asyncio.Event()
+            self.lengths: list[int] = []
+
+        async def run(self, job: Job) -> Outcome:
+            await self.go.wait()
+            self.lengths.append(len(job.frame.times))
+            return Outcome()
+
+    async def story() -> None:
+        executor = Slow()
+        bench = Bench(executor=executor)
+        running = asyncio.create_task(bench.analysis.tick())
+        await asyncio.sleep(0)
+        catching = asyncio.create_task(bench.analysis.catch_up())
+        await asyncio.sleep(0)
+        newest = bench.store.kept[-1]
+        later = newest.time + timedelta(seconds=1)
+        bench.store.kept.append(Batch("t", "n", "g", "i", later, newest.samples))
+        executor.go.set()
+        await asyncio.gather(running, catching)
+        assert executor.lengths == [5, 6]
+
+    asyncio.run(story())
+
+
 def test_a_worker_process_finds_the_same_as_inline_and_survives_prints(offers: ModuleType) -> None:
     work = job(spec_of("mean", scale=3.0), spec_of("broken"))
 

@@ -93,9 +93,33 @@ def batch(second: float, samples: dict[SeriesId, float], incarnation: str) -> Ba
     return Batch(NODE.tenant, NODE.node, NODE.agent, incarnation, at, samples)
 
 
+Samples = dict[tuple[str, str, str], float]
+
+
+class Timers:
+    """Timers as a registry stores them: the count goes on, percentiles are of the tick alone."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(
+            ("latency_ms", "submit_to_wire_ms", "wire_to_ack_ms", "pacing_wait_ms"), 0
+        )
+
+    def __call__(self, dice: random.Random, records: int, bad: bool) -> Samples:
+        samples: Samples = {}
+        for name in self.counts:
+            self.counts[name] += records
+            samples["trading_system", f"{name}.count", ""] = self.counts[name]
+            values = sorted(dice.lognormvariate(3, 1) * (20 if bad else 1) for _ in range(records))
+            for part, share in (("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)):
+                if values:
+                    rank = -(-records * share // 100)
+                    samples["trading_system", f"{name}.{part}", "ms"] = values[rank - 1]
+        return samples
+
+
 def samples_of(dice: random.Random, wanted: Made) -> Iterator[tuple[int, dict[SeriesId, float]]]:
     served = requested = hits = misses = ticks = 0
-    level = 0.0
+    level, sent, timers = 0.0, 0, Timers()
     for second in range(wanted.seconds):
         bad = wanted.incident and 0.5 < second / wanted.seconds < 0.6
         reads = dice.randint(900, 1100)
@@ -105,12 +129,12 @@ def samples_of(dice: random.Random, wanted: Made) -> Iterator[tuple[int, dict[Se
         hits, misses = hits + hit, misses + reads - hit
         ticks += dice.randint(150, 250)
         level = 0.95 * level + dice.gauss(0, 1.5)
+        acked = dice.choice([0, 0, 1, 2, 7, 40]) if wanted.orders >= 20 else 0
         latency = dice.lognormvariate(2.6, 0.3) * (6 if bad else 1)
         samples = {
             ("trading_system", "latency_ms", "ms"): latency,
             ("trading_system", "throughput_ops_sec", "1/s"): max(0.0, dice.gauss(4, 1)),
-            ("trading_system", "submit_to_wire_ms.p99", "ms"): dice.lognormvariate(1.5, 0.2),
-            ("trading_system", "pacing_wait_ms.max", "ms"): dice.expovariate(0.01),
+            **timers(dice, acked, bad),
             ("market_data_system", "throughput_ops_sec", "1/s"): float(reads),
             ("market_data_system", "latency_ms", "ms"): dice.lognormvariate(-6, 0.3),
             ("market_data_system", "cache_hit_rate", "%"): 100.0 * hit / reads,
@@ -132,6 +156,10 @@ def samples_of(dice: random.Random, wanted: Made) -> Iterator[tuple[int, dict[Se
         named[SeriesId("system_resources", "memory_limit_mb", scope, "MB")] = 1425.0
         headroom = dice.uniform(20, 60)
         named[SeriesId("broker", "pacing_headroom_percent", (("broker", "main"),), "%")] = headroom
+        sent += dice.randint(0, 50)
+        for role in ("orders", "data"):
+            where = (("broker", "main"), ("role", role))
+            named[SeriesId("ibkr_integration", "messages_sent", where, "")] = float(sent)
         named[SeriesId("broker", "link_up", (("broker", "main"),), "")] = 0.0 if bad else 1.0
         for symbol in ("AAPL", "IBM", "BAC", "GOOG", "MSFT", "SPY"):
             age = dice.expovariate(2.0)

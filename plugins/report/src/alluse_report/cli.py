@@ -34,7 +34,7 @@ def report(out: Path, state: Path | None, as_json: bool) -> None:
         click.echo((out / "summary.json").read_text(encoding="utf-8"), nl=False)
         return
     told = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    for sentence in told["summary"]:
+    for sentence in told["sentences"]:
         click.echo(sentence["text"])
     for path in written:
         click.echo(str(path), err=True)

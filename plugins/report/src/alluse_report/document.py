@@ -14,6 +14,7 @@ import attrs
 from alluse_core.analysis.grade import Grade
 from alluse_core.model import Alert, Finding
 from alluse_report.facts import Facts, Sentence, to_json
+from alluse_report.incidents import Incident, Peak, incidents, utc
 from alluse_report.labels import Labels
 from alluse_report.session import Session
 from alluse_report.style import Drawn
@@ -45,6 +46,7 @@ def report(
         "facts": to_json(facts),
         "grade": grade_to_json(grade),
         "summary": [attrs.asdict(sentence) for sentence in told],
+        "incidents": [_incident(incident) for incident in incidents(session)],
         "alerts": [_alert(alert) for alert in session.alerts],
         "findings": [_finding(finding) for finding in session.findings],
         "charts": [_chart(chart) for chart in drawn],
@@ -59,7 +61,7 @@ def summary(facts: Facts, grade: Grade, told: Sequence[Sentence], labels: Labels
         "schema_version": SCHEMA_VERSION,
         "labels": attrs.asdict(labels),
         "grade": grade_to_json(grade),
-        "summary": [attrs.asdict(sentence) for sentence in told],
+        "sentences": [attrs.asdict(sentence) for sentence in told],
         "facts": to_json({name: fact for name, fact in facts.items() if name in used}),
     }
 
@@ -91,6 +93,27 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "pending_at": iso(alert.pending_at),
         "fired_at": iso(alert.fired_at),
         "resolved_at": iso(alert.resolved_at),
+    }
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    def watched(peak: Peak | None) -> dict[str, Any] | None:
+        return None if peak is None else attrs.asdict(peak)
+
+    return {
+        "began": utc(incident.began),
+        "ended": None if incident.ongoing else utc(incident.ended),
+        "seconds": incident.ended - incident.began,
+        "alerts": [
+            {**_alert(alert), "peak": watched(peak)}
+            for alert, peak in zip(incident.alerts, incident.peaks, strict=True)
+        ],
+        "orders": None if incident.orders is None else attrs.asdict(incident.orders),
+        "link": {
+            "samples": incident.link_samples,
+            "up_samples": incident.link_up_samples,
+            "changes": [{**attrs.asdict(c), "at": utc(c.at)} for c in incident.links],
+        },
     }
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import attrs
 
+JOURNAL = "journal.db"
+METRICS = "metrics.db"
+
 Value = float | int | str | bool | None
 
 
@@ -83,9 +86,17 @@ class Facts(Mapping[str, Fact]):
 
 
 def shown(fact: Fact, wanted: str = "") -> str:
-    """Return a fact as text with its unit; None reads "not measured"."""
+    """Return a fact as text with its unit; None reads "not measured".
+
+    ``wanted`` is a format, or for an ISO time in UTC ``clock`` (its time of day) or ``second``
+    (date and time of day).
+    """
     if fact.value is None:
         return "not measured"
+    if wanted == "clock":
+        return f"{str(fact.value)[11:19]} UTC"
+    if wanted == "second":
+        return str(fact.value)[:19].replace("T", " ")
     if wanted:
         text = format(fact.value, wanted)
     elif isinstance(fact.value, float):
@@ -94,7 +105,7 @@ def shown(fact: Fact, wanted: str = "") -> str:
         text = str(fact.value)
     if not fact.unit:
         return text
-    return f"{text} {fact.unit}"
+    return f"{text}/s" if fact.unit == "1/s" else f"{text} {fact.unit}"
 
 
 def to_json(facts: Mapping[str, Fact]) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from alluse_core.analysis.grade import Grade, Measured, Part
@@ -34,6 +36,8 @@ _PART_NAMES = {
     "completeness": "samples there",
 }
 _MOST_TRENDS = 8
+_MONITORING = ("alerts", "analysis", "cycles", "monitor")
+_PERCENTILE = re.compile(r"\.(p\d+|mean|max|count)$")
 _GOOD = 0.8
 _LINEAR = 8.0
 
@@ -82,9 +86,15 @@ def trends(axes: Axes, session: Session) -> Drawn:
     judged = [f for f in judged if _number(f.facts.get("slope_high")) is not None]
     if not judged:
         return too_little(axes, title, _short("trend", found))
-    judged.sort(key=lambda f: (f.facts["verdict"] == "no trend", _or(f.facts.get("p"), 1.0)))
+    judged.sort(
+        key=lambda f: (
+            f.facts["verdict"] == "no trend",
+            about_itself(f),
+            _or(f.facts.get("p"), 1.0),
+        )
+    )
     real = sum(f.facts["verdict"] != "no trend" for f in judged)
-    shown = [f for f in judged[:_MOST_TRENDS] if _half_width(f) > 0][::-1]
+    shown = one_of_each(f for f in judged if _half_width(f) > 0)[:_MOST_TRENDS][::-1]
     if not shown:
         return too_little(axes, title, f"{len(judged)} metrics judged, none of them moves")
     for row, finding in enumerate(shown):
@@ -96,7 +106,7 @@ def trends(axes: Axes, session: Session) -> Drawn:
         axes.plot([low, high], [row, row], color=color, linewidth=3, solid_capstyle="butt")
         axes.plot([middle], [row], "o", color=color, markersize=8)
     axes.axvline(0.0, color=INK, linewidth=1)
-    labels = [f"{shortened(str(f.series))}\n{_slope(f)}" for f in shown]
+    labels = [f"{_name(f)}\n{_slope(f)}" for f in shown]
     axes.set_yticks(range(len(shown)), labels, fontsize=10)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     reach = max(
@@ -108,7 +118,7 @@ def trends(axes: Axes, session: Session) -> Drawn:
         axes.set_xscale("symlog", linthresh=2.0)
     axes.set_xlim(-1.15 * max(reach, 2.0), 1.15 * max(reach, 2.0))
     axes.set_xlabel("slope [half-widths of its 95 % interval]")
-    axes.set_title(f"{title}: {real} of {len(judged)} metrics, the rest could be chance")
+    axes.set_title(f"{title}: {real} of {len(judged)} metrics, the others could be chance")
     return Drawn(
         title,
         tuple(
@@ -121,6 +131,26 @@ def trends(axes: Axes, session: Session) -> Drawn:
             for f in reversed(shown)
         ),
     )
+
+
+def about_itself(finding: Finding) -> bool:
+    """Return whether a finding is about the monitoring, which is told after what it monitors."""
+    return finding.series is None or finding.series.component in _MONITORING
+
+
+def one_of_each(found: Iterable[Finding]) -> list[Finding]:
+    """Return the first finding of each timer: p50, p90 and p99 of one timer tell one thing."""
+    first: dict[tuple[str, str, object], Finding] = {}
+    for finding in found:
+        series = finding.series
+        if series is not None:
+            timer = _PERCENTILE.sub("", series.metric)
+            first.setdefault((series.component, timer, series.labels), finding)
+    return list(first.values())
+
+
+def _name(finding: Finding, most: int = 34) -> str:
+    return "" if finding.series is None else shortened(finding.series, most)
 
 
 def _slope(finding: Finding) -> str:
@@ -150,14 +180,12 @@ def anomalies(axes: Axes, session: Session) -> Drawn:
         axes.axvspan(0, at[0], color=GREY, linewidth=0)
         axes.text(at[0] / 2, top * 0.5, "not judged yet", ha="center", color=QUIET)
     axes.fill_between(at, rate, step="mid", color=VERMILLION, alpha=0.85, linewidth=0)
-    worst = [f for f in session.findings if f.kind == "anomaly"][:3]
+    worst = [f for f in session.findings if f.kind == "anomaly"]
+    worst = one_of_each(sorted(worst, key=about_itself))[:3]
     axes.set_ylim(0, top * (1.25 + 0.13 * len(worst)))
     axes.set_xlim(0, max(session.seconds, 1.0))
     axes.set_ylabel("metrics anomalous at once [%]")
-    lines = [
-        f"{shortened(str(f.series), 46)}: {_or(f.facts['peak'], 0.0):.1f}x its threshold"
-        for f in worst
-    ]
+    lines = [f"{_name(f, 60)}: {_or(f.facts['peak'], 0.0):.1f}x its threshold" for f in worst]
     axes.text(0.02, 0.97, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=11)
     axes.set_title(
         f"{title}: {node.facts['anomalous_metrics']} of {node.facts['metrics']} metrics,"
@@ -194,8 +222,8 @@ def forecasts(axes: Axes, session: Session) -> Drawn:
         drawn_times += [at for at, _ in shown]
         axes.plot(*zip(*shown, strict=True), color=BLUE, linewidth=1.2, label="measured")
     unit = f"{chosen.series.unit or '1'}{'/s' if chosen.facts.get('as_rate') else ''}"
-    axes.set_ylabel(f"{shortened(chosen.series.metric, 28)} [{unit}]")
-    axes.set_title(f"{title}: {shortened(str(chosen.series), 44)}")
+    axes.set_ylabel(f"{chosen.series.metric[:28]} [{unit}]")
+    axes.set_title(f"{title}: {shortened(chosen.series, 44)}")
     axes.text(
         0.02, 0.97, _trust(chosen), transform=axes.transAxes, va="top", fontsize=11, color=INK
     )

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 
 from alluse_core.analysis.grade import Grade, Measured, Measurements, Share, grade
 from alluse_core.model import AlertState, OrderState, Severity
-from alluse_report.facts import Facts
+from alluse_report.facts import JOURNAL, METRICS, Facts
+from alluse_report.incidents import Incident, incidents
+from alluse_report.latency import at_most
 from alluse_report.session import Session
+from alluse_report.stated import state_incidents, state_latencies, state_messages
 
 LATENCY_TARGET_MS = 250.0
 MEMORY_LIMIT_PERCENT = 80.0
 CPU_LIMIT_PERCENT = 90.0
-JOURNAL = "journal.db"
-METRICS = "metrics.db"
-_SHARES = (("p50", 0.50), ("p90", 0.90), ("p99", 0.99))
 MISMATCH_RULES = ("position_mismatch",)
 BREACH_RULES = ("risk_breach",)
 
@@ -27,10 +27,14 @@ def gather(session: Session) -> tuple[Facts, Grade]:
     facts = Facts()
     _session(facts, session)
     _orders(facts, session)
+    state_latencies(facts, session)
     _market_data(facts, session)
     _broker(facts, session)
+    state_messages(facts, session)
     _resources(facts, session)
-    _alerts(facts, session)
+    happened = incidents(session)
+    _alerts(facts, session, happened)
+    state_incidents(facts, happened)
     _findings(facts, session)
     result = grade(_measurements(facts, session))
     _grade(facts, result)
@@ -40,13 +44,16 @@ def gather(session: Session) -> tuple[Facts, Grade]:
 def _session(facts: Facts, session: Session) -> None:
     source = f"{METRICS}: ticks of the newest incarnation"
     begin, end = (
-        datetime.fromtimestamp(session.times[i], UTC).isoformat(timespec="seconds")
+        datetime.fromtimestamp(session.times[i], UTC).isoformat(timespec="microseconds")
         if session.times
         else None
         for i in (0, -1)
     )
     facts.state("session.start", begin, "", source)
     facts.state("session.end", end, "", source)
+    facts.state(
+        "session.journal_records", session.journal_records, "", f"{JOURNAL}: records when read"
+    )
     facts.state("session.seconds", session.seconds, "s", source)
     facts.state("session.ticks", len(session.times), "", source)
     facts.state(
@@ -85,47 +92,6 @@ def _orders(facts: Facts, session: Session) -> None:
     facts.state("orders.errors", errors, "", "orders.rejected + orders.unknown")
     rate = 100.0 * errors / submitted if errors is not None and submitted else None
     facts.state("orders.error_rate", rate, "%", "orders.errors / orders.submitted")
-    _latencies(facts, session)
-
-
-def _latencies(facts: Facts, session: Session) -> None:
-    taken = latencies(session)
-    source = f"{JOURNAL}: SUBMITTED to first acknowledgement, pacing included"
-    facts.state("orders.latency_count", None if taken is None else len(taken), "", source)
-    for name, share in _SHARES:
-        facts.state(f"orders.latency_{name}", percentile(taken or (), share), "ms", source)
-    facts.state("orders.latency_max", max(taken) if taken else None, "ms", source)
-    _wire(facts, session)
-
-
-def _wire(facts: Facts, session: Session) -> None:
-    """State the worst ticks of timers: percentiles of ticks are never averaged."""
-    for name, metric in (
-        ("submit_to_wire_p99_worst", "submit_to_wire_ms.p99"),
-        ("pacing_wait_max", "pacing_wait_ms.max"),
-    ):
-        lines = session.named("trading_system", metric).values()
-        values = [value for _, line in lines for value in line]
-        source = f"{METRICS}: highest trading_system.{metric} of any tick"
-        facts.state(f"orders.{name}", max(values) if values else None, "ms", source)
-
-
-def latencies(session: Session) -> list[float] | None:
-    """Return milliseconds to the first acknowledgement of every order that has one, rising."""
-    if session.orders is None:
-        return None
-    taken = (order.acknowledged_after_ms for order in session.orders)
-    return sorted(value for value in taken if value is not None)
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return a percentile of rising values by linear interpolation; NaN of none."""
-    if not ordered:
-        return math.nan
-    rank = (len(ordered) - 1) * share
-    low = math.floor(rank)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (rank - low)
 
 
 def _market_data(facts: Facts, session: Session) -> None:
@@ -210,7 +176,7 @@ def resource_seconds(session: Session) -> tuple[int, int]:
     return good, len(cpu)
 
 
-def _alerts(facts: Facts, session: Session) -> None:
+def _alerts(facts: Facts, session: Session, happened: Sequence[Incident]) -> None:
     fired = [alert for alert in session.alerts if alert.fired_at is not None]
     source = f"{METRICS}: alerts"
     facts.state("alerts.fired", len(fired), "", source)
@@ -222,6 +188,11 @@ def _alerts(facts: Facts, session: Session) -> None:
     for name, rules in (("mismatches", MISMATCH_RULES), ("breaches", BREACH_RULES)):
         count = sum(alert.rule.startswith(rules) for alert in fired)
         facts.state(f"alerts.{name}", count, "", f"{source} of rules {', '.join(rules)}")
+    peaks = {
+        alert.id: peak
+        for incident in happened
+        for alert, peak in zip(incident.alerts, incident.peaks, strict=True)
+    }
     for number, alert in enumerate(fired, start=1):
         end = alert.resolved_at
         taken = None
@@ -234,6 +205,14 @@ def _alerts(facts: Facts, session: Session) -> None:
         facts.state(f"alert.{number}.seconds", taken, "s", "resolved_at - fired_at")
         facts.state(f"alert.{number}.value", alert.value, alert.unit, source)
         facts.state(f"alert.{number}.threshold", alert.threshold, alert.unit, source)
+        peak = peaks.get(alert.id)
+        facts.state(
+            f"alert.{number}.peak",
+            None if peak is None else peak.value,
+            "" if peak is None else peak.unit,
+            f"{METRICS}: worst sample of "
+            f"{'no series of the rule' if peak is None else peak.metric}, pending to resolved",
+        )
 
 
 def _findings(facts: Facts, session: Session) -> None:
@@ -264,7 +243,7 @@ def _measurements(facts: Facts, session: Session) -> Measurements:
     def count(name: str) -> int | None:
         return int(facts.number(name)) if facts.known(name) else None
 
-    taken = latencies(session)
+    taken = at_most(session, "trading_system", "latency_ms")
     samples = count("broker.link_samples")
     good, total = resource_seconds(session)
     served, failed = count("market_data.reads_served"), count("market_data.quotes_unavailable")

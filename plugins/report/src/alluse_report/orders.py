@@ -1,4 +1,4 @@
-"""Orders as a report sees them: when each reached which state."""
+"""What a report reads of the journal: when each order reached which state, and the links'."""
 
 from __future__ import annotations
 
@@ -55,20 +55,49 @@ class OrderHistory:
         return (acknowledged - submitted) * 1000.0
 
 
-def read_orders(journal: Path) -> list[OrderHistory]:
-    """Return the orders of a journal, in the order in which they were first recorded."""
+@attrs.frozen
+class LinkChange:
+    """At ``at`` (Unix seconds) the link of ``broker`` became ``state``, for ``reason``."""
+
+    at: float
+    broker: str
+    state: str
+    reason: str
+
+
+@attrs.frozen
+class JournalTold:
+    """Orders in the order in which they were first recorded, and link changes in time."""
+
+    orders: tuple[OrderHistory, ...]
+    links: tuple[LinkChange, ...]
+    records: int
+
+
+def read_journal(journal: Path) -> JournalTold:
+    """Return what a journal tells of orders and links."""
     accounts: dict[str, str] = {}
     states: dict[str, list[tuple[float, OrderState]]] = {}
+    links: list[LinkChange] = []
+    records = 0
     with JournalReader(journal) as reader:
         for entry in reader.entries():
+            records += 1
+            at, body = entry.time.timestamp(), entry.body
+            if entry.kind == "notice" and body.get("link"):
+                broker, state, reason = (
+                    str(body.get(name, "")) for name in ("broker", "link", "reason")
+                )
+                links.append(LinkChange(at, broker, state, reason))
             if not entry.key or not entry.state:
                 continue
             if entry.kind == "order":
-                accounts[entry.key] = str(entry.body.get("account", ""))
+                accounts[entry.key] = str(body.get("account", ""))
             passed = states.setdefault(entry.key, [])
             state = OrderState(entry.state)
             if not passed or passed[-1][1] is not state:
-                passed.append((entry.time.timestamp(), state))
-    return [
+                passed.append((at, state))
+    orders = (
         OrderHistory(key, accounts.get(key, ""), tuple(passed)) for key, passed in states.items()
-    ]
+    )
+    return JournalTold(tuple(orders), tuple(links), records)

@@ -67,7 +67,9 @@ class SessionReport:
         request.out.mkdir(parents=True, exist_ok=True)
         picture = request.out / "dashboard.png"
         unfinished = picture.with_name(".dashboard.unfinished.png")
-        drawn = draw(unfinished, told.session, told.facts, told.grade, told.labels)
+        drawn = draw(
+            unfinished, told.session, told.facts, told.grade, told.labels, told.told[0].text
+        )
         os.replace(unfinished, picture)
         texts = {
             "report.json": written(

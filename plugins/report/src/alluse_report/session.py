@@ -12,7 +12,7 @@ import attrs
 
 from alluse_core.model import Alert, Finding, NodeIdentity, SeriesId
 from alluse_core.ports import Batch
-from alluse_report.orders import OrderHistory, read_orders
+from alluse_report.orders import LinkChange, OrderHistory, read_journal
 
 # Orders may be placed in the second before the first tick is stored.
 _BEFORE_FIRST_TICK = 2.0
@@ -40,7 +40,8 @@ class MetricReading(Protocol):
 class Session:
     """The newest incarnation's samples, and what was decided and found meanwhile.
 
-    ``times`` are the Unix seconds of its ticks. ``orders`` is None where there is no journal.
+    ``times`` are the Unix seconds of its ticks. ``orders`` and ``journal_records``, how many
+    records the journal held, are None where there is no journal.
     """
 
     node: NodeIdentity
@@ -49,6 +50,8 @@ class Session:
     alerts: tuple[Alert, ...]
     findings: tuple[Finding, ...]
     orders: tuple[OrderHistory, ...] | None
+    links: tuple[LinkChange, ...] = ()
+    journal_records: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -113,14 +116,15 @@ def read_session(reader: MetricReading, journal: Path | None) -> Session:
         for alert in reader.alerts()
         if alert.resolved_at is None or alert.resolved_at.timestamp() >= begun
     )
-    orders = read_orders(journal) if journal is not None and journal.is_file() else None
+    told = read_journal(journal) if journal is not None and journal.is_file() else None
+    since = begun - _BEFORE_FIRST_TICK
     return Session(
         node or NodeIdentity("", "", "", ""),
         times,
         lines,
         alerts,
         tuple(reader.findings()),
-        None
-        if orders is None
-        else tuple(order for order in orders if order.last_at >= begun - _BEFORE_FIRST_TICK),
+        None if told is None else tuple(order for order in told.orders if order.last_at >= since),
+        () if told is None else tuple(change for change in told.links if change.at >= since),
+        None if told is None else told.records,
     )

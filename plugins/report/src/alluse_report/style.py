@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from alluse_core.model import SeriesId
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -79,8 +81,11 @@ def time_axis(axes: Axes, times: Sequence[float]) -> None:
     axes.set_xlabel(f"time since the first tick [{unit}]")
 
 
-def shortened(name: str, most: int = 34) -> str:
-    """Return a series name that fits beside a bar; the middle goes first."""
+def shortened(series: SeriesId, most: int = 34) -> str:
+    """Return a series name that fits: without its component, or then without its middle."""
+    name = str(series)
+    if len(name) > most:
+        name = " ".join((series.metric, *(value for _, value in series.labels)))
     if len(name) <= most:
         return name
     head = most // 2 - 1

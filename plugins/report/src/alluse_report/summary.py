@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from alluse_core.analysis.grade import COMPLETE_ENOUGH, Grade, Measured
+from alluse_core.analysis.grade import COMPLETE_ENOUGH, LETTERS, Grade, Measured
 from alluse_report.facts import Facts, Sentence
 from alluse_report.labels import Labels
 
@@ -17,13 +18,14 @@ _TITLES = {
     "completeness": "Completeness of samples",
 }
 
-
+# A word of the cap, the fact that it counts, and how to call it.
 _CAPPING = {
-    "critical": "Critical alerts",
-    "risk": "Risk breaches",
-    "UNKNOWN": "UNKNOWN orders",
-    "position": "Position mismatches",
+    "critical": ("alerts.critical", "Critical alerts"),
+    "risk": ("alerts.breaches", "Risk breaches"),
+    "UNKNOWN": ("orders.unknown", "UNKNOWN orders"),
+    "position": ("alerts.mismatches", "Position mismatches"),
 }
+_WORTH_TELLING = 0.05
 
 
 def sentences(facts: Facts, grade: Grade) -> list[Sentence]:
@@ -39,24 +41,9 @@ def sentences(facts: Facts, grade: Grade) -> list[Sentence]:
 
 
 def _headline(facts: Facts, grade: Grade) -> Iterator[Sentence]:
-    if grade.incomplete:
-        yield facts.sentence(
-            f"Grade: incomplete: [session.completeness:.1f] of the samples are there,"
-            f" {COMPLETE_ENOUGH:.0%} are needed."
-        )
-    else:
-        yield facts.sentence("Grade [grade.letter], [grade.points:.1f] of 100 points.")
-        for cap in grade.caps:
-            ids = {
-                "critical": "alerts.critical",
-                "risk": "alerts.breaches",
-                "UNKNOWN": "orders.unknown",
-                "position": "alerts.mismatches",
-            }
-            word = next(word for word in ids if word in cap)
-            letter = cap.rsplit(" ", 1)[-1]
-            noun = _CAPPING[word]
-            yield facts.sentence(f"{noun}: [{ids[word]}]; the grade is capped at {letter}.")
+    yield _meaning(facts, grade)
+    if not grade.incomplete:
+        yield from _caps(facts, grade)
     quiet = [part for part in grade.parts if part.measured is Measured.TOO_QUIET]
     if quiet:
         names = ", ".join(_TITLES[part.name].lower() for part in quiet)
@@ -72,6 +59,40 @@ def _headline(facts: Facts, grade: Grade) -> Iterator[Sentence]:
         )
 
 
+def _meaning(facts: Facts, grade: Grade) -> Sentence:
+    """Return the line that says what the grade means and what cost most."""
+    if grade.incomplete:
+        return facts.sentence(
+            f"Grade: incomplete: [session.completeness:.1f] of the samples are there,"
+            f" {COMPLETE_ENOUGH:.0%} are needed for a letter."
+        )
+    text = "Grade [grade.letter]: [grade.points:.1f] of 100 points for a session with "
+    text += "[alerts.fired] alerts" if facts.value("alerts.fired") != 1 else "[alerts.fired] alert"
+    lost = [part for part in grade.parts if part.lost >= _WORTH_TELLING]
+    if not lost:
+        return facts.sentence(f"{text}; no part lost a point.")
+    worst = max(lost, key=lambda part: part.lost)
+    at = f"grade.{worst.name}"
+    text += f"; most was lost by {_TITLES[worst.name].lower()}: [{at}.lost:.1f] points"
+    if worst.measured is Measured.YES:
+        text += f" ([{at}.raw:.4g], target [{at}.target:g])"
+    return facts.sentence(f"{text}.")
+
+
+def _caps(facts: Facts, grade: Grade) -> Iterator[Sentence]:
+    """Say what holds the letter down; a letter that the points alone give needs no cap."""
+    earned = next(letter for letter, least in LETTERS if grade.points >= least)
+    for cap in grade.caps:
+        letter = cap.rsplit(" ", 1)[-1]
+        if letter <= earned:
+            continue
+        word = next(word for word in _CAPPING if word in cap)
+        fact, noun = _CAPPING[word]
+        yield facts.sentence(
+            f"{noun}: [{fact}]; whatever the points, the grade is at most {letter}."
+        )
+
+
 def _wrong(facts: Facts) -> Iterator[Sentence]:
     if facts.value("alerts.fired") == 0:
         yield facts.sentence("[alerts.fired] alerts fired.")
@@ -84,11 +105,33 @@ def _wrong(facts: Facts) -> Iterator[Sentence]:
     while f"alert.{number}.rule" in facts:
         at = f"alert.{number}"
         measured = f"value [{at}.value], threshold [{at}.threshold]"
+        if facts.known(f"{at}.peak"):
+            measured += f", worst sample [{at}.peak]"
         took = f"resolved after [{at}.seconds:.0f]"
         still = "it has not resolved"
         yield facts.sentence(
-            f"[{at}.rule] ([{at}.severity]) fired at [{at}.fired_at]: {measured};"
+            f"[{at}.rule] ([{at}.severity]) fired at [{at}.fired_at:clock]: {measured};"
             f" {took if facts.known(f'{at}.seconds') else still}."
+        )
+        number += 1
+    yield from _meanwhile(facts)
+
+
+def _meanwhile(facts: Facts) -> Iterator[Sentence]:
+    number = 1
+    while f"incident.{number}.rules" in facts:
+        at = f"incident.{number}"
+        until = f"[{at}.ended:clock]" if facts.known(f"{at}.ended") else "the end of the session"
+        text = f"Meanwhile, [{at}.began:clock] to {until}:"
+        if facts.known(f"{at}.submitted"):
+            text += (
+                f" orders submitted [{at}.submitted], acknowledged [{at}.acknowledged], rejected"
+                f" [{at}.rejected], denied [{at}.denied], UNKNOWN [{at}.unknown];"
+            )
+        yield facts.sentence(
+            f"{text} link up in [{at}.link_up_samples] of [{at}.link_samples] samples."
+            if facts.known(f"{at}.link_samples")
+            else f"{text} the link's state was [{at}.link_samples]."
         )
         number += 1
 
@@ -112,14 +155,25 @@ def _trading(facts: Facts) -> Iterator[Sentence]:
         )
     if facts.known("orders.latency_p50"):
         yield facts.sentence(
-            "Submit to acknowledgement: p50 [orders.latency_p50:.1f], p90 [orders.latency_p90:.1f],"
-            " p99 [orders.latency_p99:.1f], max [orders.latency_max:.1f] over"
-            " [orders.latency_count] orders, waiting for the pacer included."
+            "Submit to acknowledgement, waiting for the pacer excluded: p50 at most"
+            " [orders.latency_p50:.1f], p90 [orders.latency_p90:.1f], p99"
+            " [orders.latency_p99:.1f], max [orders.latency_max:.1f] over [orders.latency_count]"
+            " orders."
         )
-    if facts.known("orders.submit_to_wire_p99_worst"):
+    elif facts.known("orders.journaled_p50"):
         yield facts.sentence(
-            "Submit to wire: the worst second's p99 was [orders.submit_to_wire_p99_worst:.1f]; the"
-            " longest wait for the pacer was [orders.pacing_wait_max:.1f]."
+            "Submit to acknowledgement without the pacer's wait: [orders.latency_p50]."
+        )
+    if facts.known("orders.pacing_wait_max", "orders.journaled_p50"):
+        yield facts.sentence(
+            "The longest wait for the pacer was [orders.pacing_wait_max:.1f]; with it, submit to"
+            " acknowledgement took p50 [orders.journaled_p50:.1f], p99 [orders.journaled_p99:.1f]"
+            " by the journal."
+        )
+    if facts.known("orders.submit_to_wire_p99", "orders.wire_to_ack_p99"):
+        yield facts.sentence(
+            "By part: p99 at most [orders.submit_to_wire_p99:.1f] to the wire and"
+            " [orders.wire_to_ack_p99:.1f] from there to the acknowledgement."
         )
 
 
@@ -144,6 +198,12 @@ def _broker(facts: Facts) -> Iterator[Sentence]:
         yield facts.sentence(
             "At the busiest moment [broker.pacing_headroom_min:.0f] of the broker's message limit"
             " were left."
+        )
+    if facts.known("broker.messages_busiest_tick"):
+        yield facts.sentence(
+            "The busiest tick sent [broker.messages_busiest_tick] messages in"
+            " [broker.messages_busiest_tick_seconds:.2f] on one connection; most in any sliding"
+            " second: [broker.messages_sliding_second_max]."
         )
     if facts.known("resources.memory_usage_mb_max", "resources.cpu_percent_mean"):
         yield facts.sentence(
@@ -202,17 +262,29 @@ def markdown(facts: Facts, grade: Grade, told: list[Sentence], labels: Labels) -
             f"| {_TITLES[part.name]} | {raw} {part.unit} | {low} to {high} | {part.target:g}"
             f" {part.unit} | {part.points:.1f} of {part.weight:.1f} | {part.lost:.1f} | {note} |"
         )
-    lines += ["", "The numbers behind each sentence are in `report.json` under `facts`.", ""]
+    lines += [
+        "",
+        *_definitions(facts),
+        "",
+        "The numbers behind each sentence are in `report.json` under `facts`.",
+        "",
+    ]
     return "\n".join(lines)
+
+
+def _definitions(facts: Facts) -> list[str]:
+    """Return where the numbers of timing come from, for whoever wonders what they count."""
+    names = ("orders.latency_p99", "orders.journaled_p99", "orders.pacing_wait_max")
+    return [f"- `{name}`: {facts[name].source}" for name in names if facts.known(name)]
 
 
 def shown_span(facts: Facts) -> str:
     """Return the session's span in words."""
     return facts.sentence(
-        "From [session.start] to [session.end]: [session.seconds:.0f], [session.ticks] ticks,"
-        " [session.series] series."
+        "From [session.start:second] to [session.end:clock]: [session.seconds:.0f],"
+        " [session.ticks] ticks, [session.series] series."
     ).text
 
 
 def _cell(value: float) -> str:
-    return "not measured" if value != value else f"{value:.4g}"
+    return "not measured" if math.isnan(value) else f"{value:.4g}"
