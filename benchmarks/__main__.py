@@ -20,7 +20,7 @@ import attrs
 
 from benchmarks.measure import Result
 
-MODULES = ("quotes", "orders", "gateway")
+MODULES = ("quotes", "orders", "gateway", "ticks")
 """Each has ``run(**counts)``, an iterator of results, and may have ``QUICK``, its tiny counts."""
 
 
