@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +14,7 @@ from typing import TypeVar
 import attrs
 
 from alluse_core.clock import Clock, SystemClock
-from alluse_core.errors import BrokerUnavailable, NotSent, RequestFailed
+from alluse_core.errors import BrokerUnavailable, InstrumentNotFound, NotSent, RequestFailed
 from alluse_core.model import (
     AccountMode,
     AccountValue,
@@ -78,9 +80,10 @@ class FakeBroker:
     """A broker in this process whose every answer a test decides. It implements ports.Broker.
 
     By default it accepts each order at once (``mode = "accept"``). ``"fill"`` fills it whole at
-    its limit price (or ``price``); ``"reject"`` says 201; ``"silent"`` takes it and says nothing;
-    ``"lose"`` acts as if the bytes vanished: neither an answer nor an order. ``sent`` lists what
-    was handed over, in order: ("place" | "modify" | "cancel", what).
+    its limit price (or ``price``); ``"market"`` fills it where it crosses the quote that
+    :meth:`tick` set, and lets it rest otherwise; ``"reject"`` says 201; ``"silent"`` takes it and
+    says nothing; ``"lose"`` acts as if the bytes vanished: neither an answer nor an order.
+    ``sent`` lists what was handed over, in order: ("place" | "modify" | "cancel", what).
 
     ``say`` sends any evidence; ``fill``, ``cancel_by_broker`` and ``reject`` act on one order by
     its orderRef. ``lists_fail`` makes queries fail; ``lists_complete`` false leaves out their end
@@ -114,6 +117,7 @@ class FakeBroker:
         self.held: dict[tuple[str, Instrument], Decimal] = {}
         self.values: list[AccountValue] = []
         self.quotes: dict[Instrument, Quote] = {}
+        self.unlisted: set[Instrument] = set()
         self.subscriptions: list[FakeSubscription] = []
         self.lists_fail = False
         self.lists_complete = True
@@ -269,10 +273,19 @@ class FakeBroker:
     def _answer(self, order: BrokerOrder) -> None:
         if self.mode == "reject":
             self.reject(order.message.order_ref)
-        elif self.mode == "fill":
+        elif self.mode == "fill" or (self.mode == "market" and self._crosses(order)):
             self.fill(order.message.order_ref)
         else:
             self.report(order)
+
+    def _crosses(self, order: BrokerOrder) -> bool:
+        wanted = order.message.order
+        quote = self.quotes.get(wanted.instrument)
+        touch = math.nan if quote is None else quote.touch(wanted.side)
+        if wanted.stop_price is not None or math.isnan(touch):
+            return False
+        limit = touch if wanted.limit_price is None else float(wanted.limit_price)
+        return (limit - touch) * wanted.side.sign >= 0
 
     def _refuse_without_link(self) -> None:
         if self.link not in (LinkState.UP, LinkState.DEGRADED):
@@ -321,15 +334,19 @@ class FakeBroker:
     # --- market data ----------------------------------------------------------------------------
 
     async def define(self, instrument: Instrument) -> InstrumentDefinition:
-        """Return a definition with a tick of a cent."""
+        """Return a definition with a tick of a cent; ``unlisted`` instruments are not found."""
+        if instrument in self.unlisted:
+            raise InstrumentNotFound(f"the fake was told not to know {instrument}")
         return InstrumentDefinition(instrument, instrument.id)
 
     async def snapshots(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
         """Return what ``quotes`` holds."""
+        if self.link is not LinkState.UP:
+            raise BrokerUnavailable(f"{self.name} is not connected")
         return {each: self.quotes[each] for each in instruments if each in self.quotes}
 
     def subscribe(self, instrument: Instrument, sink: QuoteSink) -> FakeSubscription:
-        """Stream what :meth:`tick` is given."""
+        """Stream what :meth:`tick` is given, beginning with what is held."""
 
         def close() -> None:
             if stream in self.subscriptions:
@@ -337,10 +354,14 @@ class FakeBroker:
 
         stream = FakeSubscription(instrument, sink, close)
         self.subscriptions.append(stream)
+        if instrument in self.quotes:
+            stream.alive_at = self.clock.monotonic()
+            sink(copy.copy(self.quotes[instrument]))
         return stream
 
     def tick(self, quote: Quote) -> None:
-        """Hand a quote to its subscribers."""
+        """Take a quote as current now, and hand it to its subscribers."""
+        quote.confirmed_at, quote.source = self.clock.monotonic(), self.name
         self.quotes[quote.instrument] = quote
         for stream in list(self.subscriptions):
             if stream.instrument is quote.instrument:
