@@ -176,6 +176,7 @@ class Applier:
         for command in list(live.commands):
             done = command.verb is Verb.CANCEL and live.state is OrderState.CANCELED
             if done and command.state is not CommandState.QUEUED:
+                live.cancelled = True
                 self.command(live, command, CommandEvent.CONFIRM)
             else:
                 reason = f"the order is {live.state.value}"
@@ -250,15 +251,26 @@ class Applier:
         return live
 
     def _name(self, live: LiveOrder, identity: OrderIdentity) -> dict[str, Any]:
-        if not identity.perm_id or identity.perm_id in live.perm_ids:
-            return {}
-        if live.perm_ids:
-            # A modify that a broken link doubled (nautilus #4564): both must be cancelled.
-            self._desk.meters.second_perm_ids.value += 1
-            _log.error("order %s lives under a second permId %s", live.key, identity.perm_id)
-        live.perm_ids += (identity.perm_id,)
-        self._desk.book.index(live)
-        return {"perm_id": identity.perm_id}
+        """Learn the names an order goes by; return what is new, to be journaled."""
+        new: dict[str, Any] = {}
+        if identity.order_id and not live.order_id:
+            # A crash lost the record of its number; without it nobody can cancel the order.
+            live.order_id, live.client_id = identity.order_id, identity.client_id
+            new = {
+                "order_id": live.order_id,
+                "client_id": live.client_id,
+                "parent": live.parent_order_id,
+            }
+        if identity.perm_id and identity.perm_id not in live.perm_ids:
+            if live.perm_ids:
+                # A modify that a broken link doubled (nautilus #4564): both must be cancelled.
+                self._desk.meters.second_perm_ids.value += 1
+                _log.error("order %s lives under a second permId %s", live.key, identity.perm_id)
+            live.perm_ids += (identity.perm_id,)
+            new["perm_id"] = identity.perm_id
+        if new:
+            self._desk.book.index(live)
+        return new
 
     def _acknowledge(self, live: LiveOrder, event: Event, now: float) -> None:
         if live.acked_at == live.acked_at or event in (Event.PENDING, Event.REJECT):
@@ -389,7 +401,7 @@ class Applier:
         desk = self._desk
         live = self._owner(notice.broker, notice.identity) if notice.identity else None
         command = live.in_flight() if live is not None else None
-        verb = None if live is None else Verb.PLACE if command is None else command.verb
+        verb = None if live is None else _verb_of(live, command)
         state = None if live is None else live.state
         verdict = classify(notice.code, notice.text, verb, Phase.SENT, state, link)
         desk.meters.error(verdict.error_class)
@@ -436,6 +448,16 @@ class Applier:
 
 
 _ABOUT_ORDERS = frozenset({ErrorClass.AMBIGUOUS, ErrorClass.NOT_FOUND, ErrorClass.UNCLASSIFIED})
+
+
+def _verb_of(live: LiveOrder, command: Command | None) -> Verb:
+    """Return what a message about an order answers: the command in flight, else the order.
+
+    The status that confirms a cancel comes before the message that does (202).
+    """
+    if command is not None:
+        return command.verb
+    return Verb.CANCEL if live.cancelled and live.state.is_terminal else Verb.PLACE
 
 
 def _lost_modify(live: LiveOrder) -> Command | None:

@@ -49,7 +49,7 @@ class LiveOrder:
     ``executed`` is the sum of its executions, ``reported`` the most that a status claimed.
     ``unsent`` holds from the reservation until the bytes are handed to the broker. ``entry`` is
     the order that must fill before this one works (a bracket's exits), ``oca_group`` the name of
-    those of which one fill cancels the others.
+    those of which one fill cancels the others. ``cancelled``: it ended because we asked for it.
     """
 
     order: Order
@@ -69,6 +69,7 @@ class LiveOrder:
     unsent: bool = False
     reducing: bool = False
     adopted: bool = False
+    cancelled: bool = False
     perm_ids: tuple[int, ...] = ()
     fills: dict[str, Execution] = attrs.field(factory=dict)
     executed: Decimal = ZERO

@@ -120,6 +120,10 @@ class Checks:
         reducing = forced or _closes_its_entry(order, group) or view.reduces(order)
         before, after = self._always
         stages = before + after if reducing else before + self._risk + after
+        if order.reduce_only and not reducing:
+            reason = "it is reduce-only, and could open, enlarge or flip the position"
+            position = view.position(order.instrument)
+            return ("reduce_only", deny(reason, limit=position, value=order.quantity)), False
         if not reducing:
             shut = self._shut(view, broker)
             if shut is not None:

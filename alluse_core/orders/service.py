@@ -41,6 +41,7 @@ from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.reconcile import Reconciler, Reconciliation
 from alluse_core.orders.records import Kind
 from alluse_core.orders.recovery import rebuild
+from alluse_core.orders.states import Event
 from alluse_core.orders.ticket import CommandTicket, GroupTicket, Ticket
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
 from alluse_core.ports import Broker, OrderStage, Pacer, TradingState
@@ -158,6 +159,15 @@ class Orders:
         if self._started:
             self._started = False
             await self._journal.flushed()
+            self._withdraw_unsent()
+            await self._journal.flushed()
+
+    def _withdraw_unsent(self) -> None:
+        # What provably never left must not come back as UNKNOWN after the next start.
+        for live in self._book.live():
+            if live.unsent:
+                live.unsent = False
+                self._applier.happen(live, Event.WITHDRAW, "stop", "stopped before it was sent")
 
     async def flush(self) -> None:
         """Return once all that is known is in the journal. Raises JournalError."""

@@ -554,3 +554,65 @@ def test_numbers_of_orders_rise_without_end(tmp_path: Path) -> None:
             assert sequence.take(1) == 60_001
 
     run(scenario())
+
+
+def test_the_message_that_confirms_our_own_cancel_asks_for_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            await desk.orders.cancel("one")
+            await desk.settle()
+            assert ticket.state is S.CANCELED
+            asked = desk.broker.queries
+            identity = desk.broker.orders[ticket.order_ref].identity
+            desk.broker.say(BrokerNotice("fake", 202, "Order Canceled", identity, 1))
+            await desk.settle(1)
+            assert desk.broker.queries == asked
+            assert desk.count("errors", error_class="info") == 1
+
+    run(scenario())
+
+
+def test_what_was_not_sent_when_it_stopped_is_withdrawn_and_not_in_doubt(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, rate=1) as desk:
+            await desk.orders.submit(buy("one"))
+            await desk.orders.submit(buy("two"))
+            broker, clock = desk.broker, desk.clock
+        async with floor(tmp_path, broker=broker, clock=clock) as desk:
+            assert desk.orders.get("one").state in (S.ACCEPTED, S.CANCELED)
+            assert desk.orders.get("two").state is S.CANCELED
+            assert desk.count("orders_unknown") == 0
+
+    run(scenario())
+
+
+def test_an_order_whose_number_a_crash_lost_can_be_cancelled_once_it_is_seen(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "silent"
+            ticket = await placed(desk)
+            live = desk.orders._live("one")
+            number, live.order_id = live.order_id, 0
+            await desk.orders.reconcile("fake")
+            assert desk.orders._live("one").order_id == number
+            await desk.orders.cancel("one")
+            await desk.settle()
+            assert ticket.state is S.CANCELED
+
+    run(scenario())
+
+
+def test_a_reduce_only_order_is_held_to_it_whatever_stages_run(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            with pytest.raises(OrderDenied) as caught:
+                await desk.orders.submit(sell("one", reduce_only=True))
+            assert caught.value.stage == "reduce_only"
+            desk.broker.held["DU1", AAPL] = Decimal(100)
+            await desk.orders.reconcile("fake")
+            await placed(desk, sell("two", reduce_only=True))
+
+    run(scenario())
