@@ -105,7 +105,7 @@ class Applier:
         """Take one event of an order. ``fields`` are journaled even where nothing changes."""
         desk, before = self._desk, live.state
         result = step(before, event)
-        live.words.append(f"{source}: {event.value}" + (f" ({reason})" if reason else ""))
+        live.say(f"{source}: {event.value}" + (f" ({reason})" if reason else ""))
         if result.state is before and result.possible and not fields:
             live.notify()
             return
@@ -143,7 +143,7 @@ class Applier:
         state = command_step(command.state, event)
         if state is None:
             self._desk.meters.impossible.value += 1
-            live.words.append(f"{command.verb.value}: {event.value} after {command.state.value}")
+            live.say(f"{command.verb.value}: {event.value} after {command.state.value}")
             return
         command.state = state
         command.reason = reason or command.reason
@@ -161,7 +161,7 @@ class Applier:
             live.order = command.order
             body["order"] = order_fields(command.order)
         self._desk.book.touch(live)
-        live.words.append(f"{command.verb.value}: {event.value}")
+        live.say(f"{command.verb.value}: {event.value}")
         self._write(live, Kind.COMMAND, body)
         if not state.is_pending:
             if state is not CommandState.LOST:
@@ -307,7 +307,7 @@ class Applier:
                 "terms": terms_fields(terms),
             }
             self._write(live, Kind.ECHO, body)
-            live.words.append(f"echo: {'; '.join(found)}")
+            live.say(f"echo: {'; '.join(found)}")
 
     # --- fills ----------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class Applier:
         self._acknowledge(live, Event.FILL, now)
         live.evidence_at = now
         body = {**fields, **execution_fields(fill), "base": base, "counts": counts}
-        live.words.append(f"{source}: {fill.quantity} at {fill.price}")
+        live.say(f"{source}: {fill.quantity} at {fill.price}")
         if not counts:
             self._write(live, Kind.FILL, {**body, "source": source})
             live.notify()
@@ -410,7 +410,7 @@ class Applier:
             desk.page(f"{notice.broker} says {notice.code}: {notice.text}")
         if live is not None:
             said = f"{notice.code} {notice.text}"
-            live.words.append(f"notice: {said}")
+            live.say(f"notice: {said}")
             self._obey(verdict, live, command, said)
         if verdict.evidence_needed and (live is not None or verdict.error_class in _ABOUT_ORDERS):
             desk.ask(notice.broker, f"{notice.code} {notice.text}")

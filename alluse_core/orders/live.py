@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from decimal import Decimal
 
 import attrs
@@ -82,7 +81,7 @@ class LiveOrder:
     paced: float = 0.0
     held: bool = False
     differences: tuple[str, ...] = ()
-    words: deque[str] = attrs.field(factory=lambda: deque(maxlen=_KEPT_WORDS))
+    words: tuple[str, ...] = ()
     waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
     listing: WorkingOrder | None = None
@@ -162,6 +161,10 @@ class LiveOrder:
                 self.entry,
             )
         return self.listing
+
+    def say(self, word: str) -> None:
+        """Keep what was heard or done; the newest words lead to the present state."""
+        self.words = (*self.words[1 - _KEPT_WORDS :], word)
 
     def notify(self) -> None:
         """Tell everybody who waits for a change."""

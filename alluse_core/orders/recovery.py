@@ -59,7 +59,7 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
     if entry.kind == Kind.EVENT:
         _event(live, entry)
     elif entry.kind == Kind.FILL:
-        live.words.append(f"{body['source']}: {body['quantity']} at {body['price']}")
+        live.say(f"{body['source']}: {body['quantity']} at {body['price']}")
         if body["counts"]:
             live.fills[body["base"]] = execution_from(entry.ref, body)
     elif entry.kind == Kind.COMMAND and "command" in body:
@@ -68,7 +68,7 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
 
 def _event(live: LiveOrder, entry: Entry) -> None:
     body = entry.body
-    live.words.append(f"{body.get('source', 'agent')}: {body['event']}")
+    live.say(f"{body.get('source', 'agent')}: {body['event']}")
     if "order_id" in body:
         live.order_id, live.client_id = body["order_id"], body["client_id"]
         live.parent_order_id = body["parent"]

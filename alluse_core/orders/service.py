@@ -307,7 +307,7 @@ class Orders:
         if live.state is not OrderState.UNKNOWN:
             raise OrderError(f"order {key!r} is {live.state.value}, not UNKNOWN")
         self._book.move(live, as_state)
-        live.words.append(f"person: resolved by {by}")
+        live.say(f"person: resolved by {by}")
         body = {
             "broker": live.order.broker,
             "account": live.order.account,

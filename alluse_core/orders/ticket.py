@@ -40,7 +40,7 @@ def outcome_of(live: LiveOrder) -> Outcome:
     return Outcome(
         live.state,
         live.settled,
-        tuple(live.words),
+        live.words,
         live.filled,
         live.average_price,
         live.reason,
