@@ -11,10 +11,10 @@ import attrs
 
 from alluse_core.errors import CommandRejected, JournalError
 from alluse_core.model import GroupKind, Order, Verb
+from alluse_core.orders.checks import Checks, refusal
 from alluse_core.orders.evidence import Applier, Desk
 from alluse_core.orders.lanes import CommandDispatch, Outbox
 from alluse_core.orders.live import Command, LiveOrder
-from alluse_core.orders.pipeline import Checks, refusal
 from alluse_core.orders.records import Kind, order_fields
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, Priority

@@ -12,11 +12,12 @@ import attrs
 from alluse_core.errors import AllUseError, CommandRejected, UsageError
 from alluse_core.model import Instrument, Order, OrderState, OrderType, Position, Side
 from alluse_core.orders.book import Book
+from alluse_core.orders.checks import Gate
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.evidence import Desk
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
-from alluse_core.orders.pipeline import Gate, Pipeline
+from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind
 from alluse_core.orders.ticket import wait_until

@@ -12,10 +12,8 @@ import attrs
 
 from alluse_core.clock import Clock
 from alluse_core.model import (
-    BrokerNotice,
     Commission,
     Execution,
-    LinkState,
     OrderIdentity,
     OrderReport,
     OrderState,
@@ -34,8 +32,6 @@ from alluse_core.orders.live import (
     split_execution_id,
 )
 from alluse_core.orders.meters import Meters
-from alluse_core.orders.outcomes import Action, ErrorClass, Phase, classify
-from alluse_core.orders.outcomes import Outcome as Verdict
 from alluse_core.orders.records import (
     Kind,
     digest_of,
@@ -196,7 +192,7 @@ class Applier:
         ``asked_at``: monotonic time at which the list it stands in was asked for.
         """
         desk = self._desk
-        live = self._owner(report.broker, report.identity) or self._adopt(report)
+        live = self.owner(report.broker, report.identity) or self._adopt(report)
         if live is None:
             return None
         now = desk.clock.monotonic()
@@ -212,14 +208,15 @@ class Applier:
             desk.book.touch(live)
         if report.terms is not None:
             self._compare(live, report)
-        self._acknowledge(live, event, now)
+        self.acknowledge(live, event, now)
         live.evidence_at = now
         if event is Event.CANCEL:
             self._note_unasked(live)
         self.happen(live, event, source, report.reason, fields)
         return live
 
-    def _owner(self, broker: str, identity: OrderIdentity) -> LiveOrder | None:
+    def owner(self, broker: str, identity: OrderIdentity) -> LiveOrder | None:
+        """Return the order of ours that a message speaks of, also one that left memory."""
         live = self._desk.book.find(broker, identity)
         if live is None and self._desk.references.claims(identity.order_ref):
             live = self._restore(identity.order_ref)
@@ -272,7 +269,8 @@ class Applier:
             self._desk.book.index(live)
         return new
 
-    def _acknowledge(self, live: LiveOrder, event: Event, now: float) -> None:
+    def acknowledge(self, live: LiveOrder, event: Event, now: float) -> None:
+        """Time the broker's first word that it has the order."""
         if live.acked_at == live.acked_at or event in (Event.PENDING, Event.REJECT):
             return
         live.acked_at = now
@@ -314,7 +312,7 @@ class Applier:
     def execution(self, fill: Execution, source: str = "execution") -> LiveOrder | None:
         """Apply a fill once; a later revision replaces an earlier one."""
         desk = self._desk
-        live = self._owner(fill.broker, fill.identity)
+        live = self.owner(fill.broker, fill.identity)
         base, revision = split_execution_id(fill.execution_id)
         known = live.fills.get(base) if live is not None else desk.book.stray(fill, base)
         if known is not None:
@@ -343,7 +341,7 @@ class Applier:
         fields = self._name(live, fill.identity)
         # A combo's legs are executed too; only what the order itself names fills it.
         counts = fill.instrument is live.order.instrument
-        self._acknowledge(live, Event.FILL, now)
+        self.acknowledge(live, Event.FILL, now)
         live.evidence_at = now
         body = {**fields, **execution_fields(fill), "base": base, "counts": counts}
         live.say(f"{source}: {fill.quantity} at {fill.price}")
@@ -393,71 +391,6 @@ class Applier:
         journal = self._desk.journal
         names = (live.key, live.ref, live.state.value) if live else ()
         journal.append(journal.scribe.row(Kind.COMMISSION, body, *names))
-
-    # --- notices --------------------------------------------------------------------------------
-
-    def notice(self, notice: BrokerNotice, link: LinkState) -> None:
-        """Take a coded message: what it means is the table's to say, by verb and state."""
-        desk = self._desk
-        live = self._owner(notice.broker, notice.identity) if notice.identity else None
-        command = live.in_flight() if live is not None else None
-        verb = None if live is None else _verb_of(live, command)
-        state = None if live is None else live.state
-        verdict = classify(notice.code, notice.text, verb, Phase.SENT, state, link)
-        desk.meters.error(verdict.error_class)
-        self._record(notice, live, verdict)
-        if verdict.action is Action.GATE_AND_PAGE:
-            desk.page(f"{notice.broker} says {notice.code}: {notice.text}")
-        if live is not None:
-            said = f"{notice.code} {notice.text}"
-            live.say(f"notice: {said}")
-            self._obey(verdict, live, command, said)
-        if verdict.evidence_needed and (live is not None or verdict.error_class in _ABOUT_ORDERS):
-            desk.ask(notice.broker, f"{notice.code} {notice.text}")
-
-    def _obey(self, verdict: Verdict, live: LiveOrder, command: Command | None, said: str) -> None:
-        if verdict.error_class is ErrorClass.DEFINITE_REJECT and not verdict.evidence_needed:
-            live.evidence_at = self._desk.clock.monotonic()
-            self.happen(live, Event.REJECT, "notice", said)
-        elif verdict.action is Action.TERMINAL_ALARM:
-            self._desk.meters.unasked_cancels.value += 1
-            live.reason = said
-        elif verdict.error_class is ErrorClass.COMMAND_REJECT and command is not None:
-            self.command(live, command, CommandEvent.REFUSE, said)
-        elif verdict.action is Action.HOLD:
-            self._acknowledge(live, Event.HOLD, self._desk.clock.monotonic())
-            live.held = True
-            live.evidence_at = self._desk.clock.monotonic()
-            self.happen(live, Event.HOLD, "notice", said)
-        live.notify()
-
-    def _record(self, notice: BrokerNotice, live: LiveOrder | None, verdict: Verdict) -> None:
-        if live is None and not verdict.evidence_needed:
-            return
-        body = {
-            "broker": notice.broker,
-            "account": live.order.account if live else "",
-            "code": notice.code,
-            "text": notice.text,
-            "class": verdict.error_class.value,
-            "action": verdict.action.value,
-        }
-        journal = self._desk.journal
-        names = (live.key, live.ref, live.state.value) if live else ()
-        journal.append(journal.scribe.row(Kind.NOTICE, body, *names))
-
-
-_ABOUT_ORDERS = frozenset({ErrorClass.AMBIGUOUS, ErrorClass.NOT_FOUND, ErrorClass.UNCLASSIFIED})
-
-
-def _verb_of(live: LiveOrder, command: Command | None) -> Verb:
-    """Return what a message about an order answers: the command in flight, else the order.
-
-    The status that confirms a cancel comes before the message that does (202).
-    """
-    if command is not None:
-        return command.verb
-    return Verb.CANCEL if live.cancelled and live.state.is_terminal else Verb.PLACE
 
 
 def _lost_modify(live: LiveOrder) -> Command | None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -255,6 +255,3 @@ def messages_of(lives: Sequence[LiveOrder]) -> list[OrderMessage]:
     return [
         message_of(live, transmit=not held or place == last) for place, live in enumerate(lives)
     ]
-
-
-Put = Callable[[Priority, Dispatch | CommandDispatch], None]

@@ -21,9 +21,9 @@ from alluse_core.model import (
     TimeInForce,
     Verb,
 )
+from alluse_core.orders.checks import Gate
 from alluse_core.orders.evidence import OPEN_ORDERS, Applier, Desk
 from alluse_core.orders.live import LiveOrder, differences
-from alluse_core.orders.pipeline import Gate
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.orders.view import DefinitionLookup
 from alluse_core.ports import Broker

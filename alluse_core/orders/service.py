@@ -27,6 +27,7 @@ from alluse_core.model import (
     Snapshot,
 )
 from alluse_core.orders.book import Book
+from alluse_core.orders.checks import Checks, Gate
 from alluse_core.orders.commands import Commands, Price
 from alluse_core.orders.control import Control, Flattened
 from alluse_core.orders.evidence import Applier, Desk
@@ -36,7 +37,8 @@ from alluse_core.orders.journal import Journal
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.meters import COMPONENT, Meters
-from alluse_core.orders.pipeline import Checks, Gate, Pipeline
+from alluse_core.orders.notices import Notices
+from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.reconcile import Reconciler, Reconciliation
 from alluse_core.orders.records import Kind
@@ -86,6 +88,7 @@ class Orders:
         )
         self._reader: JournalReader | None = None
         self._applier = Applier(desk, self._restore_reference)
+        self._notices = Notices(desk, self._applier)
         checks = Checks(stages, desk, self._gate, settings, quote, definition)
         self._sequences = {
             name: IdSequence(broker, self._reserve) for name, broker in brokers.items()
@@ -199,7 +202,7 @@ class Orders:
         elif isinstance(item, Commission):
             self._applier.commission(item)
         elif isinstance(item, BrokerNotice):
-            self._applier.notice(item, self._brokers[item.broker].link)
+            self._notices.take(item, self._brokers[item.broker].link)
         else:
             self._link(item)
 

@@ -1,0 +1,186 @@
+"""The checks of an order: gates, stages, their budget, and the error that a denial becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from alluse_core.errors import OrderDenied, TradingHalted
+from alluse_core.model import AccountMode, GroupKind, LinkState, Order, OrderGroup
+from alluse_core.orders.evidence import Desk
+from alluse_core.orders.view import BookView, DefinitionLookup, QuoteLookup
+from alluse_core.ports import Broker, Decision, OrderStage, StagePhase, TradingState, deny
+from alluse_core.settings import OrdersSettings
+
+Denial = tuple[str, Decision]
+"""(name of the stage, its decision)"""
+
+
+@attrs.define
+class Gate:
+    """What of the runtime's state decides whether new risk may be sent."""
+
+    state: TradingState = TradingState.ACTIVE
+    reason: str = ""
+    reconciling: set[str] = attrs.field(factory=set)
+    unfinished: Callable[[], int] = lambda: 0
+
+
+class Checks:
+    """Runs the stages of an order, each timed, all within one budget.
+
+    Those of the validate and route phases hold for every order. Gates and risk stages hold for
+    orders that are not proven to reduce risk: safe means able to get out.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[OrderStage],
+        desk: Desk,
+        gate: Gate,
+        settings: OrdersSettings,
+        quotes: QuoteLookup,
+        definitions: DefinitionLookup,
+    ) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._settings = settings
+        self._quotes = quotes
+        self._definitions = definitions
+        by_phase = {
+            phase: tuple(stage for stage in stages if stage.phase is phase) for phase in StagePhase
+        }
+        self._always = by_phase[StagePhase.VALIDATE], by_phase[StagePhase.ROUTE]
+        self._risk = by_phase[StagePhase.RISK]
+
+    def decide(
+        self,
+        order: Order,
+        broker: Broker,
+        group: OrderGroup | None = None,
+        without: str = "",
+        *,
+        forced: bool = False,
+    ) -> tuple[Denial | None, bool]:
+        """Return (the first denial, whether the order is proven to reduce risk).
+
+        ``forced`` leaves the gates and risk stages out, for flatten's own orders.
+        """
+        gate, clock = self._gate, self._desk.clock
+        view = BookView(
+            self._desk.book,
+            clock,
+            broker,
+            order.account,
+            gate.state,
+            broker.name in gate.reconciling,
+            group,
+            self._quotes,
+            self._definitions,
+            clock.monotonic(),
+            without,
+        )
+        account = self._account(order, broker)
+        if account is not None:
+            return account, False
+        reducing = forced or _closes_its_entry(order, group) or view.reduces(order)
+        before, after = self._always
+        stages = before + after if reducing else before + self._risk + after
+        if order.reduce_only and not reducing:
+            reason = "it is reduce-only, and could open, enlarge or flip the position"
+            position = view.position(order.instrument)
+            return ("reduce_only", deny(reason, limit=position, value=order.quantity)), False
+        if not reducing:
+            shut = self._shut(view, broker)
+            if shut is not None:
+                return shut, False
+        return self._run(stages, order, view, reducing), reducing
+
+    def _account(self, order: Order, broker: Broker) -> Denial | None:
+        if order.account not in broker.accounts:
+            reason = f"account {order.account!r} is not among those of {broker.name}"
+            return "account", deny(reason, limit=", ".join(broker.accounts), value=order.account)
+        mode = broker.account_mode(order.account)
+        if mode is AccountMode.PAPER or self._settings.live_account == order.account:
+            return None
+        return "live_account", deny(
+            f"account {order.account} is {mode.value}, and live_account does not name it",
+            limit=self._settings.live_account or "none",
+            value=order.account,
+            source="order-safety.md 15",
+        )
+
+    def _shut(self, view: BookView, broker: Broker) -> Denial | None:
+        gate, settings = self._gate, self._settings
+        if gate.state is not TradingState.ACTIVE:
+            reason = f"trading is {gate.state.value}: {gate.reason}"
+            return "trading_state", deny(reason, limit="ACTIVE", value=gate.state.value)
+        if broker.link is not LinkState.UP:
+            reason = f"the link of {broker.name} is {broker.link.value}"
+            return "link", deny(reason, limit="up", value=broker.link.value)
+        if view.reconciling:
+            return "reconciling", deny(f"the evidence of {broker.name} is being asked for")
+        unfinished = gate.unfinished()
+        if unfinished >= settings.max_unfinished:
+            reason = f"{unfinished} orders wait to be journaled or sent"
+            return "queue", deny(reason, limit=settings.max_unfinished, value=unfinished)
+        return None
+
+    def _run(
+        self, stages: Sequence[OrderStage], order: Order, view: BookView, reducing: bool
+    ) -> Denial | None:
+        monotonic, meters = self._desk.clock.monotonic, self._desk.meters
+        started = last = view.now
+        slowest, longest = "", 0.0
+        for stage in stages:
+            try:
+                decision = stage.check(order, view)
+            except Exception as error:  # noqa: BLE001 - a control that cannot decide denies
+                decision = deny(f"the stage failed: {type(error).__name__}: {error}")
+            now = monotonic()
+            spent, last = now - last, now
+            meters.stage(stage.name).record(spent * 1e3)
+            if spent > longest:
+                slowest, longest = stage.name, spent
+            if not decision.allowed:
+                return stage.name, decision
+        budget = self._settings.stage_budget
+        if last - started > budget and not reducing:
+            reason = f"the stages took {last - started:.3f} s, {slowest} the longest of them"
+            return slowest, deny(reason, limit=f"{budget} s", value=f"{longest:.3f} s")
+        return None
+
+
+def _closes_its_entry(order: Order, group: OrderGroup | None) -> bool:
+    """Whether an order is a bracket's exit that cannot do more than close its entry."""
+    if group is None or group.kind is not GroupKind.BRACKET:
+        return False
+    entry = group.orders[0]
+    return (
+        order is not entry
+        and order.instrument is entry.instrument
+        and order.side is entry.side.opposite
+        and order.quantity <= entry.quantity
+    )
+
+
+def refusal(key: str, denial: Denial) -> OrderDenied:
+    """Return the typed error of a denial: reason, limit, value and source."""
+    stage, decision = denial
+    figures = ", ".join(
+        f"{name} {value}"
+        for name, value in (
+            ("value", decision.value),
+            ("limit", decision.limit),
+            ("source", decision.source),
+        )
+        if value
+    )
+    kind = TradingHalted if stage == "trading_state" else OrderDenied
+    message = f"order {key!r} was denied by {stage}: {decision.reason}"
+    return kind(
+        f"{message} ({figures})" if figures else message,
+        stage=stage,
+        hint="resume with your name" if kind is TradingHalted else f"see [stages.{stage}]",
+    )

@@ -1,0 +1,80 @@
+"""Takes the broker's coded messages: what one means is the table's to say, never evidence alone."""
+
+from __future__ import annotations
+
+from alluse_core.model import BrokerNotice, LinkState, Verb
+from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.outcomes import Action, ErrorClass, Outcome, Phase, classify
+from alluse_core.orders.records import Kind
+from alluse_core.orders.states import CommandEvent, Event
+
+_ABOUT_ORDERS = frozenset({ErrorClass.AMBIGUOUS, ErrorClass.NOT_FOUND, ErrorClass.UNCLASSIFIED})
+
+
+class Notices:
+    """Classifies a coded message by verb, state and link, and does what its class asks for."""
+
+    def __init__(self, desk: Desk, applier: Applier) -> None:
+        self._desk = desk
+        self._applier = applier
+
+    def take(self, notice: BrokerNotice, link: LinkState) -> None:
+        """Take a coded message: what it means is the table's to say, by verb and state."""
+        desk = self._desk
+        live = self._applier.owner(notice.broker, notice.identity) if notice.identity else None
+        command = live.in_flight() if live is not None else None
+        verb = None if live is None else _verb_of(live, command)
+        state = None if live is None else live.state
+        verdict = classify(notice.code, notice.text, verb, Phase.SENT, state, link)
+        desk.meters.error(verdict.error_class)
+        self._record(notice, live, verdict)
+        if verdict.action is Action.GATE_AND_PAGE:
+            desk.page(f"{notice.broker} says {notice.code}: {notice.text}")
+        if live is not None:
+            said = f"{notice.code} {notice.text}"
+            live.say(f"notice: {said}")
+            self._obey(verdict, live, command, said)
+        if verdict.evidence_needed and (live is not None or verdict.error_class in _ABOUT_ORDERS):
+            desk.ask(notice.broker, f"{notice.code} {notice.text}")
+
+    def _obey(self, verdict: Outcome, live: LiveOrder, command: Command | None, said: str) -> None:
+        if verdict.error_class is ErrorClass.DEFINITE_REJECT and not verdict.evidence_needed:
+            live.evidence_at = self._desk.clock.monotonic()
+            self._applier.happen(live, Event.REJECT, "notice", said)
+        elif verdict.action is Action.TERMINAL_ALARM:
+            self._desk.meters.unasked_cancels.value += 1
+            live.reason = said
+        elif verdict.error_class is ErrorClass.COMMAND_REJECT and command is not None:
+            self._applier.command(live, command, CommandEvent.REFUSE, said)
+        elif verdict.action is Action.HOLD:
+            self._applier.acknowledge(live, Event.HOLD, self._desk.clock.monotonic())
+            live.held = True
+            live.evidence_at = self._desk.clock.monotonic()
+            self._applier.happen(live, Event.HOLD, "notice", said)
+        live.notify()
+
+    def _record(self, notice: BrokerNotice, live: LiveOrder | None, verdict: Outcome) -> None:
+        if live is None and not verdict.evidence_needed:
+            return
+        body = {
+            "broker": notice.broker,
+            "account": live.order.account if live else "",
+            "code": notice.code,
+            "text": notice.text,
+            "class": verdict.error_class.value,
+            "action": verdict.action.value,
+        }
+        journal = self._desk.journal
+        names = (live.key, live.ref, live.state.value) if live else ()
+        journal.append(journal.scribe.row(Kind.NOTICE, body, *names))
+
+
+def _verb_of(live: LiveOrder, command: Command | None) -> Verb:
+    """Return what a message about an order answers: the command in flight, else the order.
+
+    The status that confirms a cancel comes before the message that does (202).
+    """
+    if command is not None:
+        return command.verb
+    return Verb.CANCEL if live.cancelled and live.state.is_terminal else Verb.PLACE
