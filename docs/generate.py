@@ -151,6 +151,8 @@ def _fields(settings_type: type[attrs.AttrsInstance]) -> Iterator[str]:
         shown = "required" if default is attrs.NOTHING else f"`{_toml(default)}`"
         hidden = ", shown as `***`" if is_secret(field.name) else ""
         kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        # Annotations may have been resolved by whoever read settings before: drop module names.
+        kind = re.sub(r"\b(?:\w+\.)+(\w)", r"\1", kind)
         yield f"| `{field.name}` | `{_cell(kind)}`{hidden} | {shown} |"
 
 

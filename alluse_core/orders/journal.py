@@ -82,6 +82,7 @@ class Journal:
         self._entries: list[_Entries] = []
         self._flush_due = False
         self._closed = False
+        self._readers: list[JournalReader] = []
         self._commit_ms: Callable[[float], None] | None = None
         self._registry: Registry | None = None
         self._connection = self._open()
@@ -195,8 +196,10 @@ class Journal:
         return self._general, stories
 
     def read(self) -> JournalReader:
-        """Return a reader of this journal, to be closed by the caller."""
-        return JournalReader(self.path)
+        """Return a reader of this journal. It is closed with the journal at the latest."""
+        reader = JournalReader(self.path)
+        self._readers.append(reader)
+        return reader
 
     def instrument(self, registry: Registry) -> None:
         """Measure commits into ``registry``."""
@@ -298,6 +301,8 @@ class Journal:
         """Write what was taken, sync the anchor, end. Safe to call twice."""
         if self._closed:
             return
+        for reader in self._readers:
+            reader.close()
         self._closed = True
         self._committer.close()
         self._flush_inline()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -89,7 +90,7 @@ def test_at_least_a_hundred_series_a_second_are_stored(session: Path) -> None:
 @pytest.mark.slow
 def test_the_databases_are_whole(session: Path) -> None:
     for name in ("journal.db", "metrics.db"):
-        with sqlite3.connect(session / name) as connection:
+        with contextlib.closing(sqlite3.connect(session / name)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
