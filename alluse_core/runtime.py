@@ -163,7 +163,7 @@ class Runtime:
             self._monitor_tick()
         if self._analysis is not None:
             # The report speaks of the session up to now, not up to the last cycle.
-            await self._analysis.tick()
+            await self._analysis.catch_up()
         await asyncio.to_thread(self.metrics.store.flush)
         request = ReportRequest(
             folder,
