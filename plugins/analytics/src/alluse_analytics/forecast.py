@@ -19,6 +19,8 @@ FEWEST_ERRORS = 20
 # An error half as old as the history held counts twice as much as the oldest.
 _RECENCY = 2.0
 _MOST_ORIGINS = 120
+# One value for all series and horizons; benchmarks/forecast.py says what it leads to.
+_STRETCH = 0.3
 
 
 @attrs.frozen(eq=False)
@@ -137,10 +139,12 @@ def _known(errors: Floats, origin: int, steps: int) -> Floats:
     upto = np.cumsum(weight, axis=1)
     total = np.maximum(upto[:, -1:], 1e-300)
     # The share below an order statistic is taken at the middle of its own weight, stretched by
-    # (n + 1) / n as for exchangeable errors: the next one may lie outside all of them.
+    # (m + 1) / m as for m exchangeable errors: the next one may lie outside all of them. Errors
+    # of forecasts that overlap repeat one another: only those ``steps`` apart count as new.
     n = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    independent = n / steps + 1.0
     position = (upto - weight / 2.0) / total
-    position = 0.5 + (position - 0.5) * n / (n + 1.0)
+    position = 0.5 + (position - 0.5) * independent / (independent + 1.0)
     result = np.empty((len(past), len(SHARES)))
     last = np.maximum(present.sum(axis=1) - 1, 0)
     rows = np.arange(len(past))
@@ -150,9 +154,25 @@ def _known(errors: Floats, origin: int, steps: int) -> Floats:
         gap = position[rows, right] - position[rows, left]
         part = np.where(gap > 0, (share - position[rows, left]) / np.maximum(gap, 1e-300), 0.0)
         low, high = ordered[rows, left], ordered[rows, right]
-        result[:, column] = low + (high - low) * np.clip(part, 0.0, 1.0)
+        inside = low + (high - low) * np.clip(part, 0.0, 1.0)
+        result[:, column] = inside + _outside(ordered, position, last, share)
     result[present.sum(axis=1) < FEWEST_ERRORS] = np.nan
     return result
+
+
+def _outside(ordered: Floats, position: Floats, last: np.ndarray, share: float) -> Floats:
+    """Return how far beyond its outermost error a row's quantile lies; 0 where it lies within.
+
+    The missing part of the tail, as a share of the tail, stretches the outermost error's distance
+    from the middle one by _STRETCH.
+    """
+    rows = np.arange(len(ordered))
+    upper = share > 0.5
+    end = last if upper else np.zeros_like(last)
+    missing = (share - position[rows, end]) * (1.0 if upper else -1.0)
+    missing = np.maximum(missing, 0.0) / min(share, 1.0 - share)
+    distance = ordered[rows, end] - ordered[rows, last // 2]
+    return np.asarray(np.where(missing > 0.0, _STRETCH * missing * distance, 0.0))
 
 
 class Forecasts:
