@@ -254,6 +254,21 @@ def test_on_a_level_with_noise_smoothing_beats_naive() -> None:
     assert horizon.scored >= 30
 
 
+def test_a_share_is_not_forecast_beyond_all_or_below_nothing() -> None:
+    values = np.clip(random(5).normal(50, 60, size=(1, 80)), 0.0, 100.0)
+    settings = ForecastSettings(period=1.0, horizon=10.0, second_horizon=20.0)
+    bounds = {}
+    for unit in ("%", "USD"):
+        found = Forecasts(settings).analyze(frame_of(values, unit=unit))
+        stated = [float(f.facts[name]) for f in found for name in ("low95", "high95")]  # type: ignore[arg-type]
+        drawn = [value for f in found for values in f.points.values() for value in values]
+        times = {value for f in found for value in f.points.get("times", ())}
+        bounds[unit] = [*stated, *(value for value in drawn if value not in times)]
+    assert min(bounds["%"]) >= 0.0
+    assert max(bounds["%"]) <= 100.0
+    assert max(bounds["USD"]) > 100.0
+
+
 def test_coverage_on_recorded_operational_series() -> None:
     files = sorted(SERIES.glob("cloud/*/*.csv.gz"))
     if not files:

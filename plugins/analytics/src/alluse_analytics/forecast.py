@@ -19,6 +19,7 @@ FEWEST_ERRORS = 20
 # An error half as old as the history held counts twice as much as the oldest.
 _RECENCY = 2.0
 _MOST_ORIGINS = 120
+_NEVER_NEGATIVE = ("ms", "s", "MB", "1/s", "%")
 # One value for all series and horizons; benchmarks/forecast.py says what it leads to.
 _STRETCH = 0.3
 
@@ -160,6 +161,23 @@ def _known(errors: Floats, origin: int, steps: int) -> Floats:
     return result
 
 
+def feasible(values: Floats, units: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return each row's lowest and highest possible value.
+
+    Times, sizes, rates and shares that were never negative stay so; a share that never passed
+    100 % does not.
+    """
+    present = ~np.isnan(values)
+    lowest = np.where(present, values, np.inf).min(axis=1)
+    highest = np.where(present, values, -np.inf).max(axis=1)
+    signless = np.array([unit in _NEVER_NEGATIVE for unit in units])
+    share = np.array([unit == "%" for unit in units])
+    return (
+        np.where(signless & (lowest >= 0.0), 0.0, -np.inf),
+        np.where(share & (highest <= 100.0), 100.0, np.inf),
+    )
+
+
 def _outside(ordered: Floats, position: Floats, last: np.ndarray, share: float) -> Floats:
     """Return how far beyond its outermost error a row's quantile lies; 0 where it lies within.
 
@@ -210,7 +228,10 @@ class Forecasts:
                 found.append(self._too_short(seconds, values.shape[1], steps))
                 continue
             horizon = forecast(values, steps)
-            fan = self._fan(values, steps) if seconds == settings.horizon else {}
+            low, high = feasible(values, [series.unit for series in frame.series])
+            bounded = np.clip(horizon.quantiles, low[:, None], high[:, None])
+            horizon = attrs.evolve(horizon, quantiles=bounded)
+            fan = self._fan(values, steps, low, high) if seconds == settings.horizon else {}
             for row, series in enumerate(frame.series):
                 if not np.isnan(horizon.quantiles[row, 2]):
                     found.append(
@@ -226,7 +247,7 @@ class Forecasts:
                     )
         return found
 
-    def _fan(self, values: Floats, steps: int) -> dict[int, Floats]:
+    def _fan(self, values: Floats, steps: int, low: Floats, high: Floats) -> dict[int, Floats]:
         """Return, for the rows that move most, the quantiles of five times up to the horizon."""
         present = ~np.isnan(values)
         highest = np.where(present, values, -np.inf).max(axis=1)
@@ -238,8 +259,11 @@ class Forecasts:
         )
         rows = np.argsort(-movement)[: self._settings.most_points]
         ahead = sorted({max(1, round(steps * part / 5)) for part in range(1, 6)})
+        bounds = low[rows, None], high[rows, None]
         stages = [
-            np.column_stack([np.full(len(rows), step), forecast_only(values[rows], step)])
+            np.column_stack(
+                [np.full(len(rows), step), np.clip(forecast_only(values[rows], step), *bounds)]
+            )
             for step in ahead
         ]
         return {int(row): np.array([stage[i] for stage in stages]) for i, row in enumerate(rows)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from alluse_core.analysis.grade import Grade, Measured, Part
 from alluse_core.model import Finding
+from alluse_core.monitor.definitions import DEFINITIONS
 from alluse_report.session import Session
 from alluse_report.style import (
     BLUE,
@@ -249,13 +250,13 @@ def forecasts(axes: Axes, session: Session) -> Drawn:
 
 
 def _most_telling(fans: list[Finding]) -> Finding:
-    """Return a calibrated forecast before others, headline metrics before counters."""
-    headline = ("trading_system", "market_data_system", "ibkr_integration", "system_resources")
+    """Return a headline metric's forecast before others, a calibrated one before the rest."""
+    headline = {(known.component, known.metric) for known in DEFINITIONS}
 
     def worth(finding: Finding) -> tuple[bool, bool, bool]:
         series = finding.series
         return (
-            series is None or series.component not in headline or bool(series.labels),
+            series is None or (series.component, series.metric) not in headline,
             bool(finding.facts.get("as_rate")),
             finding.facts.get("confidence") != "calibrated",
         )
