@@ -54,6 +54,8 @@ class _Loop:
             raise
 
     def close(self) -> None:
+        """End what still runs in the loop, its worker threads, and the loop."""
+        self.wait(_wind_up())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -201,6 +203,17 @@ class SyncRuntime:
         if self._loop is not None:
             self._loop.close()
             self._loop = None
+
+
+async def _wind_up() -> None:
+    """Do what ``asyncio.run`` does before it closes its loop."""
+    loop, own = asyncio.get_running_loop(), asyncio.current_task()
+    tasks = [task for task in asyncio.all_tasks() if task is not own]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
 
 
 async def _now(call: Any, *args: Any) -> Any:

@@ -16,13 +16,12 @@ REPORTS = {"dashboard.png", "report.json", "summary.json", "summary.md"}
 
 
 def _started(config: Path, *more: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [ALLUSE, "run", "--config", str(config), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    return process
 
 
 @pytest.mark.slow

@@ -1,0 +1,92 @@
+"""The runtime for code without an event loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import alluse_core as alluse
+from alluse_core import Instrument, Order, OrderState, Side
+
+SETTINGS: dict[str, Any] = {
+    "brokers": {"main": {"provider": "paper", "enforce_hours": False}},
+    "orders": {"default_broker": "main"},
+}
+
+
+@pytest.mark.slow
+def test_a_plain_script_reads_trades_and_reports(tmp_path: Path) -> None:
+    threads = set(threading.enumerate())
+    aapl = Instrument.stock("AAPL")
+    with alluse.open_sync(SETTINGS, state=tmp_path) as runtime:
+        quote = runtime.quotes.get(aapl, max_age=1.0)
+        assert quote.bid < quote.ask
+        assert runtime.quotes.cached(aapl) is not None
+        stream = runtime.quotes.stream(aapl)
+        assert next(stream).instrument == aapl
+        stream.close()
+        rest = Order.limit(aapl, Side.BUY, 10, f"{quote.bid * 0.98:.2f}", key="sync/rest")
+        ticket = runtime.orders.submit(rest)
+        assert ticket.key == "sync/rest"
+        runtime.orders.modify("sync/rest", limit_price=f"{quote.bid * 0.97:.2f}")
+        runtime.orders.cancel("sync/rest")
+        assert ticket.outcome(timeout=10).state is OrderState.CANCELED
+        buy = Order.limit(aapl, Side.BUY, 4, f"{quote.ask * 1.01:.2f}", key="sync/buy")
+        assert runtime.orders.submit(buy).outcome(timeout=10).state is OrderState.FILLED
+        assert [(row.instrument, row.quantity) for row in runtime.positions().rows] == [(aapl, 4)]
+        written = runtime.report(tmp_path / "reports")
+        assert {path.name for path in written} >= {"report.json", "summary.md", "dashboard.png"}
+    assert {thread.name for thread in set(threading.enumerate()) - threads} == set()
+
+
+def test_it_is_not_usable_before_it_is_entered(tmp_path: Path) -> None:
+    runtime = alluse.open_sync(SETTINGS, state=tmp_path)
+    with pytest.raises(alluse.AllUseError, match="not open"):
+        runtime.report(tmp_path)
+
+
+_SCRIPT = """
+import sys
+import alluse_core as alluse
+from alluse_core import Instrument, Order, Side
+
+settings = {
+    "brokers": {"main": {"provider": "paper", "enforce_hours": False}},
+    "orders": {"default_broker": "main"},
+}
+with alluse.open_sync(settings, state=sys.argv[1]) as runtime:
+    aapl = Instrument.stock("AAPL")
+    price = f"{runtime.quotes.get(aapl).bid * 0.98:.2f}"
+    ticket = runtime.orders.submit(Order.limit(aapl, Side.BUY, 1, price, key="waits"))
+    print("waiting", flush=True)
+    ticket.outcome(timeout=60)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_waiting_script_and_its_journal_is_whole(
+    tmp_path: Path, alluse_command
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SCRIPT, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode in (-signal.SIGINT, 130), errors
+    assert errors.strip().endswith("KeyboardInterrupt")
+    assert "never retrieved" not in errors
+    verified = alluse_command("journal", "verify", "--out", str(tmp_path), "--json")
+    assert verified.returncode == 0, verified.stderr
