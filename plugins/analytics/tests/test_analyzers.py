@@ -321,7 +321,7 @@ def test_a_known_fault_in_a_real_recording_is_found() -> None:
     if not windows.is_file():
         pytest.skip("../shared/data/series is not there")
     found = flagged = total = 0
-    for name, labelled in json.loads(windows.read_text()).items():
+    for name, labelled in sorted(json.loads(windows.read_text()).items())[::2]:
         file = SERIES / "nab" / f"{name}.gz"
         if not file.is_file() or not labelled:
             continue
