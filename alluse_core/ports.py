@@ -255,6 +255,18 @@ class QuoteCache(Protocol):
     def __len__(self) -> int:
         """Return how many entries are held, expired ones that were not touched included."""
 
+    def watch(self, instrument: Instrument, peeked: Callable[[], None]) -> None:
+        """Call ``peeked`` once, at the next peek of the instrument, hit or miss.
+
+        Held or not, an instrument has one watch at most: a newer one replaces it. It outlives
+        ``store``, ``discard`` and ``clear``, changes neither what a peek returns nor how it
+        counts, and costs the hits of unwatched instruments nothing. ``peeked`` may call the
+        cache, and does not raise.
+        """
+
+    def unwatch(self, instrument: Instrument) -> None:
+        """Take the watch back; nothing happens where there is none."""
+
     def stats(self) -> CacheStats:
         """Return a copy of the statistics."""
 

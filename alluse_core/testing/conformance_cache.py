@@ -99,6 +99,55 @@ class QuoteCacheConformance(Conformance):
         assert cache.stats().hits == 1
         assert cache.stats().size == 0
 
+    def test_a_watch_is_told_once_of_the_next_peek_hit_or_miss(self) -> None:
+        clock = VirtualClock()
+        cache = self.make_cache(10, clock)
+        held, absent = _quote("AAPL"), _quote("MSFT")
+        cache.store(held, clock.monotonic() + 100.0)
+        told: list[str] = []
+        for quote in (held, absent):
+            symbol = quote.instrument.symbol
+            cache.watch(quote.instrument, lambda symbol=symbol: told.append(symbol))  # type: ignore[misc]
+        assert cache.peek(Instrument.stock("IBM")) is None
+        assert told == []
+        for _ in range(3):
+            assert cache.peek(held.instrument) is held
+            assert cache.peek(absent.instrument) is None
+        assert told == ["AAPL", "MSFT"]
+
+    def test_a_watched_quote_is_served_and_counted_as_any_other(self) -> None:
+        clock = VirtualClock()
+        cache = self.make_cache(10, clock)
+        older, newer = _quote("AAPL", 1.0), _quote("AAPL", 2.0)
+        instrument = older.instrument
+        told: list[int] = []
+        cache.store(older, clock.monotonic() + 1.0)
+        cache.watch(instrument, lambda: told.append(1))
+        cache.store(newer, clock.monotonic() + 5.0)
+        run(clock.advance(3.0))
+        assert cache.peek(instrument) is newer, "a watch outlives a store"
+        cache.watch(instrument, lambda: told.append(2))
+        run(clock.advance(3.0))
+        assert cache.peek(instrument) is None, "a watched quote keeps its deadline"
+        stats = cache.stats()
+        assert (told, stats.hits, stats.misses, stats.expired) == ([1, 2], 1, 1, 1)
+
+    def test_the_newest_watch_is_told_and_one_taken_back_is_not(self) -> None:
+        clock = VirtualClock()
+        cache = self.make_cache(10, clock)
+        quote = _quote("AAPL")
+        told: list[int] = []
+        cache.store(quote, clock.monotonic() + 100.0)
+        cache.watch(quote.instrument, lambda: told.append(1))
+        cache.watch(quote.instrument, lambda: told.append(2))
+        assert cache.peek(quote.instrument) is quote
+        assert told == [2]
+        cache.watch(quote.instrument, lambda: told.append(3))
+        cache.unwatch(quote.instrument)
+        cache.unwatch(quote.instrument)
+        assert cache.peek(quote.instrument) is quote
+        assert told == [2]
+
     def test_several_are_put_and_got_at_once(self) -> None:
         async def body() -> None:
             clock = VirtualClock()

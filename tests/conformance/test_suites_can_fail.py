@@ -83,6 +83,16 @@ def _peek_without_use(cache: Any, clock: Clock) -> Any:
     return peek
 
 
+def _watch_by_discarding(cache: Any, clock: Clock) -> Any:
+    watch = cache.watch
+
+    def discarding(instrument: Instrument, peeked: Any) -> None:
+        watch(instrument, peeked)
+        cache.discard(instrument)
+
+    return discarding
+
+
 def _live_statistics(cache: Any, clock: Clock) -> Any:
     once: list[Any] = []
     stats = cache.stats
@@ -105,6 +115,18 @@ def _live_statistics(cache: Any, clock: Clock) -> Any:
         (
             {"discard": lambda cache, clock: lambda instrument: None},
             "test_discard_forgets_one_and_clear_forgets_all",
+        ),
+        (
+            {"watch": lambda cache, clock: lambda instrument, peeked: None},
+            "test_a_watch_is_told_once_of_the_next_peek_hit_or_miss",
+        ),
+        (
+            {"watch": _watch_by_discarding},
+            "test_a_watched_quote_is_served_and_counted_as_any_other",
+        ),
+        (
+            {"unwatch": lambda cache, clock: lambda instrument: None},
+            "test_the_newest_watch_is_told_and_one_taken_back_is_not",
         ),
     ],
 )

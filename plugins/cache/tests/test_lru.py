@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -51,8 +52,13 @@ class Reference:
     def __init__(self, capacity: int) -> None:
         self.entries: list[tuple[Instrument, Quote, float]] = []
         self.stats = CacheStats(capacity=capacity)
+        self.watched: set[Instrument] = set()
+        self.told: list[Instrument] = []
 
     def peek(self, instrument: Instrument, now: float) -> Quote | None:
+        if instrument in self.watched:
+            self.watched.remove(instrument)
+            self.told.append(instrument)
         for entry in self.entries:
             if entry[0] is instrument:
                 self.entries.remove(entry)
@@ -72,6 +78,19 @@ class Reference:
             self.stats.evictions += 1
         self.entries.append((quote.instrument, quote, deadline))
 
+    def watch(self, instrument: Instrument) -> None:
+        if instrument not in self.watched:
+            self.watched.add(instrument)
+            self._use(instrument)
+
+    def unwatch(self, instrument: Instrument) -> None:
+        if instrument in self.watched:
+            self.watched.remove(instrument)
+            self._use(instrument)
+
+    def _use(self, instrument: Instrument) -> None:
+        self.entries.sort(key=lambda entry: entry[0] is instrument)
+
     def discard(self, instrument: Instrument) -> None:
         self.entries = [entry for entry in self.entries if entry[0] is not instrument]
 
@@ -82,6 +101,8 @@ STEP = st.one_of(
     st.tuples(st.just("store"), INDEX, st.integers(-1, 12)),
     st.tuples(st.just("tick"), st.integers(1, 6)),
     st.tuples(st.just("discard"), INDEX),
+    st.tuples(st.just("watch"), INDEX),
+    st.tuples(st.just("unwatch"), INDEX),
     st.tuples(st.just("clear")),
 )
 
@@ -94,6 +115,7 @@ def test_every_trace_ends_as_in_the_reference_simulator(
 ) -> None:
     clock = HandClock()
     cache, reference = make(implementation, capacity, clock), Reference(capacity)
+    told: list[Instrument] = []
     for verb, *arguments in steps:
         numbers = [int(argument) for argument in arguments]
         if verb == "tick":
@@ -104,6 +126,13 @@ def test_every_trace_ends_as_in_the_reference_simulator(
         elif verb == "discard":
             cache.discard(INSTRUMENTS[numbers[0]])
             reference.discard(INSTRUMENTS[numbers[0]])
+        elif verb == "watch":
+            instrument = INSTRUMENTS[numbers[0]]
+            cache.watch(instrument, partial(told.append, instrument))
+            reference.watch(instrument)
+        elif verb == "unwatch":
+            cache.unwatch(INSTRUMENTS[numbers[0]])
+            reference.unwatch(INSTRUMENTS[numbers[0]])
         elif verb == "store":
             quote = Quote(INSTRUMENTS[numbers[0]])
             deadline = clock.monotonic() + numbers[1]
@@ -113,6 +142,7 @@ def test_every_trace_ends_as_in_the_reference_simulator(
             instrument = INSTRUMENTS[numbers[0]]
             assert cache.peek(instrument) is reference.peek(instrument, clock.monotonic())
         assert len(cache) == len(reference.entries)
+        assert told == reference.told
     reference.stats.size = len(reference.entries)
     assert cache.stats() == reference.stats
 
@@ -129,7 +159,7 @@ def test_a_subscription_that_ends_leaves_nothing_behind(implementation: Implemen
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        assert cache._watchers == {}
+        assert cache._subscribers == {}
 
     asyncio.run(body())
 

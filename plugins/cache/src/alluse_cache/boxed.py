@@ -6,11 +6,13 @@ expiry, so the deadlines are kept here.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, cast
 
 from cachebox import LRUCache
 
 from alluse_cache.lru import LruCache, Peek, Reads
+from alluse_cache.watch import Entry, Watches
 from alluse_core.clock import Clock
 from alluse_core.model import Instrument, Quote
 
@@ -21,7 +23,8 @@ class BoxedLru(LruCache):
     def __init__(self, capacity: int, clock: Clock) -> None:
         super().__init__(capacity)
         self._entries: Any = LRUCache(capacity)
-        self.peek, self._reads = _peek(self._entries, clock)
+        self._watches = Watches(cast("MutableMapping[Instrument, Entry]", self._entries), clock)
+        self.peek, self._reads = _peek(self._entries, self._watches, clock)
 
     def _insert(self, quote: Quote, deadline: float) -> None:
         full = len(self._entries) == self._capacity
@@ -39,27 +42,23 @@ class BoxedLru(LruCache):
         return len(self._entries)
 
 
-def _peek(entries: Any, clock: Clock) -> tuple[Peek, Reads]:
+def _peek(entries: Any, watches: Watches, clock: Clock) -> tuple[Peek, Reads]:
     # Closures, because attributes of self instead of their variables would cost a hit a fifth.
     get, monotonic = entries.get, clock.monotonic
-    hits = misses = expired = 0
+    seldom = watches.peek
+    hits = 0
 
     def peek(instrument: Instrument) -> Quote | None:
-        nonlocal hits, misses, expired
-        entry: tuple[Quote, float] | None = get(instrument)
-        if entry is None:
-            misses += 1
-            return None
-        quote, deadline = entry
-        if monotonic() < deadline:
-            hits += 1
-            return quote
-        misses += 1
-        expired += 1
-        del entries[instrument]
-        return None
+        nonlocal hits
+        entry: Entry | None = get(instrument)
+        if entry is not None:
+            quote, deadline = entry
+            if monotonic() < deadline:
+                hits += 1
+                return quote
+        return seldom(instrument, entry)
 
     def reads() -> tuple[int, int, int]:
-        return hits, misses, expired
+        return hits + watches.hits, watches.misses, watches.expired
 
     return peek, reads

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from alluse_cache.settings import LruSettings
+from alluse_cache.watch import Watches
 from alluse_core.clock import Clock
 from alluse_core.errors import SettingsError
 from alluse_core.model import Instrument, Quote
@@ -28,15 +29,17 @@ Reads = Callable[[], tuple[int, int, int]]
 class LruCache(ABC):
     """Holds at most ``capacity`` quotes; when full, the one used longest ago makes room.
 
-    A peek that hits and a store are uses. An entry is fresh while ``monotonic() < deadline``; an
-    expired one keeps its place until it is peeked at or evicted. Every peek is a hit or a miss;
-    ``expired`` counts those misses that found an entry past its deadline.
+    A peek that hits, a store and a watch begun or ended are uses. An entry is fresh while
+    ``monotonic() < deadline``; an expired one keeps its place until it is peeked at or evicted.
+    Every peek is a hit or a miss, watched or not; ``expired`` counts those misses that found an
+    entry past its deadline.
 
     Belongs to the thread of its event loop.
     """
 
     peek: Peek
     _reads: Reads
+    _watches: Watches
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -47,7 +50,7 @@ class LruCache(ABC):
         self._capacity = capacity
         self._stores = 0
         self._evictions = 0
-        self._watchers: dict[Instrument, list[dict[Instrument, Quote]]] = {}
+        self._subscribers: dict[Instrument, list[dict[Instrument, Quote]]] = {}
         self._stored = asyncio.Event()
 
     @abstractmethod
@@ -69,13 +72,21 @@ class LruCache(ABC):
     def store(self, quote: Quote, deadline: float) -> None:
         """Hold ``quote`` until monotonic ``deadline``, in place of an older one."""
         self._stores += 1
-        self._insert(quote, deadline)
-        if self._watchers:
-            watching = self._watchers.get(quote.instrument, ())
-            for newest in watching:
+        self._insert(quote, self._watches.kept(quote.instrument, deadline))
+        if self._subscribers:
+            subscribed = self._subscribers.get(quote.instrument, ())
+            for newest in subscribed:
                 newest[quote.instrument] = quote
-            if watching:
+            if subscribed:
                 self._stored.set()
+
+    def watch(self, instrument: Instrument, peeked: Callable[[], None]) -> None:
+        """Call ``peeked`` once, at the next peek of the instrument, hit or miss."""
+        self._watches.add(instrument, peeked)
+
+    def unwatch(self, instrument: Instrument) -> None:
+        """Take the watch back; nothing happens where there is none."""
+        self._watches.remove(instrument)
 
     def stats(self) -> CacheStats:
         """Return a copy of the statistics."""
@@ -98,7 +109,7 @@ class LruCache(ABC):
         """Yield quotes as they are stored, the newest of each instrument, older ones skipped."""
         newest: dict[Instrument, Quote] = {}
         for instrument in instruments:
-            self._watchers.setdefault(instrument, []).append(newest)
+            self._subscribers.setdefault(instrument, []).append(newest)
         try:
             while True:
                 while not newest:
@@ -110,11 +121,11 @@ class LruCache(ABC):
                 self._forget(instrument, newest)
 
     def _forget(self, instrument: Instrument, newest: dict[Instrument, Quote]) -> None:
-        left = [other for other in self._watchers[instrument] if other is not newest]
+        left = [other for other in self._subscribers[instrument] if other is not newest]
         if left:
-            self._watchers[instrument] = left
+            self._subscribers[instrument] = left
         else:
-            del self._watchers[instrument]
+            del self._subscribers[instrument]
 
 
 def open_lru(settings: LruSettings, clock: Clock) -> LruCache:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from alluse_cache.lru import LruCache, Peek, Reads
+from alluse_cache.watch import Entry, Watches
 from alluse_core.clock import Clock
 from alluse_core.model import Instrument, Quote
 
-_Entries = OrderedDict[Instrument, tuple[Quote, float]]
+_Entries = OrderedDict[Instrument, Entry]
 
 
 class PythonLru(LruCache):
@@ -17,7 +18,8 @@ class PythonLru(LruCache):
     def __init__(self, capacity: int, clock: Clock) -> None:
         super().__init__(capacity)
         self._entries: _Entries = OrderedDict()
-        self.peek, self._reads = _peek(self._entries, clock)
+        self._watches = Watches(self._entries, clock)
+        self.peek, self._reads = _peek(self._entries, self._watches, clock)
 
     def _insert(self, quote: Quote, deadline: float) -> None:
         entries = self._entries
@@ -37,28 +39,24 @@ class PythonLru(LruCache):
         return len(self._entries)
 
 
-def _peek(entries: _Entries, clock: Clock) -> tuple[Peek, Reads]:
+def _peek(entries: _Entries, watches: Watches, clock: Clock) -> tuple[Peek, Reads]:
     # Closures, because attributes of self instead of their variables would cost a hit a fifth.
     get, use, monotonic = entries.get, entries.move_to_end, clock.monotonic
-    hits = misses = expired = 0
+    seldom = watches.peek
+    hits = 0
 
     def peek(instrument: Instrument) -> Quote | None:
-        nonlocal hits, misses, expired
-        entry = get(instrument)
-        if entry is None:
-            misses += 1
-            return None
-        quote, deadline = entry
-        if monotonic() < deadline:
-            hits += 1
-            use(instrument)
-            return quote
-        misses += 1
-        expired += 1
-        del entries[instrument]
-        return None
+        nonlocal hits
+        entry: Entry | None = get(instrument)
+        if entry is not None:
+            quote, deadline = entry
+            if monotonic() < deadline:
+                hits += 1
+                use(instrument)
+                return quote
+        return seldom(instrument, entry)
 
     def reads() -> tuple[int, int, int]:
-        return hits, misses, expired
+        return hits + watches.hits, watches.misses, watches.expired
 
     return peek, reads
