@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import attrs
 
+from alluse_core.clock import Clock
 from alluse_core.model import Instrument, Quote
-from alluse_core.ports import Broker, QuoteSink, Subscription
+from alluse_core.ports import Broker, QuoteCache, QuoteSink, Subscription
 from alluse_core.quotes.plan import LineUse
 
 
@@ -16,27 +18,25 @@ from alluse_core.quotes.plan import LineUse
 class Line:
     """One subscription. ``used_at`` is when a read of it was last seen, monotonic seconds.
 
-    Reads that the cache answers are not seen here. So a line whose last seen read is old is put
-    on ``probation``: it leaves the cache, and the next read is seen and ends the probation. A
-    line that nobody reads stays on probation until it is idle.
+    Reads that the cache answers are told by the cache: the first after each watch.
     """
 
     subscription: Subscription
     used_at: float
     pins: int = 0
-    probation: bool = False
 
     def use(self, now: float) -> None:
         """Note a read."""
         self.used_at = now
-        self.probation = False
 
 
 class Lines:
     """The lines of one broker. ``limit`` of them at most; callers release before they open."""
 
-    def __init__(self, broker: Broker, sink: QuoteSink) -> None:
+    def __init__(self, broker: Broker, cache: QuoteCache, clock: Clock, sink: QuoteSink) -> None:
         self._broker = broker
+        self._cache = cache
+        self._clock = clock
         self._sink = sink
         self._ticked: set[Instrument] = set()
         self._lines: dict[Instrument, Line] = {}
@@ -66,10 +66,15 @@ class Lines:
             self._lines[instrument] = line
         return line
 
+    def watch(self, instrument: Instrument, line: Line) -> None:
+        """See the next read of a line, also where the cache answers it."""
+        self._cache.watch(instrument, partial(self._read, line))
+
     def release(self, instrument: Instrument) -> None:
         """Give one line back; nothing happens where none is held."""
         line = self._lines.pop(instrument, None)
         if line is not None:
+            self._cache.unwatch(instrument)
             line.subscription.close()
 
     def release_all(self) -> None:
@@ -91,6 +96,9 @@ class Lines:
         if line is None or instrument not in self._ticked:
             return math.nan
         return line.subscription.alive_at
+
+    def _read(self, line: Line) -> None:
+        line.use(self._clock.monotonic())
 
     def _tick(self, quote: Quote) -> None:
         self._ticked.add(quote.instrument)

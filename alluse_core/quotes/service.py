@@ -36,8 +36,8 @@ class Quotes:
     """Fresh quotes of one broker.
 
     ``cached(instrument)`` never waits: it is the cache's own ``peek`` and returns None where
-    nothing fresh is held. It does not ask, and it does not keep a line: what nobody gets or
-    streams for ``idle_line`` seconds loses its line.
+    nothing fresh is held. It never asks for a quote, so it never opens a line, but it keeps one:
+    what nobody reads in any way for ``idle_line`` seconds loses its line.
 
     ``await get(instrument, max_age=None)`` returns a quote that was current within the last
     ``max_age`` seconds (``[quotes] max_age`` where not given). Served from the cache where it is
@@ -75,7 +75,7 @@ class Quotes:
         self._hits_too_old = 0
         self._stopped = True
         self._misses = Misses()
-        self._lines = Lines(broker, self._tick)
+        self._lines = Lines(broker, cache, clock, self._tick)
         self._fetchers = Fetchers(
             broker=broker,
             misses=self._misses,
@@ -210,9 +210,7 @@ class Quotes:
                 self._lines.release(instrument)
                 self._measures.lines_released.value += 1
                 continue
-            if idle > self._probation_after() and not line.pins and not line.probation:
-                line.probation = True
-                self._cache.discard(instrument)
+            self._lines.watch(instrument, line)
             quote = self.newest(instrument)
             if quote is not None and now - quote.confirmed_at < self._ttl:
                 self._hold(quote)
@@ -335,17 +333,10 @@ class Quotes:
 
     def _hold(self, quote: Quote) -> None:
         self._newest.hold(quote)
-        line = self._lines.get(quote.instrument)
         if not servable(quote):
             self._cache.discard(quote.instrument)
-        elif line is None or not line.probation:
+        else:
             self._cache.store(quote, quote.confirmed_at + self._ttl)
-
-    def _probation_after(self) -> float:
-        # Where lines are plenty, reads are looked for seldom; where they run out, the plan needs
-        # to know which ones are still read.
-        scarce = len(self._lines) >= 0.9 * self._lines.limit
-        return 2.0 * self._ttl if scarce else self._settings.idle_line / 2.0
 
     def _overdue(self, instrument: Instrument) -> QuoteUnavailable:
         quote = self._newest.get(instrument)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -339,8 +339,14 @@ async def line_with_a_tick(desk: Desk, instrument: Instrument) -> None:
     await read
 
 
-async def alive(desk: Desk, seconds: float, *read: Instrument) -> None:
-    """Let time pass with all lines alive and silent, and ``read`` read all the while."""
+async def alive(
+    desk: Desk, seconds: float, *read: Instrument, peeked: Sequence[Instrument] = ()
+) -> None:
+    """Let time pass with all lines alive and silent.
+
+    ``read`` is read all the while, and so is ``peeked``, by ``cached`` alone and with a quote
+    each time.
+    """
     for _ in range(int(seconds / 0.5)):
         for line in desk.broker.lines.values():
             line.alive_at = desk.clock.monotonic()
@@ -349,6 +355,8 @@ async def alive(desk: Desk, seconds: float, *read: Instrument) -> None:
             line.alive_at = desk.clock.monotonic()
         for instrument in read:
             await desk.quotes.get(instrument)
+        for instrument in peeked:
+            assert desk.quotes.cached(instrument) is not None
 
 
 def test_a_quiet_market_is_not_a_stale_one_while_its_line_is_alive() -> None:
@@ -416,6 +424,55 @@ def test_when_lines_run_out_the_least_recently_read_one_makes_room() -> None:
         await alive(desk, 8.0, MSFT)
         await line_with_a_tick(desk, third)
         assert desk.broker.open_lines == {MSFT, third}
+
+    scenario(lambda: make_desk(LINES), body)
+
+
+def test_an_agent_that_reads_only_cached_keeps_its_line_and_its_hits() -> None:
+    async def body(desk: Desk) -> None:
+        await line_with_a_tick(desk, AAPL)
+        await line_with_a_tick(desk, MSFT)
+        before = desk.cache.stats()
+        await alive(desk, 600.0, peeked=[AAPL])
+        after = desk.cache.stats()
+        assert desk.broker.open_lines == {AAPL}, "what nobody reads is given back"
+        assert desk.broker.asked == []
+        assert (after.hits - before.hits, after.misses - before.misses) == (1200, 0)
+        assert desk.samples()["market_data_system.lines_opened"] == 2.0
+        await alive(desk, 61.0)
+        assert desk.broker.open_lines == set()
+        assert desk.quotes.cached(AAPL) is None
+
+    scenario(lambda: make_desk(LINES), body)
+
+
+def test_a_line_is_kept_for_one_who_reads_while_it_has_nothing_fresh_to_give() -> None:
+    async def body(desk: Desk) -> None:
+        await line_with_a_tick(desk, AAPL)
+        for _ in range(120):
+            await desk.pass_time(1.0)
+            desk.quotes.cached(AAPL)
+        assert desk.quotes.cached(AAPL) is None
+        desk.broker.tick(quote(AAPL, 101.0, 101.1))
+        served = desk.quotes.cached(AAPL)
+        assert served is not None
+        assert served.bid == 101.0
+
+    scenario(lambda: make_desk(LINES), body)
+
+
+def test_when_lines_run_out_reads_of_the_cache_alone_keep_theirs() -> None:
+    async def body(desk: Desk) -> None:
+        third, fourth = Instrument.stock("IBM"), Instrument.stock("GE")
+        await line_with_a_tick(desk, AAPL)
+        await line_with_a_tick(desk, MSFT)
+        await alive(desk, 8.0, peeked=[AAPL])
+        await line_with_a_tick(desk, third)
+        assert desk.broker.open_lines == {AAPL, third}
+        await alive(desk, 8.0, peeked=[AAPL, third])
+        assert (await desk.quotes.get(fourth)).instrument is fourth
+        assert desk.broker.asked == [(fourth,)], "both lines are read, so neither makes room"
+        assert desk.broker.open_lines == {AAPL, third}
 
     scenario(lambda: make_desk(LINES), body)
 
