@@ -204,6 +204,12 @@ def test_a_used_client_id_for_orders_is_not_moved_and_leaves_a_notice() -> None:
     assert [fields[2] for fields in seen] == ["17"]
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_used_client_id_does_not_burn_the_time_out(library: str) -> None:
+    """ibkr-facts.md: with error 326 the library waits its whole time-out, here an hour."""
+    assert "client id 17 is in use" in str(failure(_taken, library, connect_timeout=3600.0))
+
+
 def test_the_data_role_takes_the_next_free_client_id() -> None:
     async def script(peer: Peer) -> None:
         await peer.hello()

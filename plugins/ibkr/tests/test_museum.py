@@ -5,10 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from alluse_ibkr.reading import PIECE
 from ibkr_lab import AAPL, LIBRARIES, Lab, Peer, connected, frame, gateway, scripted, until
 
-from alluse_core.errors import RequestFailed
-from alluse_core.model import BrokerNotice, BrokerStatus, Order, OrderIdentity, OrderReport, Side
+from alluse_core.errors import NotSent, RequestFailed
+from alluse_core.model import (
+    BrokerNotice,
+    BrokerStatus,
+    LinkState,
+    Order,
+    OrderIdentity,
+    OrderReport,
+    Quote,
+    Side,
+)
 from alluse_core.ports import OrderMessage
 
 both = pytest.mark.parametrize("library", LIBRARIES)
@@ -33,6 +43,105 @@ def test_no_order_waits_in_a_queue_of_the_library(library: str) -> None:
                     broker.place([message(number, broker.accounts[0])])
                 assert lab.sample("messages_sent", role="orders") == before + 120
                 await until(lambda: len(gate.ledger.of("place")) == 120, "120 orders")
+
+    asyncio.run(story())
+
+
+@both
+def test_of_120_orders_before_a_cut_socket_none_is_lost_in_silence(library: str) -> None:
+    """ibkr-facts.md: 76 of 120 were gone without a trace. Ours are at the broker, or NotSent."""
+
+    async def story() -> None:
+        async with gateway(rate_limit=0) as gate:
+            lab = Lab(port=gate.port, library=library)
+            async with connected(lab) as broker:
+                first, sent, refused = broker.order_id_floor, set(), set()
+                for number in range(first, first + 120):
+                    if number == first + 80:
+                        await until(lambda: len(gate.ledger.of("place")) == 80, "80 orders")
+                        await gate.control.pause_listening()
+                        gate.control.drop(17, abort=True)
+                        await until(lambda: broker.link is not LinkState.UP, "the loss")
+                    try:
+                        broker.place([message(number, broker.accounts[0])])
+                    except NotSent:
+                        refused.add(f"au-{number}")
+                    else:
+                        sent.add(f"au-{number}")
+                await gate.control.resume_listening()
+                await until(lambda: broker.link is LinkState.UP, "the reconnection")
+                rows = [*(await broker.open_orders()).rows, *(await broker.completed_orders()).rows]
+                assert {row.identity.order_ref for row in rows} == sent
+                assert (len(sent), len(refused)) == (80, 40)
+
+    asyncio.run(story())
+
+
+@both
+def test_a_lost_connection_empties_nothing_that_the_adapter_knows(library: str) -> None:
+    """ibkr-facts.md: the library's reset() empties trades, fills and positions."""
+
+    async def story() -> None:
+        async with gateway() as gate:
+            lab = Lab(port=gate.port, library=library)
+            async with connected(lab) as broker:
+                account = broker.accounts[0]
+                number = broker.order_id_floor
+                broker.place([message(number, account)])
+                await until(lambda: lab.of(OrderReport), "the acknowledgement")
+                definition = await broker.define(AAPL)
+                perm_id = next(r.identity.perm_id for r in lab.of(OrderReport))
+                counted = lab.sample("messages_sent", role="orders") or 0
+                gate.control.drop(abort=True)
+                await until(lambda: broker.link is not LinkState.UP, "the loss")
+                assert broker.order_id_floor == number + 1
+                await until(lambda: broker.link is LinkState.UP, "the reconnection")
+                assert broker.order_id_floor == number + 1
+                assert await broker.define(AAPL) is definition
+                assert (lab.sample("messages_sent", role="orders") or 0) > counted
+                before = len(lab.of(OrderReport))
+                identity = OrderIdentity(f"au-{number}", perm_id, number, broker.client_id)
+                broker.cancel(identity)
+
+                def ended() -> bool:
+                    reports = lab.of(OrderReport)[before:]
+                    return any(r.status is BrokerStatus.CANCELED for r in reports)
+
+                await until(ended, "the cancel's evidence")
+                assert {r.identity for r in lab.of(OrderReport)[before:]} == {identity}
+
+    asyncio.run(story())
+
+
+@both
+def test_a_large_read_is_decoded_in_pieces_and_still_gives_one_quote(library: str) -> None:
+    """ibkr-facts.md: the client copies its whole buffer for each message that it takes off."""
+    largest = 0
+    seen: list[Quote] = []
+
+    async def story() -> None:
+        nonlocal largest
+        async with gateway() as gate:
+            lab = Lab(port=gate.port, library=library)
+            async with connected(lab) as broker:
+                broker.subscribe(AAPL, seen.append)
+                await until(lambda: seen and seen[-1].ask == 100.1, "the first quote")
+                session = broker._data.session
+                (number,) = session.wrapper.lines
+                arrived = session.wrapper.tcpDataArrived
+
+                def measured() -> None:
+                    nonlocal largest
+                    largest = max(largest, len(session.client._data))
+                    arrived()
+
+                session.client._tcpDataArrived = measured
+                before, received = len(seen), session.wrapper.received
+                ticks = [frame(1, 6, number, 1, 90 + n / 1000, 5, 0) for n in range(5000)]
+                session.client.conn.data_received(b"".join(ticks))
+                assert session.wrapper.received == received + 5000
+                assert [quote.bid for quote in seen[before:]] == [94.999]
+                assert largest < PIECE
 
     asyncio.run(story())
 
