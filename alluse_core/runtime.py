@@ -211,6 +211,7 @@ class Runtime:
             broker: Broker = self._open("broker", name, provider=provider, pacer=pacer)
             if self.settings.orders.pacing:
                 pacer.limit(broker.capabilities.messages_per_second)
+            pacer.instrument(self.registry, name)
             self._pacers[name] = pacer
             self.brokers[name] = broker
             self._stack.push_async_callback(broker.close)

@@ -9,11 +9,12 @@ from collections import deque
 
 from alluse_core.clock import Clock
 from alluse_core.ports import Priority
+from alluse_core.telemetry import Registry
 
 _WINDOW = 1.0
-# Two clocks read one second apart may differ by their resolution: a message is due after the
-# second, never on it.
-_MARGIN = 1e-3
+# What leaves evenly may arrive bunched: the broker counts arrivals, so a window is a little longer
+# here than there.
+_MARGIN = 0.02
 
 
 class SlidingWindowPacer:
@@ -30,6 +31,8 @@ class SlidingWindowPacer:
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._serial = 0
         self._server: asyncio.Task[None] | None = None
+        self._peak = 0
+        self._told = 0
         self.limit(rate)
 
     def limit(self, rate: float) -> None:
@@ -37,6 +40,15 @@ class SlidingWindowPacer:
         if rate < 0 or 0 < rate < 1 or math.isnan(rate):
             raise ValueError(f"a rate is 0 or at least one message a second, not {rate}")
         self._rate = 0 if math.isinf(rate) else int(rate)
+
+    def instrument(self, registry: Registry, broker: str) -> None:
+        """Publish the most messages in any sliding second since the last tick, and what is left.
+
+        ``broker.messages_sliding_second_max`` and ``broker.pacing_headroom_percent``, labelled by
+        broker; absent where there is no limit.
+        """
+        registry.observe("broker", "messages_sliding_second_max", self._take_peak, broker=broker)
+        registry.observe("broker", "pacing_headroom_percent", self._headroom, "%", broker=broker)
 
     @property
     def waiting(self) -> int:
@@ -84,13 +96,25 @@ class SlidingWindowPacer:
 
     def _delay(self, messages: int, now: float) -> float:
         """Return seconds until ``messages`` fit."""
-        while self._sent and now - self._sent[0] > _WINDOW:
+        while self._sent and now - self._sent[0] > _WINDOW + _MARGIN:
             self._sent.popleft()
         excess = len(self._sent) + messages - self._rate
         if excess <= 0:
             return 0.0
-        return self._sent[excess - 1] + _WINDOW + _MARGIN - now
+        # A hair more than the window, so that the message that is waited for has left it then.
+        return self._sent[excess - 1] + _WINDOW + _MARGIN + 1e-6 - now
 
     def _note(self, messages: int, now: float) -> None:
         if self._rate:
             self._sent.extend([now] * messages)
+            self._peak = max(self._peak, len(self._sent))
+
+    def _take_peak(self) -> float | None:
+        if not self._rate:
+            return None
+        self._delay(0, self._clock.monotonic())
+        self._told, self._peak = max(self._peak, len(self._sent)), 0
+        return float(self._told)
+
+    def _headroom(self) -> float | None:
+        return 100.0 * (1.0 - self._told / self._rate) if self._rate else None
