@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
 ALLUSE = str(Path(sys.executable).with_name("alluse"))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

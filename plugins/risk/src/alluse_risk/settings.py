@@ -13,7 +13,7 @@ import attrs
 
 def _positive(_: object, field: attrs.Attribute[Decimal], value: Decimal) -> None:
     if value <= 0:
-        raise ValueError(f"must be positive, not {value}")
+        raise ValueError(f"{field.name} must be positive, not {value}")
 
 
 @attrs.frozen
