@@ -23,7 +23,7 @@ from alluse_core.model import (
 )
 from alluse_core.orders.checks import Gate
 from alluse_core.orders.evidence import OPEN_ORDERS, Applier, Desk
-from alluse_core.orders.live import LiveOrder, differences
+from alluse_core.orders.live import Command, LiveOrder, differences
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.orders.view import DefinitionLookup
 from alluse_core.ports import Broker
@@ -210,19 +210,30 @@ class Reconciler:
             return
         for key, report in listed.items():
             live = self._desk.book.get(key)
-            for command in list(live.commands) if live is not None else ():
-                overdue = (
-                    answers.asked_at - command.sent_at >= self._settings.acknowledge_within
-                    or command.sent_at != command.sent_at
-                )
-                if live is None or command.state is not CommandState.SENT or not overdue:
-                    continue
+            if live is None:
+                continue
+            for command in self._unanswered(live, answers):
                 if command.verb is Verb.CANCEL or report.terms is None:
                     reason = "no answer, and the order is still open"
                     self._applier.command(live, command, CommandEvent.LOSE, reason)
                 elif not differences(live.order, report.terms):
                     reason = "the broker lists the old terms"
                     self._applier.command(live, command, CommandEvent.REFUSE, reason)
+        for live in self._desk.book.live(self._broker.name):
+            # Nothing will ever answer a command of an order that the broker does not list.
+            if live.state is OrderState.UNKNOWN and live.key not in listed:
+                for command in self._unanswered(live, answers):
+                    reason = "no answer, and the order is not listed"
+                    self._applier.command(live, command, CommandEvent.LOSE, reason)
+
+    def _unanswered(self, live: LiveOrder, answers: Answers) -> list[Command]:
+        patience = self._settings.acknowledge_within
+        return [
+            command
+            for command in live.commands
+            if command.state is CommandState.SENT
+            and not answers.asked_at - command.sent_at < patience
+        ]
 
     # --- positions and account values -----------------------------------------------------------
 

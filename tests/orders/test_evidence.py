@@ -508,6 +508,24 @@ def test_a_cancel_without_an_answer_is_lost_and_said_not_forgotten(tmp_path: Pat
     run(scenario())
 
 
+def test_a_cancel_of_an_order_that_is_not_listed_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """An answer that cannot come must not be asked for each second until the end of days."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "lose"
+            ticket = await placed(desk)
+            desk.broker.answers_cancels = False
+            cancel = await desk.orders.cancel("one")
+            await desk.settle(15)
+            assert (ticket.state, cancel.state) == (S.UNKNOWN, CommandState.LOST)
+            rounds = desk.count("reconciliations")
+            await desk.settle(30)
+            assert desk.count("reconciliations") == rounds
+
+    run(scenario())
+
+
 def test_two_exits_cannot_flip_the_position(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
