@@ -1,0 +1,282 @@
+"""Compares what a runtime believes with what the gateway's ledger knows. Pure: no I/O, no clock.
+
+The ledger is the truth. :func:`compare` returns sentences, one for each way in which an order was
+lost, sent twice, or is told of wrongly; none means that the promise held.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+Entry = Mapping[str, Any]
+ZERO = Decimal(0)
+WORD_TRAVELS = 1.0
+"""Seconds within which an error's message reaches the client, or is lost with what cut it off."""
+
+ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})
+# A late fill completes an order that was cancelled or ran out.
+_MAY_FOLLOW = {("CANCELED", "FILLED"), ("EXPIRED", "FILLED")}
+
+
+@attrs.define
+class Brokered:
+    """One order at the broker, as the ledger tells its life."""
+
+    ref: str
+    perm_id: int
+    quantity: Decimal
+    state: str = "PLACED"
+    fills: dict[str, tuple[Decimal, Decimal]] = attrs.field(factory=dict)
+    changes: list[Decimal] = attrs.field(factory=list)
+
+    @property
+    def filled(self) -> Decimal:
+        return sum((quantity for quantity, _ in self.fills.values()), ZERO)
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """What a runtime that knows all of it may call it."""
+        if self.filled >= self.quantity:
+            return frozenset({"FILLED"})
+        if self.state in ("CANCELED", "REJECTED"):
+            return frozenset({"CANCELED"} if self.fills else {self.state})
+        if self.state == "EXPIRED":
+            return frozenset({"EXPIRED", "CANCELED"})
+        return frozenset({"PARTIALLY_FILLED"} if self.fills else {"ACCEPTED", "HELD"})
+
+
+@attrs.define
+class Truth:
+    """The whole ledger, by order."""
+
+    orders: dict[str, list[Brokered]] = attrs.field(factory=lambda: defaultdict(list))
+    sends: dict[str, int] = attrs.field(factory=lambda: defaultdict(int))
+    refused: dict[str, Entry] = attrs.field(factory=dict)
+    ids: dict[tuple[int, int], set[str]] = attrs.field(factory=lambda: defaultdict(set))
+    positions: dict[str, Decimal] = attrs.field(factory=lambda: defaultdict(lambda: ZERO))
+    rates: list[str] = attrs.field(factory=list)
+    unreadable: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class Believed:
+    """One order as the agent is told of it, and as its journal tells it.
+
+    ``fills`` are (quantity, price) by execution id; ``story`` the states in the journal, in order.
+    ``modifies`` is how many changes the agent asked for.
+    """
+
+    key: str
+    ref: str
+    state: str
+    filled: Decimal
+    settled: bool
+    fills: Mapping[str, tuple[Decimal, Decimal]]
+    story: Sequence[str]
+    pending: bool = False
+    modifies: int = 0
+
+
+@attrs.frozen
+class Belief:
+    """All that a runtime says of itself. ``positions`` are by symbol, without the flat ones."""
+
+    orders: Sequence[Believed]
+    positions: Mapping[str, Decimal]
+    journal_problem: str = ""
+
+
+@attrs.frozen
+class Asked:
+    """What the agent did. ``taken``: keys whose submit returned; ``denied``: those refused."""
+
+    taken: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+
+
+def truth_of(entries: Iterable[Entry]) -> Truth:
+    """Read a ledger."""
+    truth = Truth()
+    asked: dict[tuple[int, int], Decimal] = {}
+    by_perm: dict[int, Brokered] = {}
+    for entry in entries:
+        event, ref = entry["event"], entry.get("order_ref", "")
+        if event == "place":
+            place = (entry["client_id"], entry["order_id"])
+            truth.sends[ref] += 1
+            truth.ids[place].add(ref)
+            asked[place] = _decimal(entry["quantity"])
+        elif event == "placed":
+            quantity = asked[entry["client_id"], entry["order_id"]]
+            order = by_perm[entry["perm_id"]] = Brokered(ref, entry["perm_id"], quantity)
+            truth.orders[ref].append(order)
+        elif event == "reject" and not entry["perm_id"]:
+            if ref not in truth.orders:
+                truth.refused[ref] = entry
+        elif event == "fill":
+            _fill(truth, by_perm.get(entry["perm_id"]), entry)
+        elif event == "rate":
+            truth.rates.append(f"client {entry['client_id']} sent {entry['received']} in a second")
+        elif event == "unreadable":
+            truth.unreadable.append(str(entry["text"]))
+        elif entry.get("perm_id") in by_perm:
+            _happened(by_perm[entry["perm_id"]], entry)
+    return truth
+
+
+def _fill(truth: Truth, order: Brokered | None, entry: Entry) -> None:
+    quantity = _decimal(entry["quantity"])
+    sign = 1 if entry["side"] == "BUY" else -1
+    truth.positions[entry["symbol"]] += sign * quantity
+    if order is not None:
+        order.fills[entry["execution_id"]] = (quantity, _decimal(entry["price"]))
+
+
+_STATES = {
+    "ack": "WORKING",
+    "held": "HELD",
+    "canceled": "CANCELED",
+    "expired": "EXPIRED",
+    "reject": "REJECTED",
+}
+
+
+def _happened(order: Brokered, entry: Entry) -> None:
+    event = entry["event"]
+    if event in _STATES:
+        order.state = _STATES[event]
+    elif event == "replace":
+        order.changes.append(_decimal(entry["quantity"]))
+    elif event == "replaced":
+        order.quantity = order.changes.pop(0)
+    elif event == "command_refused" and entry["verb"] == "modify":
+        order.changes.pop(0)
+
+
+def _decimal(value: object) -> Decimal:
+    return Decimal(str(value))
+
+
+# --- the comparison ------------------------------------------------------------------------------
+
+
+def compare(entries: Sequence[Entry], belief: Belief, asked: Asked | None = None) -> list[str]:
+    """Return what is wrong, as sentences; an empty list where belief and ledger agree."""
+    truth = truth_of(entries)
+    found = _identity(truth, belief)
+    for order in belief.orders:
+        found += _order(truth, order, entries)
+    found += _positions(truth, belief)
+    if asked is not None:
+        found += _answers(belief, asked)
+    if belief.journal_problem:
+        found.append(f"the journal is not whole: {belief.journal_problem}")
+    found += [f"the message rate was exceeded: {text}" for text in truth.rates]
+    found += [f"the gateway could not read a message: {text}" for text in truth.unreadable]
+    return found
+
+
+def _identity(truth: Truth, belief: Belief) -> list[str]:
+    found = []
+    changes = {order.ref: order.modifies for order in belief.orders}
+    known = set(changes)
+    for ref, orders in truth.orders.items():
+        if ref and len(orders) > 1:
+            perms = [order.perm_id for order in orders]
+            found.append(f"{ref} was sent twice: the broker has orders {perms}")
+        if ref and ref not in known:
+            found.append(f"{ref} is at the broker and the runtime does not know it")
+    for ref, count in truth.sends.items():
+        if ref in known and count > 1 + changes[ref]:
+            found.append(
+                f"{ref} was sent twice: {count} messages for one order and {changes[ref]} changes"
+            )
+    for place, refs in truth.ids.items():
+        if len(refs) > 1:
+            found.append(f"order id {place[1]} of client {place[0]} was used for {sorted(refs)}")
+    return found
+
+
+def _order(truth: Truth, order: Believed, entries: Sequence[Entry]) -> list[str]:
+    name = f"{order.key} ({order.ref})"
+    found = [
+        f"{name} was called {before} and then {after}"
+        for before, after in zip(order.story, order.story[1:], strict=False)
+        if before in ENDED and after != before and (before, after) not in _MAY_FOLLOW
+    ]
+    brokered = truth.orders.get(order.ref, [])
+    if brokered:
+        found += _state(name, order, brokered[0])
+    elif order.ref in truth.refused:
+        lost = _word_was_lost(truth.refused[order.ref], entries)
+        if order.state != "REJECTED" and not (order.state == "UNKNOWN" and lost):
+            found.append(f"{name} is called {order.state}, and the broker refused it")
+    elif order.state not in ("DENIED", "CANCELED", "UNKNOWN"):
+        found.append(f"{name} is called {order.state} and never reached the broker")
+    fills = {key: value for each in brokered for key, value in each.fills.items()}
+    if dict(order.fills) != fills:
+        found.append(f"{name} has the fills {dict(order.fills)}, the broker {fills}")
+    if order.filled != sum((quantity for quantity, _ in fills.values()), ZERO):
+        found.append(f"{name} says {order.filled} are filled, the broker's fills are {fills}")
+    if order.story and order.story[-1] != order.state:
+        found.append(f"{name} is called {order.state}, in the journal {order.story[-1]}")
+    if order.pending:
+        found.append(f"a command of {name} is still waiting for its answer")
+    return found
+
+
+def _state(name: str, order: Believed, brokered: Brokered) -> list[str]:
+    if order.state in brokered.allowed:
+        if order.state in ENDED and not order.settled:
+            return [f"{name} is {order.state} and not settled"]
+        return []
+    wanted = " or ".join(sorted(brokered.allowed))
+    return [f"{name} is called {order.state}, and at the broker it is {wanted}"]
+
+
+def _word_was_lost(refusal: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether a refusal that leaves no order behind may not have reached the client.
+
+    It is told by one error message only, so nothing that is asked later can prove it.
+    """
+    client = refusal["client_id"]
+    for entry in entries:
+        if entry["seq"] <= refusal["seq"] or entry["at"] > refusal["at"] + WORD_TRAVELS:
+            continue
+        if entry["event"] in ("muted", "disconnect") and entry["client_id"] == client:
+            return True
+        if entry["event"] == "inject" and entry["what"] in ("half_open", "drop"):
+            return True
+    return False
+
+
+def _positions(truth: Truth, belief: Belief) -> list[str]:
+    symbols = sorted(set(truth.positions) | set(belief.positions))
+    return [
+        f"the position of {symbol} is {truth.positions.get(symbol, ZERO)}, "
+        f"believed {belief.positions.get(symbol, ZERO)}"
+        for symbol in symbols
+        if truth.positions.get(symbol, ZERO) != belief.positions.get(symbol, ZERO)
+    ]
+
+
+def _answers(belief: Belief, asked: Asked) -> list[str]:
+    states = {order.key: order.state for order in belief.orders}
+    found = [
+        f"{key} was taken, and the runtime does not know it" for key in asked.taken - set(states)
+    ]
+    found += [
+        f"{key} was denied to the agent, and is {states[key]}"
+        for key in asked.denied & set(states)
+        if states[key] != "DENIED"
+    ]
+    found += [
+        f"{key} is in the journal, and nobody asked for it"
+        for key in set(states) - asked.taken - asked.denied
+    ]
+    return found
