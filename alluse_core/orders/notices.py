@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from alluse_core.model import BrokerNotice, LinkState, Verb
+import math
+
+from alluse_core.model import BrokerNotice, LinkState, OrderState, Verb
 from alluse_core.orders.evidence import Applier, Desk
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.outcomes import Action, ErrorClass, Outcome, Phase, classify
 from alluse_core.orders.records import Kind
 from alluse_core.orders.states import CommandEvent, Event
 
+# 202 confirms a cancel, the others refuse one (TWS API, system messages and error codes).
+_OF_CANCELS = frozenset({202, 161, 10147, 10148})
 _ABOUT_ORDERS = frozenset({ErrorClass.AMBIGUOUS, ErrorClass.NOT_FOUND, ErrorClass.UNCLASSIFIED})
 
 
@@ -24,7 +28,7 @@ class Notices:
         desk = self._desk
         live = self._applier.owner(notice.broker, notice.identity) if notice.identity else None
         command = live.in_flight() if live is not None else None
-        verb = None if live is None else _verb_of(live, command)
+        verb = None if live is None else _verb_of(live, command, notice.code)
         state = None if live is None else live.state
         verdict = classify(notice.code, notice.text, verb, Phase.SENT, state, link)
         desk.meters.error(verdict.error_class)
@@ -70,11 +74,16 @@ class Notices:
         journal.append(journal.scribe.row(Kind.NOTICE, body, *names))
 
 
-def _verb_of(live: LiveOrder, command: Command | None) -> Verb:
+def _verb_of(live: LiveOrder, command: Command | None, code: int) -> Verb:
     """Return what a message about an order answers: the command in flight, else the order.
 
-    The status that confirms a cancel comes before the message that does (202).
+    A broker answers one connection in order: until the place has its first answer, a message is
+    that answer, whatever was sent behind it, unless its code speaks of cancels alone. The status
+    that confirms a cancel comes before the message that does (202).
     """
     if command is not None:
+        unanswered = live.state is OrderState.SUBMITTED and math.isnan(live.evidence_at)
+        if unanswered and not (command.verb is Verb.CANCEL and code in _OF_CANCELS):
+            return Verb.PLACE
         return command.verb
     return Verb.CANCEL if live.cancelled and live.state.is_terminal else Verb.PLACE

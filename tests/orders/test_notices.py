@@ -1,0 +1,85 @@
+"""Which of our messages a broker's coded answer is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from desk_floor import Floor, buy, floor, run
+
+from alluse_core.model import BrokerNotice, OrderState
+from alluse_core.orders.states import CommandState
+
+
+def _deaf(*_: object) -> None:
+    """Take a command and say nothing of it."""
+
+
+async def _unanswered(desk: Floor) -> BrokerNotice:
+    """Place an order whose acknowledgement does not come; return a rejection of it."""
+    desk.broker.mode = "silent"
+    desk.broker.modify = desk.broker.cancel = _deaf  # type: ignore[method-assign]
+    await desk.orders.submit(buy("one"))
+    await desk.settle()
+    (order,) = desk.broker.orders.values()
+    return BrokerNotice("fake", 201, "Order rejected", order.identity, 1)
+
+
+def test_a_rejection_before_the_first_answer_is_the_places_not_the_modifys(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            rejection = await _unanswered(desk)
+            change = await desk.orders.modify("one", limit_price="99.5")
+            await desk.settle()
+            desk.broker.say(rejection)
+            assert desk.orders.get("one").state is OrderState.REJECTED
+            duplicate = BrokerNotice("fake", 103, "Duplicate order id", rejection.identity, 1)
+            desk.broker.say(duplicate)
+            await desk.settle(30)
+            assert desk.orders.get("one").state is OrderState.REJECTED
+            assert not change.state.is_pending
+
+    run(scenario())
+
+
+def test_a_rejection_before_the_first_answer_is_not_the_cancels(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            rejection = await _unanswered(desk)
+            cancel = await desk.orders.cancel("one")
+            await desk.settle()
+            desk.broker.say(rejection)
+            assert desk.orders.get("one").state is OrderState.REJECTED
+            assert cancel.state is not CommandState.CONFIRMED
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("code", [161, 10148])
+def test_a_code_that_speaks_of_cancels_answers_the_cancel(tmp_path: Path, code: int) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            rejection = await _unanswered(desk)
+            cancel = await desk.orders.cancel("one")
+            await desk.settle()
+            desk.broker.say(BrokerNotice("fake", code, "cannot cancel", rejection.identity, 1))
+            assert desk.orders.get("one").state is not OrderState.REJECTED
+            assert cancel.state is CommandState.REFUSED
+
+    run(scenario())
+
+
+def test_after_the_first_answer_a_rejection_is_the_modifys(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await desk.orders.submit(buy("one"))
+            await desk.settle()
+            desk.broker.modify = _deaf  # type: ignore[method-assign]
+            change = await desk.orders.modify("one", limit_price="99.5")
+            await desk.settle()
+            (order,) = desk.broker.orders.values()
+            desk.broker.say(BrokerNotice("fake", 201, "Order rejected", order.identity, 1))
+            assert change.state is CommandState.REFUSED
+            assert desk.orders.get("one").state is OrderState.ACCEPTED
+
+    run(scenario())
