@@ -164,6 +164,9 @@ class Connection:
             self._undecodable,
         )
         await session.connect()
+        # Its startApi counts in the broker's window: without this turn the first second of a
+        # connection would hold 51 messages, and error 100.
+        await self._pacer.turn(Priority.CANCEL)
         self._session = session
         self.accounts = tuple(session.client.getAccounts())
         self.last_error = ""
