@@ -13,6 +13,7 @@ from alluse_core.settings import Settings
 
 JOURNAL = "journal.db"
 METRICS = "metrics.db"
+LOCK = "lock"
 
 
 def default_state_dir() -> Path:
@@ -43,7 +44,7 @@ class StateFolder:
         try:
             # Orders and positions are nobody else's business.
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (self.path / "lock").open("a+", encoding="ascii", errors="replace")
+            lock = (self.path / LOCK).open("a+", encoding="ascii", errors="replace")
         except OSError as error:
             raise _unusable(self.path, error) from None
         try:

@@ -164,7 +164,7 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.exists():
-            raise JournalError(f"there is no journal at {path.name}", hint="name another --out")
+            raise JournalError(f"there is no journal at {str(path)!r}", hint="name another --out")
         self.connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
         )

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from alluse_core.state import StateFolder
+
 ALLUSE = str(Path(sys.executable).with_name("alluse"))
 ARTEFACTS = (
     "journal.db",
@@ -122,6 +124,16 @@ def test_a_folder_that_is_not_the_demos_is_left_alone(tmp_path: Path) -> None:
     assert finished.returncode == 2
     assert "was not made by the demo" in finished.stderr
     assert (tmp_path / "thesis.txt").read_text("utf-8") == "mine"
+
+
+def test_a_second_demo_in_one_folder_leaves_the_first_alone(tmp_path: Path) -> None:
+    (tmp_path / ".alluse-demo").touch()
+    (tmp_path / "journal.db").write_text("somebody's orders", "utf-8")
+    with StateFolder(tmp_path):
+        finished = _alluse("demo", "--seconds", "1", "--out", str(tmp_path))
+    assert finished.returncode == 1
+    assert f"in use by process {os.getpid()}" in finished.stderr
+    assert (tmp_path / "journal.db").read_text("utf-8") == "somebody's orders"
 
 
 def test_a_missing_recording_is_a_usage_error(tmp_path: Path) -> None:

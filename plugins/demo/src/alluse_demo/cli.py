@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from alluse_core.errors import UsageError
+from alluse_core.state import LOCK, StateFolder
 from alluse_demo.incident import IncidentKind
 from alluse_demo.screen import open_screen
 from alluse_demo.session import Options, Session
@@ -78,7 +79,7 @@ async def _run(options: Options) -> bool:
 
 
 def _prepare(out: Path) -> None:
-    """Make ``out`` an empty folder of our own; never touch a folder that is somebody else's."""
+    """Make ``out`` an empty folder of our own; never touch one that is in use or not ours."""
     mark = out / _MARK
     if out.is_dir() and any(out.iterdir()):
         if not mark.exists():
@@ -86,12 +87,24 @@ def _prepare(out: Path) -> None:
                 f"{str(out)!r} is not empty and was not made by the demo",
                 hint="name an empty or new folder with --out",
             )
-        shutil.rmtree(out)
+        # A demo that runs holds the folder's lock: its databases are not to be cleared away.
+        with StateFolder(out):
+            _clear(out, keep=(_MARK, LOCK))
     try:
         out.mkdir(parents=True, exist_ok=True)
         mark.touch()
     except OSError as error:
         raise UsageError(f"{str(out)!r} cannot be used: {error.strerror}") from None
+
+
+def _clear(folder: Path, keep: tuple[str, ...]) -> None:
+    for path in folder.iterdir():
+        if path.name in keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _conclude(out: Path, as_json: bool) -> None:
