@@ -12,15 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from order_sessions import Result, babble, cut, mute_fills, outage, roll_back, session, sessions
+from order_sessions import (
+    AAPL,
+    CLIENT,
+    Result,
+    Venue,
+    babble,
+    cut,
+    let_go,
+    mute_fills,
+    outage,
+    roll_back,
+    session,
+    sessions,
+    settings,
+)
 
-from alluse_core.model import BrokerNotice
+import alluse_core
+from alluse_core import Order, Side
+from alluse_core.model import BrokerNotice, OrderState
 from alluse_core.orders.evidence import Applier
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.lanes import Dispatch
 from alluse_core.orders.reconcile import Reconciler
 from alluse_core.orders.service import Orders
-from alluse_core.orders.states import Event
+from alluse_core.orders.states import CommandState, Event
 from alluse_core.ports import Priority
 
 SEEDS = tuple(range(1, int(os.environ.get("ALLUSE_SESSIONS", "12")) + 1))
@@ -154,3 +170,30 @@ def test_fills_during_1100_are_asked_for_and_counted(tmp_path: Path) -> None:
     result = asyncio.run(session(9, tmp_path, (outage, outage, outage), 0, 30))
     assert not result.problems, result
     assert result.fills
+
+
+@pytest.mark.slow
+def test_a_cancel_that_the_broker_cannot_find_ends_neither_order_nor_wait(tmp_path: Path) -> None:
+    """Lean.IB #248 (10147 unhandled) and nautilus #4288 (phantom cancel, double exposure)."""
+
+    async def story() -> None:
+        async with (
+            Venue(1) as venue,
+            alluse_core.open(settings(venue.port), state=tmp_path) as runtime,
+        ):
+            venue.control.half_open(CLIENT)
+            order = Order.limit(AAPL, Side.BUY, 5, 50, key="lost")
+            ticket = await runtime.orders.submit(order)
+            await asyncio.sleep(0.2)
+            let_go(venue)
+            assert (await ticket.outcome(10)).state is OrderState.UNKNOWN
+            while runtime.orders._gate.reconciling:
+                await asyncio.sleep(0.05)
+            cancel = await runtime.orders.cancel("lost")
+            assert await cancel.outcome(10) is CommandState.LOST
+            assert any("10147" in word for word in ticket.known.evidence)
+            assert ticket.state is OrderState.UNKNOWN
+            assert (await runtime.orders.submit(order)) == ticket
+            assert not venue.ledger.of("place")
+
+    asyncio.run(story())
