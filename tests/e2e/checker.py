@@ -18,6 +18,10 @@ ZERO = Decimal(0)
 WORD_TRAVELS = 1.0
 """Seconds within which an error's message reaches the client, or is lost with what cut it off."""
 
+UNDECIDED_CODES = (103, 135)
+"""Refusals that alone end nothing: a duplicate id (a change of what never arrived), and "can't
+find order" of an exit whose entry is not there."""
+
 ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})
 # A late fill completes an order that was cancelled or ran out.
 _MAY_FOLLOW = {("CANCELED", "FILLED"), ("EXPIRED", "FILLED")}
@@ -244,6 +248,8 @@ def _word_was_lost(refusal: Entry, entries: Sequence[Entry]) -> bool:
 
     It is told by one error message only, so nothing that is asked later can prove it.
     """
+    if refusal["code"] in UNDECIDED_CODES:
+        return True
     client = refusal["client_id"]
     for entry in entries:
         if entry["seq"] <= refusal["seq"] or entry["at"] > refusal["at"] + WORD_TRAVELS:
