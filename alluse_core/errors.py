@@ -75,7 +75,8 @@ class ProviderNotFound(PluginError):
         names = sorted(known)
         super().__init__(
             f"{kind} {name!r} is not among {names}{did_you_mean(name, names)}",
-            hint="run 'alluse plugins list' to see what is installed and enabled",
+            hint="install or enable the plugin that offers it: 'alluse plugins list' shows which"
+            " are there",
         )
 
 

@@ -159,7 +159,9 @@ class Host:
             kind: {} for kind in KINDS if kind != "command"
         }
         self._commands: dict[str, tuple[Command, PluginInfo]] = {}
-        found = [Candidate("core", "alluse-core", "", plugin=item) for item in built_in]
+        found = [
+            Candidate("core", "alluse-core", _core_version(), plugin=item) for item in built_in
+        ]
         found += installed() if candidates is None else candidates
         found += [_handed_in(item) for item in objects]
         for candidate in found:
@@ -258,6 +260,14 @@ class Host:
     def _fail(self, info: PluginInfo, error: str) -> None:
         info.state, info.error = PluginState.FAILED, error
         _log.error("plugin %s (%s) failed: %s", info.name, info.distribution, error)
+
+
+def _core_version() -> str:
+    """Return the installed core's version; empty in a checkout that was never installed."""
+    try:
+        return metadata.version("alluse-core")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _blocked(

@@ -62,6 +62,8 @@ async def _run(
 
     Until the brokers are connected there is nothing to report: Ctrl-C then just ends it.
     """
+    if out is not None:
+        _make(out)
     async with alluse.open(settings) as runtime:
         stop = _Stop()
         for name, broker in runtime.brokers.items():
@@ -77,6 +79,14 @@ async def _run(
         for path in written:
             click.echo(f"wrote {path}", err=True)
         return written, stop.interrupted
+
+
+def _make(out: Path) -> None:
+    """Make the folder before anything is traded that could not be reported."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {str(out)!r} cannot be made: {error.strerror}") from None
 
 
 class _Stop:

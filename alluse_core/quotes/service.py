@@ -224,6 +224,8 @@ class Quotes:
     async def _timed(self, instrument: Instrument, max_age: float | None) -> Quote:
         started = self._clock.monotonic()
         quote = self._peek(instrument)
+        if quote is not None:
+            self._measures.cached_read_ms.record((self._clock.monotonic() - started) * 1000.0)
         if quote is None or max_age is not None:
             quote = await self._missed(instrument, quote, max_age)
         self._measures.latency_ms.record((self._clock.monotonic() - started) * 1000.0)

@@ -19,8 +19,6 @@ ERRORS = [
     for item in vars(errors).values()
     if inspect.isclass(item) and issubclass(item, AllUseError)
 ]
-# Homes that stand and wait for a service that has not landed.
-WAITING = {"runtime", "sync"}
 EXIT_CODES = {1, 2, 3, 4, 5, 6}
 
 
@@ -44,13 +42,7 @@ def test_what_a_type_checker_sees_is_what_is_there() -> None:
 
 @pytest.mark.parametrize("name", alluse_core.__all__)
 def test_every_public_name_can_be_imported(name: str) -> None:
-    try:
-        home = importlib.import_module(f"alluse_core.{alluse_core._HOME[name]}")
-    except ModuleNotFoundError as error:
-        missing = Path(alluse_core.__file__).parent.joinpath(*str(error.name).split(".")[1:])
-        if alluse_core._HOME[name] in WAITING and not missing.with_suffix(".py").exists():
-            pytest.xfail(f"{name} waits for {error.name}")
-        raise
+    home = importlib.import_module(f"alluse_core.{alluse_core._HOME[name]}")
     assert getattr(alluse_core, name) is getattr(home, name)
 
 

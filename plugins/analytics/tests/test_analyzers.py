@@ -33,7 +33,6 @@ from alluse_core.analysis.windows import make_frame
 from alluse_core.model import SeriesId
 from alluse_core.ports import Frame
 
-SERIES = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "series"
 DAY = 86_400.0
 
 
@@ -269,10 +268,9 @@ def test_a_share_is_not_forecast_beyond_all_or_below_nothing() -> None:
     assert max(bounds["USD"]) > 100.0
 
 
-def test_coverage_on_recorded_operational_series() -> None:
-    files = sorted(SERIES.glob("cloud/*/*.csv.gz"))
-    if not files:
-        pytest.skip("../shared/data/series is not there")
+def test_coverage_on_recorded_operational_series(shared_data: Path) -> None:
+    files = sorted((shared_data / "series").glob("cloud/*/*.csv.gz"))
+    assert files
     covered80, covered95 = [], []
     for file in files:
         with gzip.open(file, "rt") as stream:
@@ -316,13 +314,12 @@ def test_every_provider_opens_in_the_analysis_service_and_speaks_json() -> None:
         )
 
 
-def test_a_known_fault_in_a_real_recording_is_found() -> None:
-    windows = SERIES / "nab" / "windows.json"
-    if not windows.is_file():
-        pytest.skip("../shared/data/series is not there")
+def test_a_known_fault_in_a_real_recording_is_found(shared_data: Path) -> None:
+    nab = shared_data / "series" / "nab"
+    windows = nab / "windows.json"
     found = flagged = total = 0
     for name, labelled in sorted(json.loads(windows.read_text()).items())[::2]:
-        file = SERIES / "nab" / f"{name}.gz"
+        file = nab / f"{name}.gz"
         if not file.is_file() or not labelled:
             continue
         with gzip.open(file, "rt") as stream:

@@ -17,18 +17,14 @@ from gateway_lab import AAPL, START, client, library, make_exchange, quote, trad
 
 from alluse_core.clock import SystemClock
 
-DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "market"
-
 
 def run(story: Any) -> None:
     asyncio.run(asyncio.wait_for(story(), 60))
 
 
 @pytest.fixture
-def recordings() -> Path:
-    if not DATA.is_dir():
-        pytest.skip(f"no recordings at {DATA}")
-    return DATA
+def recordings(shared_data: Path) -> Path:
+    return shared_data / "market"
 
 
 @pytest.mark.parametrize(
