@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from alluse_core.errors import CommandRejected, JournalError
-from alluse_core.model import GroupKind, Order, Verb
+from alluse_core.model import GroupKind, Order, OrderState, Verb
 from alluse_core.orders.checks import Checks, refusal
 from alluse_core.orders.evidence import Applier, Desk
 from alluse_core.orders.lanes import CommandDispatch, Outbox
@@ -50,6 +50,12 @@ class Commands:
     ) -> Command:
         """Return the command once it is durable; the new terms pass the stages first."""
         self._refuse_ended(live, Verb.MODIFY)
+        if live.state is OrderState.UNKNOWN:
+            # A broker takes a modify of an order that it never had for a new order.
+            raise CommandRejected(
+                f"order {live.key!r} is UNKNOWN: changing it could place it a second time",
+                hint="cancel it, or wait until the broker's evidence settles it",
+            )
         if live.pending is Verb.CANCEL:
             raise CommandRejected(
                 f"order {live.key!r} is being cancelled",

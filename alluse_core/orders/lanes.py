@@ -204,6 +204,10 @@ class Outbox:
         if self.broker.link in (LinkState.DOWN, LinkState.CONNECTING):
             self._defer(item, f"the link of {self.broker.name} is {self.broker.link.value}")
             return
+        if command.verb is Verb.MODIFY and live.state is OrderState.UNKNOWN:
+            # The broker would take the change of an order that it does not have for a new one.
+            self._applier.command(live, command, CommandEvent.REFUSE, "the order is UNKNOWN")
+            return
         command.sent_at = self._desk.clock.monotonic()
         self._applier.command(live, command, CommandEvent.SEND)
         try:

@@ -376,6 +376,7 @@ class FakeBroker:
 
     async def probe(self) -> float:
         """Answer at once, if connected."""
+        started = self.clock.monotonic()
         if self.link is not LinkState.UP:
             raise BrokerUnavailable(f"{self.name} is not connected")
-        return 0.0
+        return self.clock.monotonic() - started

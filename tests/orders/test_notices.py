@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from desk_floor import Floor, buy, floor, run
 
+from alluse_core.errors import CommandRejected
 from alluse_core.model import BrokerNotice, OrderState
 from alluse_core.orders.states import CommandState
 
@@ -81,5 +82,35 @@ def test_after_the_first_answer_a_rejection_is_the_modifys(tmp_path: Path) -> No
             desk.broker.say(BrokerNotice("fake", 201, "Order rejected", order.identity, 1))
             assert change.state is CommandState.REFUSED
             assert desk.orders.get("one").state is OrderState.ACCEPTED
+
+    run(scenario())
+
+
+def test_an_unknown_order_is_not_modified_since_that_could_place_it_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "lose"
+            await desk.orders.submit(buy("one"))
+            await desk.settle(30)
+            assert desk.orders.get("one").state is OrderState.UNKNOWN
+            sent = len(desk.broker.sent)
+            with pytest.raises(CommandRejected, match="second time"):
+                await desk.orders.modify("one", limit_price="99.5")
+            assert len(desk.broker.sent) == sent
+
+    run(scenario())
+
+
+def test_a_modify_that_waits_is_not_sent_once_its_order_ended(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, rate=1) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle(5)
+            await desk.orders.submit(buy("two", price="98"))
+            change = await desk.orders.modify("one", limit_price="99.5")
+            desk.broker.fill(ticket.order_ref)
+            await desk.settle(5)
+            assert change.state is CommandState.WITHDRAWN
+            assert [kind for kind, _ in desk.broker.sent] == ["place", "place"]
 
     run(scenario())

@@ -163,8 +163,9 @@ class AcmeBroker:
         raise RequestFailed("acme keeps no history")
 
     async def probe(self) -> float:
+        started = self._clock.monotonic()
         self._must_be_up(BrokerUnavailable)
-        return 0.0
+        return self._clock.monotonic() - started
 
     # --- from the venue's terms to ALL-USE's ------------------------------------------------
 

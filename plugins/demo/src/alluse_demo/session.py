@@ -143,7 +143,9 @@ class Session:
             state = alert.state.value
             if self._told_alerts.get(alert.id) != state and state in ("firing", "resolved"):
                 self._told_alerts[alert.id] = state
-                self._tell(f"ALERT {state}: {alert.rule}: {alert.text}")
+                # A resolved alert keeps the last reading that was bad.
+                which = "last bad reading: " if state == "resolved" else ""
+                self._tell(f"ALERT {state}: {alert.rule}: {which}{alert.text}")
 
     def _tell(self, text: str) -> None:
         self.events.append(text)

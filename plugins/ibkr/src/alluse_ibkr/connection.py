@@ -222,13 +222,13 @@ class Connection:
             try:
                 return await within(self._clock, session.lost, heartbeat)
             except TimeoutError:
-                pass
+                pass  # Not lost for a heartbeat: time to ask.
             try:
                 await self._round_trip(session, heartbeat, Priority.ORDER)
             except RequestFailed:
                 session.drop(f"did not answer a probe within {heartbeat:g} s")
             except BrokerUnavailable:
-                pass
+                pass  # The socket went meanwhile: the next turn of the loop returns why.
             else:
                 self._listener.on_heartbeat(self._clock.monotonic())
 
