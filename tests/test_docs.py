@@ -57,3 +57,12 @@ def test_every_link_between_pages_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    text = (ROOT / "docs" / "explanation" / "promises.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:tests|plugins)/[\w./-]+)`", text))
+    assert len(named) > 15
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "statement" not in line]
+    assert [row for row in rows if "`tests/" not in row and "`plugins/" not in row] == []
