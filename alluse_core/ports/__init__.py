@@ -1,0 +1,80 @@
+"""What a broker, a cache, a rule ... must be: the Protocols that plugins implement.
+
+Hooks yield providers (:mod:`alluse_core.providers`); a provider opens an object that satisfies
+one of these. The conformance suites in :mod:`alluse_core.testing` say in tests what the
+docstrings here say in words.
+"""
+
+from alluse_core.ports.analysis import (
+    Analyzer,
+    Frame,
+    Reporter,
+    ReportRequest,
+)
+from alluse_core.ports.broker import (
+    Broker,
+    BrokerCapabilities,
+    EvidenceSink,
+    OrderMessage,
+    Pacer,
+    Priority,
+    QuoteSink,
+    Subscription,
+)
+from alluse_core.ports.monitoring import (
+    AlertRule,
+    Batch,
+    MetricSource,
+    MetricStore,
+    MetricView,
+    Notifier,
+)
+from alluse_core.ports.orders import (
+    ALLOW,
+    Decision,
+    OrderStage,
+    OrderView,
+    StagePhase,
+    TradingState,
+    WorkingOrder,
+    deny,
+)
+from alluse_core.ports.quotes import (
+    CacheStats,
+    QuoteCache,
+)
+from alluse_core.ports.seams import (
+    Leadership,
+)
+
+__all__ = [
+    "ALLOW",
+    "AlertRule",
+    "Analyzer",
+    "Batch",
+    "Broker",
+    "BrokerCapabilities",
+    "CacheStats",
+    "Decision",
+    "EvidenceSink",
+    "Frame",
+    "Leadership",
+    "MetricSource",
+    "MetricStore",
+    "MetricView",
+    "Notifier",
+    "OrderMessage",
+    "OrderStage",
+    "OrderView",
+    "Pacer",
+    "Priority",
+    "QuoteCache",
+    "QuoteSink",
+    "ReportRequest",
+    "Reporter",
+    "StagePhase",
+    "Subscription",
+    "TradingState",
+    "WorkingOrder",
+    "deny",
+]
