@@ -7,16 +7,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
-from acme_broker.venue import BOOK, Resting, Venue
+from acme_broker import translate
+from acme_broker.venue import ACCOUNT, BOOK, Resting, Venue
 from alluse_core import Context, Provider, hookimpl
 from alluse_core.errors import BrokerUnavailable, InstrumentNotFound, NotSent, RequestFailed
 from alluse_core.model import (
     AccountMode,
     AccountValue,
     Bar,
-    BrokerStatus,
-    Commission,
-    DataType,
     Execution,
     Instrument,
     InstrumentDefinition,
@@ -24,35 +22,20 @@ from alluse_core.model import (
     LinkState,
     OrderIdentity,
     OrderReport,
-    OrderTerms,
     OrderType,
     Position,
     Quote,
-    Side,
     Snapshot,
 )
 from alluse_core.ports import Broker, BrokerCapabilities, OrderMessage, QuoteSink, Subscription
 
 T = TypeVar("T")
 
-ACCOUNT = "ACME-PAPER"
-
 
 @hookimpl
 def alluse_brokers() -> Iterable[Provider[Broker]]:
     """Offer the venue; the host opens it where the settings name it."""
     yield Provider("acme", AcmeBroker, help="an in-memory venue, to copy")
-
-
-class Line:
-    """A subscription. This venue's quotes stand still, so one quote is all there is."""
-
-    def __init__(self, quote: Quote) -> None:
-        self.instrument = quote.instrument
-        self.alive_at = quote.confirmed_at
-
-    def close(self) -> None:
-        """End the stream."""
 
 
 class AcmeBroker:
@@ -92,9 +75,8 @@ class AcmeBroker:
         for message in messages:
             order = message.order
             if order.order_type is not OrderType.LIMIT or order.instrument.symbol not in BOOK:
-                identity = OrderIdentity(order_ref=message.order_ref)
                 reason = "this venue takes limit orders on its own symbols"
-                self._tell(OrderReport(self.name, identity, BrokerStatus.REJECTED, reason=reason))
+                self._tell(translate.refusal(self.name, message.order_ref, reason))
                 continue
             price = float(order.limit_price or 0)
             sign, symbol = order.side.sign, order.instrument.symbol
@@ -114,7 +96,7 @@ class AcmeBroker:
         if order.status == "filled":
             fill = self._execution(order)
             self._tell(fill)
-            self._tell(Commission(self.name, fill.execution_id, Decimal("0.35"), "USD"))
+            self._tell(translate.commission(self.name, fill))
         self._tell(self._status(order))
 
     # --- evidence on request: raise, never an empty answer ----------------------------------
@@ -130,10 +112,8 @@ class AcmeBroker:
 
     async def positions(self) -> Snapshot[Position]:
         self._must_be_up(BrokerUnavailable)
-        return self._snapshot(
-            Position(self.name, ACCOUNT, Instrument.stock(symbol), Decimal(held), Decimal(0))
-            for symbol, held in self._venue.holdings.items()
-        )
+        held = self._venue.holdings.items()
+        return self._snapshot(translate.position(self.name, *each) for each in held)
 
     async def account_values(self) -> Snapshot[AccountValue]:
         self._must_be_up(BrokerUnavailable)
@@ -155,7 +135,7 @@ class AcmeBroker:
     def subscribe(self, instrument: Instrument, sink: QuoteSink) -> Subscription:
         quote = self._quote(instrument)
         sink(quote)
-        return Line(quote)
+        return translate.Line(quote)
 
     async def bars(
         self, instrument: Instrument, end: datetime | None, duration: timedelta, size: timedelta
@@ -167,7 +147,7 @@ class AcmeBroker:
         self._must_be_up(BrokerUnavailable)
         return self._clock.monotonic() - started
 
-    # --- from the venue's terms to ALL-USE's ------------------------------------------------
+    # --- what the methods share ---------------------------------------------------------------
 
     def _must_be_up(self, error: type[NotSent] | type[BrokerUnavailable]) -> None:
         if self.link is not LinkState.UP:
@@ -180,47 +160,11 @@ class AcmeBroker:
     def _snapshot(self, rows: Iterable[T]) -> Snapshot[T]:
         return Snapshot(tuple(rows), self._clock.now(), complete=True)
 
-    def _quote(self, instrument: Instrument) -> Quote:
-        bid, ask = BOOK[instrument.symbol]
-        now = self._clock.monotonic()
-        return Quote(
-            instrument,
-            bid,
-            ask,
-            changed_at=now,
-            confirmed_at=now,
-            data_type=DataType.LIVE,
-            source=self.name,
-        )
-
     def _status(self, order: Resting) -> OrderReport:
-        filled = order.quantity if order.status == "filled" else Decimal(0)
-        remaining = order.quantity - filled
-        side = Side.BUY if order.sign > 0 else Side.SELL
-        terms = OrderTerms(
-            Instrument.stock(order.symbol),
-            side,
-            order.quantity,
-            "LMT",
-            Decimal(str(order.price)),
-            None,
-            "DAY",
-            ACCOUNT,
-            False,
-        )
-        status = BrokerStatus(order.status)
-        identity = OrderIdentity(order.reference, perm_id=order.number)
-        return OrderReport(self.name, identity, status, filled, remaining, terms=terms)
+        return translate.status(self.name, order)
 
     def _execution(self, order: Resting) -> Execution:
-        return Execution(
-            self.name,
-            OrderIdentity(order.reference, perm_id=order.number),
-            f"{order.number}.1",
-            ACCOUNT,
-            Instrument.stock(order.symbol),
-            Side.BUY if order.sign > 0 else Side.SELL,
-            order.quantity,
-            Decimal(str(order.price)),
-            self._clock.now(),
-        )
+        return translate.execution(self.name, order, self._clock.now())
+
+    def _quote(self, instrument: Instrument) -> Quote:
+        return translate.quote(self.name, instrument, self._clock.monotonic())

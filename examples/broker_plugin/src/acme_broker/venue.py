@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import attrs
 
+ACCOUNT = "ACME-PAPER"
+
 BOOK = {"AAPL": (189.98, 190.02), "MSFT": (410.10, 410.20)}
 """The bid and ask of each symbol that the venue trades."""
 
