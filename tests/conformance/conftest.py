@@ -1,4 +1,4 @@
-"""An environment of its own for a plugin that a test installs."""
+"""Lets the tests here import ``own_environment``."""
 
 from __future__ import annotations
 
