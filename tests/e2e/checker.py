@@ -72,7 +72,7 @@ class Believed:
     """One order as the agent is told of it, and as its journal tells it.
 
     ``fills`` are (quantity, price) by execution id; ``story`` the states in the journal, in order.
-    ``modifies`` is how many changes the agent asked for.
+    ``modifies`` is how many changes the agent asked for; ``sent``: the journal says that it left.
     """
 
     key: str
@@ -84,6 +84,7 @@ class Believed:
     story: Sequence[str]
     pending: bool = False
     modifies: int = 0
+    sent: bool = False
 
 
 @attrs.frozen
@@ -222,6 +223,8 @@ def _order(truth: Truth, order: Believed, entries: Sequence[Entry]) -> list[str]
             found.append(f"{name} is called {order.state}, and the broker refused it")
     elif order.state not in ("DENIED", "CANCELED", "UNKNOWN"):
         found.append(f"{name} is called {order.state} and never reached the broker")
+    elif order.sent and order.state == "CANCELED":
+        found.append(f"{name} was sent and is called CANCELED without the broker's word")
     fills = {key: value for each in brokered for key, value in each.fills.items()}
     if dict(order.fills) != fills:
         found.append(f"{name} has the fills {dict(order.fills)}, the broker {fills}")

@@ -370,12 +370,15 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
     path = runtime.state / "journal.db"
     fills: dict[str, dict[str, tuple[Decimal, Decimal]]] = {}
     stories: dict[str, list[str]] = {}
+    sent: set[str] = set()
     with JournalReader(path) as reader:
         for key, fill in reader.fills():
             fills.setdefault(key, {})[fill.execution_id] = (fill.quantity, fill.price)
         for entry in reader.entries():
             if entry.key and entry.state:
                 stories.setdefault(entry.key, []).append(entry.state)
+            if entry.body.get("event") == "SEND":
+                sent.add(entry.key)
     orders = []
     for key in set(stories) | {ticket.key for ticket in runtime.orders.all()}:
         ticket = runtime.orders.get(key)
@@ -391,6 +394,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
                 stories.get(key, []),
                 known.pending is not None,
                 agent.modifies.get(key, 0),
+                key in sent,
             )
         )
     positions = {row.instrument.symbol: row.quantity for row in runtime.positions().rows}
