@@ -134,3 +134,31 @@ def test_without_a_limit_no_headroom_is_claimed() -> None:
     registry = Registry()
     SlidingWindowPacer(VirtualClock(), 0).instrument(registry, "main")
     assert list(registry.collect(0.0)) == []
+
+
+@given(st.lists(st.floats(0.0, 0.05), min_size=150, max_size=150))
+@settings(max_examples=25, deadline=None)
+def test_fifty_a_second_holds_although_messages_arrive_late_by_up_to_50_ms(
+    lateness: list[float],
+) -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        pacer = SlidingWindowPacer(clock, 50)
+        sent: list[float] = []
+
+        async def send() -> None:
+            await pacer.turn(Priority.ORDER)
+            sent.append(clock.monotonic())
+
+        tasks = [asyncio.ensure_future(send()) for _ in lateness]
+        while not all(task.done() for task in tasks):
+            await clock.advance(0.1)
+        # A stream keeps its order: none arrives before the one in front of it.
+        arrived: list[float] = []
+        for at, late in zip(sent, lateness, strict=True):
+            arrived.append(max(at + late, arrived[-1] if arrived else 0.0))
+        most = max(sum(at <= other < at + 1.0 for other in arrived) for at in arrived)
+        assert most <= 50
+        assert sent[-1] - sent[0] < 150 / 38
+
+    asyncio.run(scenario())
