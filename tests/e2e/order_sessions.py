@@ -462,6 +462,16 @@ async def _settle(venue: Venue, runtime: Any, agent: Agent) -> list[str]:
             return found or ["the gate for new risk did not open again"]
 
 
+async def _gone(venue: Venue) -> None:
+    """Wait until the gateway noticed that the runtime before this one left.
+
+    Its client id is in use until then, and the order role does not move to another.
+    """
+    async with asyncio.timeout(5.0):
+        while any(connection.alive for connection in venue.sessions):
+            await asyncio.sleep(0.01)
+
+
 async def session(
     seed: int,
     state: Path,
@@ -483,6 +493,7 @@ async def session(
         try:
             for phase in range(phases):
                 share = drawn[phase::phases]
+                await _gone(venue)
                 async with alluse_core.open(settings(venue.port), state=state) as runtime:
                     await _trade(runtime, agent, venue, share, count // phases)
                     if phase < phases - 1:
