@@ -16,7 +16,7 @@ from typing import Any, Self
 from alluse_core.analysis.loader import specify
 from alluse_core.analysis.service import Analysis
 from alluse_core.clock import Clock, SystemClock
-from alluse_core.cycles import Cycle, SchedulerDriver
+from alluse_core.cycles import Cycle, SchedulerDriver, VirtualDriver
 from alluse_core.errors import PluginError, SettingsError
 from alluse_core.installation import TABLES, check_names, load_host, settings_types
 from alluse_core.model import (
@@ -289,7 +289,7 @@ class Runtime:
         settings = self.settings
         cycles = [
             Cycle("monitor", settings.monitor.period, self._monitor_tick),
-            Cycle("quotes", 0.5, self._refresh_quotes),
+            Cycle("quotes", self.quotes.refresh_period, self._refresh_quotes),
             Cycle("reconcile", settings.orders.reconcile_every, self.orders.reconcile_all),
         ]
         analyzers = [
@@ -299,7 +299,9 @@ class Runtime:
             self._analysis = self._assemble_analysis(analyzers, store)
             self._stack.push_async_callback(self._analysis.stop)
             cycles.append(Cycle("analysis", settings.analysis.period, self._analysis.tick))
-        driver = SchedulerDriver(cycles, self.clock, self.registry)
+        # APScheduler reads the machine's own clock: in virtual time it would run nothing.
+        real = isinstance(self.clock, SystemClock)
+        driver = (SchedulerDriver if real else VirtualDriver)(cycles, self.clock, self.registry)
         await driver.start()
         self._stack.push_async_callback(driver.stop)
 
