@@ -15,7 +15,7 @@ from alluse_ibkr.settings import IbkrSettings
 
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.model import Evidence, Instrument
-from alluse_core.ports import EvidenceSink, Priority
+from alluse_core.ports import EvidenceSink, Pacer, Priority
 from alluse_core.providers import Context
 from alluse_core.telemetry import Registry
 
@@ -48,6 +48,7 @@ class Lab:
         clock: Clock | None = None,
         state_dir: Path | None = None,
         sink: EvidenceSink | None = None,
+        pacer: Pacer | None = None,
         **settings: Any,
     ) -> None:
         quick: dict[str, Any] = {
@@ -70,7 +71,7 @@ class Lab:
                 state_dir=state_dir or Path("no-such-folder"),
                 secret=lambda _: None,
                 evidence=sink or self.evidence.append,
-                pacer=self.pacer,
+                pacer=pacer or self.pacer,
             )
         )
 
