@@ -38,6 +38,62 @@ async def bare(library: str, gate: Any, client_id: int = 5, **more: Any) -> Asyn
         await asyncio.sleep(0)
 
 
+class LateWire:
+    """A wire whose way to the gateway can be held, as a network does that delivers late."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def hold(self, seconds: float) -> None:
+        """Keep for ``seconds`` what is sent to the gateway; it then arrives at once."""
+        self._open.clear()
+        await asyncio.sleep(seconds)
+        self._open.set()
+
+    async def carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, held: bool
+    ) -> None:
+        """Carry one direction of one connection until it ends."""
+        try:
+            while data := await reader.read(1 << 16):
+                if held:
+                    await self._open.wait()
+                writer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def late_wire(port: int) -> AsyncIterator[LateWire]:
+    """Listen on a port of its own and carry everything to ``port`` and back."""
+    wire = LateWire()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        for task in (
+            asyncio.create_task(wire.carry(reader, there_writer, held=True)),
+            asyncio.create_task(wire.carry(there_reader, writer, held=False)),
+        ):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    wire.port = server.sockets[0].getsockname()[1]
+    try:
+        yield wire
+    finally:
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tuple(tasks), return_exceptions=True)
+        await asyncio.sleep(0)
+
+
 def resting(library: str, reference: str = "mine") -> Any:
     """Return a bid far below the market."""
     return module(library).LimitOrder("BUY", 1, 50.0, orderRef=reference, tif="DAY")
