@@ -1,13 +1,18 @@
-"""Fixtures that every suite may use, and the rule about recordings."""
+"""Fixtures that every suite may use, and the rules about recordings and temporary files."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+TEMP = pytest.StashKey[Path]()
+LEFT = pytest.StashKey[list[str]]()
 SHARED_DATA = Path(__file__).resolve().parent.parent / "shared" / "data"
 
 
@@ -28,3 +33,41 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, A
         report.outcome = "failed"
         report.longrepr = f"skipped although {SHARED_DATA.name} is there: {report.longrepr}"
     return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this session, and the processes it starts, a temporary folder of their own."""
+    # pytest keeps and cleans its own folders, where a person looks for them.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = Path(tempfile.mkdtemp(prefix="alluse-pytest-"))
+    config.stash[TEMP] = folder
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a session that leaves something in the temporary folder."""
+    # A context's folder goes with its process: tests/core/test_testing_context.py holds that.
+    left = sorted(
+        path.name
+        for path in session.config.stash[TEMP].iterdir()
+        if not path.name.startswith("alluse-context-")
+    )
+    session.config.stash[LEFT] = left
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name what was left."""
+    if left := config.stash.get(LEFT, []):
+        terminalreporter.section("left in the temporary folder", red=True)
+        terminalreporter.line(", ".join(left[:20]) + (" ..." if len(left) > 20 else ""))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the session's temporary folder."""
+    tempfile.tempdir = None
+    shutil.rmtree(config.stash[TEMP], ignore_errors=True)

@@ -13,6 +13,8 @@ deviation is visible in every test report.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -69,17 +71,27 @@ def make_context(
     evidence: Callable[[Evidence], None] | None = None,
     state_dir: Path | None = None,
 ) -> Context:
-    """Return a context as the host would make it, with a fresh folder and no secrets."""
+    """Return a context as the host would make it, with no secrets.
+
+    Without a ``state_dir`` it gets a fresh folder, which is removed when the process ends.
+    """
     return Context(
         name=name,
         clock=clock or SystemClock(),
         telemetry=telemetry or Registry(),
         settings=NoSettings() if settings is None else settings,
-        state_dir=state_dir or Path(tempfile.mkdtemp(prefix="alluse-")),
+        state_dir=state_dir or _folder(),
         secret=lambda _: None,
         evidence=evidence or (lambda _: None),
         pacer=ImmediatePacer(),
     )
+
+
+def _folder() -> Path:
+    # Not sooner: what was opened with the context may outlive it and go on using its folder.
+    path = Path(tempfile.mkdtemp(prefix="alluse-context-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def run(scenario: Coroutine[Any, Any, T], seconds: float = 60.0) -> T:
