@@ -171,9 +171,11 @@ def test_a_client_that_does_not_read_loses_ticks_and_no_order() -> None:
             await raw.read_until("1")
             session: Session = next(iter(gateway.sessions))
             session.pause_writing()
-            before = len(session._out)
+            sent: list[bytes] = []
+            session.outgoing.put, put = sent.append, session.outgoing.put
             quote(exchange, AAPL, 100.5, 100.6, at=START + 1)
-            assert len(session._out) == before
+            assert not sent
+            session.outgoing.put = put
             raw.send(4, 1, 4242, "")
             await raw.error(10147)
             session.resume_writing()

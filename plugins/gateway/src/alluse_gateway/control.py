@@ -5,28 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alluse_paper.orders import NewOrder
 
 from alluse_core.errors import InstrumentNotFound, UsageError, did_you_mean
 from alluse_core.model import Instrument, OrderType, Side
 from alluse_gateway import notices
+from alluse_gateway.control_link import seconds_of
+from alluse_gateway.control_news import NewsControl
 from alluse_gateway.faults import HANDSHAKE_STEPS, Rejection
-from alluse_gateway.session import Session
-
-if TYPE_CHECKING:
-    from alluse_gateway.server import SimulatedGateway
+from alluse_gateway.message_kinds import kinds_of
 
 
-class Control:
+class Control(NewsControl):
     """Faults to inject, each at once. ``client`` is a client id, or None for every client.
 
     Every injection is noted in the ledger. Wrong arguments raise UsageError and change nothing.
     """
-
-    def __init__(self, gateway: SimulatedGateway) -> None:
-        self._gateway = gateway
 
     def drop(self, client: int | None = None, *, abort: bool = False) -> int:
         """Close connections, politely or with a reset; return how many."""
@@ -49,22 +45,31 @@ class Control:
 
     def latency(self, seconds: float) -> None:
         """Delay everything that is sent."""
-        self._gateway.faults.latency = _seconds(seconds)
+        self._gateway.faults.latency = seconds_of(seconds)
         self._note("latency", seconds=seconds)
 
     def delay_acks(self, seconds: float) -> None:
         """Delay what is said of orders."""
-        self._gateway.faults.ack_delay = _seconds(seconds)
+        self._gateway.faults.ack_delay = seconds_of(seconds)
         self._note("delay_acks", seconds=seconds)
 
     def reject(
-        self, count: int = 1, code: int = notices.REJECTED, text: str = "Order rejected - reason:"
+        self,
+        count: int = 1,
+        code: int = notices.REJECTED,
+        text: str = "Order rejected - reason:",
+        after: str = "",
     ) -> None:
-        """Refuse the next ``count`` new orders; 0 ends it."""
+        """Refuse the next ``count`` new orders; 0 ends it.
+
+        ``after``: at once, or only after they were told of as "PreSubmitted" or "Submitted".
+        """
         if count < 0:
             raise UsageError(f"count must not be negative, not {count}")
-        self._gateway.faults.rejection = Rejection(count, code, text) if count else None
-        self._note("reject", count=count, code=code, text=text)
+        if after not in ("", *_TAKEN):
+            raise UsageError(f"{after!r} is not among {list(_TAKEN)}{did_you_mean(after, _TAKEN)}")
+        self._gateway.faults.rejection = Rejection(count, code, text, after) if count else None
+        self._note("reject", count=count, code=code, text=text, after=after)
 
     def partial_fills(self, count: int = 1, fraction: Decimal | str = "0.5") -> None:
         """Let the next ``count`` orders find only ``fraction`` of their quantity displayed.
@@ -81,9 +86,9 @@ class Control:
         self._gateway.faults.partial_fraction = share
         self._note("partial_fills", count=count, fraction=share)
 
-    def mute(self, kinds: Iterable[int]) -> None:
-        """Do not send messages with these ids; an empty list sends all again."""
-        self._gateway.faults.muted = {int(kind) for kind in kinds}
+    def mute(self, kinds: Iterable[int | str]) -> None:
+        """Do not send messages of these ids or names; an empty list sends all again."""
+        self._gateway.faults.muted = set(kinds_of(kinds))
         self._note("mute", kinds=sorted(self._gateway.faults.muted))
 
     def broadcast(self, code: int, text: str = "") -> None:
@@ -193,19 +198,28 @@ class Control:
             return result
         return {"ok": True} if result is None else {"ok": True, "connections": result}
 
-    def _chosen(self, client: int | None) -> list[Session]:
-        return [
-            each
-            for each in self._gateway.sessions
-            if each.alive and (client is None or each.client_id == client)
-        ]
 
-    def _note(self, what: str, **facts: Any) -> None:
-        self._gateway.ledger.note("inject", what=what, **facts)
-
-
+_TAKEN = ("PreSubmitted", "Submitted")
 _CODES = tuple(str(code) for code in notices.BROADCASTS)
 _COMMANDS = (
+    "split",
+    "coalesce",
+    "desync",
+    "black_hole",
+    "refuse_id",
+    "accounts",
+    "clock_skew",
+    "pacing_kill",
+    "pacing",
+    "restart",
+    "reset",
+    "lose",
+    "duplicate",
+    "delay",
+    "hold",
+    "reorder",
+    "executions_first",
+    "tamper_no_more",
     "drop",
     "half_open",
     "latency",
@@ -222,9 +236,3 @@ _COMMANDS = (
     "ledger",
     "status",
 )
-
-
-def _seconds(value: float) -> float:
-    if not 0 <= value < 3600:
-        raise UsageError(f"a delay is 0 to 3600 seconds, not {value}")
-    return float(value)

@@ -67,6 +67,7 @@ NO_DEFINITION_TEXT: Final = "No security definition has been found for the reque
 IN_USE_TEXT: Final = (
     "Unable to connect as the client id is already in use. Retry with a unique client id."
 )
+MAX_RATE_TEXT: Final = "Max rate of messages per second has been exceeded"
 PRICE_TEXT: Final = "The price does not conform to the minimum price variation for this contract."
 
 

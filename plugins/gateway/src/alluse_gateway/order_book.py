@@ -10,6 +10,7 @@ import attrs
 from alluse_paper.orders import ZERO, ExchangeOrder, Fill
 
 from alluse_gateway.answers import orders as answers
+from alluse_gateway.faults import Rejection
 from alluse_gateway.requests import PlaceOrder
 
 EXTERNAL = 0
@@ -23,6 +24,7 @@ Client 0 may have such orders bound: they then get negative order ids.
 class Booked:
     """One order. ``status`` is TWS's word for what clients were last told, in full view of which
     ``order`` stands; ``silent`` until it is first told of (an order that is not transmitted).
+    ``doomed`` is what it will be refused with after it was taken.
     """
 
     client_id: int
@@ -38,6 +40,7 @@ class Booked:
     cancel_asked: bool = False
     last_price: Decimal = ZERO
     ended_at: datetime | None = None
+    doomed: Rejection | None = None
     fills: list[Fill] = attrs.field(factory=list)
     _parts: dict[int, tuple[str, str]] = attrs.field(factory=dict)
 
@@ -129,6 +132,12 @@ class OrderBook:
     def next_id(self, client_id: int) -> int:
         """Return the lowest order id that ``client_id`` may use."""
         return self._next_ids.get(client_id, 1)
+
+    def roll_back(self, ids: int) -> dict[int, int]:
+        """Give every client out its last ``ids`` ids again; return the next id of each."""
+        for client, next_id in self._next_ids.items():
+            self._next_ids[client] = max(1, next_id - ids)
+        return dict(self._next_ids)
 
     def use_id(self, client_id: int, order_id: int) -> None:
         """Mark an id as used."""

@@ -98,7 +98,10 @@ class OrderEvents:
             facts |= {"verb": event.verb.value, "reason": event.reason}
         elif not isinstance(event, x.OrderAccepted | x.OrderReplaced):
             facts |= {"reason": event.reason}
-        self._ledger.note(_WORDS[type(event)], **facts)
+        word = _WORDS[type(event)]
+        if word == "canceled" and booked.doomed is not None and not booked.cancel_asked:
+            word, facts = "reject", facts | {"code": booked.doomed.code}
+        self._ledger.note(word, **facts)
 
     # --- what clients hear ------------------------------------------------------------------
 
@@ -118,7 +121,7 @@ class OrderEvents:
         kind = event.order.request.order_type
         if kind in _STOPS and not event.order.triggered:
             self._say(booked, "PreSubmitted", "trigger")
-        elif kind is OrderType.MARKET:
+        elif kind is OrderType.MARKET or (booked.doomed and booked.doomed.after == "PreSubmitted"):
             # TWS shows a market order as PreSubmitted until it fills.
             self._say(booked, "PreSubmitted")
         else:
@@ -166,6 +169,10 @@ class OrderEvents:
         self._position_changed(fill.account, fill.instrument)
 
     def _canceled(self, booked: Booked, event: x.OrderCanceled) -> None:
+        if booked.doomed is not None and not booked.cancel_asked:
+            doomed = booked.doomed
+            self._turned_down(booked, doomed.text, doomed.code, doomed.text)
+            return
         self._end(booked, "Cancelled", event.reason)
         for session in self._listeners(booked):
             session.send(booked.order_status())
@@ -174,11 +181,13 @@ class OrderEvents:
             )
 
     def _rejected(self, booked: Booked, event: x.OrderRejected) -> None:
-        self._end(booked, "Inactive", event.reason)
+        text = f"Order rejected - reason:{event.reason}"
+        self._turned_down(booked, event.reason, notices.REJECTED, text)
+
+    def _turned_down(self, booked: Booked, reason: str, code: int, text: str) -> None:
+        self._end(booked, "Inactive", reason)
         for session in self._listeners(booked):
-            session.error(
-                booked.order_id, notices.REJECTED, f"Order rejected - reason:{event.reason}"
-            )
+            session.error(booked.order_id, code, text)
             session.send(booked.open_order(session.version))
             session.send(booked.order_status())
 

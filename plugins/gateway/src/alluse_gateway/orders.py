@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from alluse_paper.exchange import Exchange
-from alluse_paper.orders import ExchangeEvent, ExchangeOrder, NewOrder
+from alluse_paper.orders import ExchangeEvent, ExchangeOrder, NewOrder, OrderAccepted, OrderHeld
 
 from alluse_core.clock import Clock
 from alluse_core.errors import OrderNotFound
@@ -69,6 +69,9 @@ class OrderDesk:
         """Take an event of the exchange's."""
         self._thin.forget(event.order.number)
         self.events.on_event(event)
+        booked = self.book.by_perm(event.order.number)
+        if booked is not None and booked.doomed and isinstance(event, OrderAccepted | OrderHeld):
+            self._exchange.cancel(booked.perm_id, booked.doomed.text)
 
     def on_market(self, instrument: Instrument) -> None:
         """An instrument has moved."""
@@ -157,7 +160,7 @@ class OrderDesk:
             self._send(session, request, order)
 
     def _translated(self, session: Session, request: r.PlaceOrder) -> NewOrder | Refusal:
-        rejection = self._faults.take_rejection()
+        rejection = self._faults.take_rejection(late=False)
         if rejection is not None:
             return Refusal(rejection.code, rejection.text)
         listing = self._contracts.one(request.contract)
@@ -212,7 +215,9 @@ class OrderDesk:
             order.parent or 0,
         )
         client, order_id = session.client_id, request.request_id
-        self.book.add(Booked(client, order_id, placed.number, request, echo, placed))
+        booked = Booked(client, order_id, placed.number, request, echo, placed)
+        booked.doomed = self._faults.take_rejection(late=True)
+        self.book.add(booked)
         self._ledger.note(
             "placed",
             client_id=client,

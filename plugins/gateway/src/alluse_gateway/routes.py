@@ -100,7 +100,7 @@ def _next_ids(gateway: SimulatedGateway, session: Session, request: r.NextIds) -
 def _managed_accounts(
     gateway: SimulatedGateway, session: Session, request: r.ManagedAccounts
 ) -> None:
-    session.send(system.managed_accounts(gateway.exchange.accounts.names))
+    session.send(system.managed_accounts(gateway.account_names))
 
 
 def _cancel_tick_by_tick(
@@ -110,4 +110,4 @@ def _cancel_tick_by_tick(
 
 
 def _current_time(gateway: SimulatedGateway, session: Session, request: r.CurrentTime) -> None:
-    session.send(system.current_time(int(gateway.clock.now().timestamp())))
+    session.send(system.current_time(int(gateway.faults.told(gateway.clock.now()).timestamp())))

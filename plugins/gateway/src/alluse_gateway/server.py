@@ -266,7 +266,7 @@ class SimulatedGateway:
         """The client said its id: refuse one that is connected, greet any other."""
         client = request.client_id
         holder = self._clients.get(client)
-        if holder is not None and holder.alive:
+        if (holder is not None and holder.alive) or self.faults.take_refusal(client):
             self.ledger.note("refuse", connection=session.number, client_id=client, code=326)
             session.error(-1, notices.CLIENT_ID_IN_USE, notices.IN_USE_TEXT)
             session.close(f"the client id {client} is in use")
@@ -277,7 +277,7 @@ class SimulatedGateway:
         self.ledger.note(
             "start", connection=session.number, client_id=client, next_order_id=next_id
         )
-        session.send(system.managed_accounts(self.exchange.accounts.names))
+        session.send(system.managed_accounts(self.account_names))
         session.send(system.next_valid_id(next_id))
         for code in notices.GREETING_NOTICES:
             session.error(-1, code, notices.BROADCASTS[code])
@@ -322,6 +322,12 @@ class SimulatedGateway:
             self._routes[type(request)](session, request)
         if not data_lost:
             self.market_data.refresh()
+
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """The accounts that clients are told of."""
+        told = self.faults.accounts
+        return self.exchange.accounts.names if told is None else told
 
     def clients(self) -> Iterable[int]:
         """Return the ids of the clients that are connected."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Protocol, cast
 
 from alluse_core.clock import Clock
@@ -12,6 +11,7 @@ from alluse_gateway.answers import system
 from alluse_gateway.decode import UnknownMessage, UnreadableMessage, decode
 from alluse_gateway.faults import Faults
 from alluse_gateway.ledger import Ledger
+from alluse_gateway.outgoing import Outgoing
 from alluse_gateway.rate import MessageRate
 from alluse_gateway.requests import Request, StartApi
 
@@ -20,8 +20,6 @@ HIGH_WATER = 1 << 20
 
 HARD_LIMIT = 32 << 20
 """Bytes unread beyond which the client is disconnected: orders are never dropped in silence."""
-
-VIOLATIONS_ALLOWED = 3
 
 
 class Desk(Protocol):
@@ -69,9 +67,7 @@ class Session(asyncio.Protocol):
         self._desk = desk
         self._reader = wire.FrameReader(desk.max_frame)
         self._transport: asyncio.Transport | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._out: list[bytes] = []
-        self._late: deque[bytes] = deque()
+        self.outgoing = Outgoing(desk.faults, self._write, self._note)
         self._step = "preamble"
         self._why = ""
 
@@ -79,7 +75,6 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._loop = asyncio.get_running_loop()
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self.alive = True
         self._desk.ledger.note("connect", connection=self.number)
@@ -88,7 +83,7 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
-        self._out.clear()
+        self.outgoing.discard()
         reason = self._why or (str(exc) if exc else "the client closed the connection")
         self._desk.ledger.note(
             "disconnect",
@@ -136,6 +131,9 @@ class Session(asyncio.Protocol):
         return bool(found)
 
     def _take(self, payload: bytes) -> None:
+        if self._desk.faults.hears_nothing:
+            self._note("swallowed", connection=self.number, size=len(payload))
+            return
         if self._step == "offer":
             self._take_offer(payload)
             return
@@ -177,7 +175,8 @@ class Session(asyncio.Protocol):
         self.version = version
         self._step = "start"
         self._desk.ledger.note("version", connection=self.number, version=version)
-        self.send(handshake.greeting(version, self._desk.clock.now()))
+        self.send(handshake.greeting(version, self._desk.faults.told(self._desk.clock.now())))
+        self.outgoing.version = version
 
     def _unreadable(self, request_id: int, code: int, text: str) -> None:
         self._desk.ledger.note(
@@ -189,10 +188,9 @@ class Session(asyncio.Protocol):
         self._desk.ledger.note(
             "rate", connection=self.number, client_id=self.client_id, received=received, count=count
         )
-        text = "Max rate of messages per second has been exceeded"
-        limit = self.rate.limit
+        text, limit = notices.MAX_RATE_TEXT, self.rate.limit
         self.error(-1, notices.MAX_RATE, f"{text}:max={limit} rec={received} ({count})")
-        if count >= VIOLATIONS_ALLOWED:
+        if count >= self._desk.faults.violations_allowed:
             self.close("the message rate was exceeded again and again")
 
     # --- writing ----------------------------------------------------------------------------
@@ -203,34 +201,11 @@ class Session(asyncio.Protocol):
 
     def send(self, frame: bytes) -> None:
         """Queue one frame; frames leave in the order they were queued."""
-        if not self.alive or self.half_open:
-            return
-        muted = self._desk.faults.muted
-        if muted and int(frame[4 : frame.index(b"\0", 4)]) in muted and self.version:
-            self._desk.ledger.note(
-                "muted", client_id=self.client_id, kind=frame[4:7].split(b"\0")[0]
-            )
-            return
-        if not self._out and self._loop is not None:
-            self._loop.call_soon(self._flush)
-        self._out.append(frame)
+        if self.alive and not self.half_open and not self._desk.faults.says_nothing:
+            self.outgoing.put(frame)
 
-    def _flush(self) -> None:
-        if not self._out or self._loop is None:
-            return
-        batch = b"".join(self._out)
-        self._out.clear()
-        delay = self._desk.faults.latency
-        if delay > 0 or self._late:
-            # Batches are taken from the queue in order, whatever the latency was when each was put.
-            self._late.append(batch)
-            self._loop.call_later(delay, self._write_late)
-        else:
-            self._write(batch)
-
-    def _write_late(self) -> None:
-        if self._late:
-            self._write(self._late.popleft())
+    def _note(self, event: str, **facts: object) -> None:
+        self._desk.ledger.note(event, client_id=self.client_id, **facts)
 
     def _write(self, batch: bytes) -> None:
         if self._transport is None or self.half_open or self._transport.is_closing():
@@ -250,10 +225,7 @@ class Session(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Send what is queued and close."""
-        self._late.append(b"".join(self._out))
-        self._out.clear()
-        while self._late:
-            self._write(self._late.popleft())
+        self.outgoing.flush()
         self._end(reason)
         if self._transport is not None:
             self._transport.close()
@@ -267,7 +239,7 @@ class Session(asyncio.Protocol):
     def freeze(self) -> None:
         """Neither read nor write any more, and keep the socket."""
         self.half_open = True
-        self._out.clear()
+        self.outgoing.discard()
         if self._transport is not None:
             self._transport.pause_reading()
 

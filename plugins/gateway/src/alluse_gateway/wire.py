@@ -22,6 +22,9 @@ UNSET_INT_TEXT = str(UNSET_INT)
 UNSET_DOUBLE = "1.7976931348623157E308"
 """How TWS spells "no value" in a field that holds a double."""
 
+RAW_IDS = 201
+"""From this server version a message's id is four raw bytes before its payload."""
+
 _LENGTH = struct.Struct(">I")
 _LARGEST = 1e15
 """Beyond this magnitude an order's number is a typing error, and its digits would fill memory."""
@@ -81,6 +84,15 @@ class FrameReader:
                 yield payload
         finally:
             del data[:position]
+
+
+def kind_of(frame: bytes, version: int) -> int:
+    """Return the message id of a frame that is sent at ``version``."""
+    if version < RAW_IDS:
+        return int(frame[4 : frame.index(b"\0", 4)])
+    (kind,) = _LENGTH.unpack_from(frame, 4)
+    # Beyond this the payload is protobuf; the message is the same.
+    return int(kind) - 200 if kind > 200 else int(kind)
 
 
 def frame(text: str) -> bytes:

@@ -99,12 +99,19 @@ class Accounts:
         self.currency = currency
         self.margin = margin or MarginRates()
         self._mark = mark
+        self._deposit = deposit
         self._ledgers = {name: _Ledger({currency: deposit}) for name in self.names}
         self._pairs: set[Instrument] = set()
 
     def knows(self, account: str) -> bool:
         """Whether ``account`` is one of these."""
         return account in self._ledgers
+
+    def open(self, account: str) -> None:
+        """Open another account with the same deposit; one that is there stays as it is."""
+        if account not in self._ledgers:
+            self.names = (*self.names, account)
+            self._ledgers[account] = _Ledger({self.currency: self._deposit})
 
     def rate_from(self, pairs: Iterable[Instrument]) -> None:
         """Name the currency pairs whose marks convert between currencies."""

@@ -1,0 +1,48 @@
+"""What becomes of single messages on their way to a client: lost, doubled, late, out of turn."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+
+class Act(StrEnum):
+    """What is done to a message."""
+
+    LOSE = "lose"
+    DOUBLE = "double"
+    DELAY = "delay"
+    HOLD = "hold"
+
+
+@attrs.define(eq=False)
+class Rule:
+    """The next ``count`` messages of ``kinds`` suffer ``act``.
+
+    DELAY: they leave ``seconds`` later than what follows them. HOLD: they leave right after the
+    next message of one of the kinds ``until``.
+    """
+
+    act: Act
+    kinds: frozenset[int]
+    count: int
+    seconds: float = 0.0
+    until: frozenset[int] = frozenset()
+
+
+@attrs.define
+class Tampering:
+    """The rules in force, oldest first; a rule that is used up goes."""
+
+    rules: list[Rule] = attrs.field(factory=list)
+
+    def take(self, kind: int) -> Rule | None:
+        """Use up one message of the first rule that is about ``kind``."""
+        for rule in self.rules:
+            if kind in rule.kinds:
+                rule.count -= 1
+                if rule.count <= 0:
+                    self.rules.remove(rule)
+                return rule
+        return None
