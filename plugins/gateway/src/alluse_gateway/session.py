@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from alluse_core.clock import Clock
 from alluse_gateway import handshake, notices, wire
@@ -14,6 +14,9 @@ from alluse_gateway.ledger import Ledger
 from alluse_gateway.outgoing import Outgoing
 from alluse_gateway.rate import MessageRate
 from alluse_gateway.requests import Request, StartApi
+
+if TYPE_CHECKING:
+    from alluse_gateway.protobuf.codec import ProtobufForm
 
 HIGH_WATER = 1 << 20
 """Bytes unread by a client beyond which it gets no market data until it has caught up."""
@@ -68,6 +71,7 @@ class Session(asyncio.Protocol):
         self._reader = wire.FrameReader(desk.max_frame)
         self._transport: asyncio.Transport | None = None
         self.outgoing = Outgoing(desk.faults, self._write, self._note)
+        self._form: ProtobufForm | None = None
         self._step = "preamble"
         self._why = ""
 
@@ -143,7 +147,10 @@ class Session(asyncio.Protocol):
             if not self.alive:
                 return
         try:
-            request = decode(wire.fields_of(payload), self.version)
+            if self._form is not None:
+                request = self._form.request(payload)
+            else:
+                request = decode(wire.fields_of(payload), self.version)
         except UnknownMessage as error:
             self._unreadable(
                 -1, notices.UNKNOWN_MESSAGE, f"Fatal Error: Unknown message id. {error}"
@@ -177,6 +184,10 @@ class Session(asyncio.Protocol):
         self._desk.ledger.note("version", connection=self.number, version=version)
         self.send(handshake.greeting(version, self._desk.faults.told(self._desk.clock.now())))
         self.outgoing.version = version
+        if version >= wire.RAW_IDS:
+            from alluse_gateway.protobuf.codec import ProtobufForm
+
+            self._form = ProtobufForm(version)
 
     def _unreadable(self, request_id: int, code: int, text: str) -> None:
         self._desk.ledger.note(
@@ -202,7 +213,7 @@ class Session(asyncio.Protocol):
     def send(self, frame: bytes) -> None:
         """Queue one frame; frames leave in the order they were queued."""
         if self.alive and not self.half_open and not self._desk.faults.says_nothing:
-            self.outgoing.put(frame)
+            self.outgoing.put(frame if self._form is None else self._form.answer(frame))
 
     def _note(self, event: str, **facts: object) -> None:
         self._desk.ledger.note(event, client_id=self.client_id, **facts)
