@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import statistics
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
@@ -188,6 +189,20 @@ def test_a_session_has_the_shape_that_was_recorded(session: Played) -> None:
     mean = [sum(each) / len(each) for each in zip(*shapes, strict=True)]
     assert mean == pytest.approx(profiles.VOLATILITY, rel=0.35)
     assert max(mean) == mean[0], "the first half hour moves most"
+
+
+@pytest.mark.slow
+def test_the_stocks_of_a_session_move_together(session: Played) -> None:
+    def changes(name: str) -> list[float]:
+        mids: dict[int, float] = {}
+        for quote in session.observed[name].quotes:
+            mids[int(quote.time // 300)] = (quote.bid + quote.ask) / 2
+        return [math.log(b / a) for a, b in pairwise(mids.values())]
+
+    # 77 returns tell a correlation to about 0.1 at worst; three of those.
+    for one, other, recorded in (("SPY", "AIG", 0.70), ("SPY", "IBM", 0.51)):
+        found = statistics.correlation(changes(one), changes(other))
+        assert found == pytest.approx(recorded, abs=0.3), (one, other)
 
 
 @pytest.mark.parametrize(

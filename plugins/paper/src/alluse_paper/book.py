@@ -43,6 +43,7 @@ class Book:
         self.listing = listing
         self.top = TopOfBook(close=listing.previous_close)
         self.day_end = -math.inf
+        self.quiet = (math.inf, math.inf)
         self.waiting: list[Working] = []
         self._model = model
         self._filled = filled

@@ -48,8 +48,9 @@ def _prices(order: NewOrder, listing: Listing, now: datetime) -> str:
             continue
         if price is None or not price.is_finite():
             return f"a {order.order_type.value} order needs a {name}"
-        if price % listing.min_tick != 0:
-            return f"the {name} {price} is no multiple of the tick {listing.min_tick}"
+        tick = listing.tick_at(price)
+        if price % tick != 0:
+            return f"the {name} {price} is no multiple of the tick {tick}"
     return ""
 
 

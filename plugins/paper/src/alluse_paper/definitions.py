@@ -25,7 +25,7 @@ def definition_of(listing: Listing, asked: Instrument) -> InstrumentDefinition:
         primary_exchange=listing.primary_exchange,
         long_name=listing.long_name,
         min_tick=listing.min_tick,
-        price_increments=((Decimal(0), listing.min_tick),),
+        price_increments=listing.increments or ((Decimal(0), listing.min_tick),),
         min_size=listing.min_size,
         size_increment=listing.size_increment,
         time_zone=listing.hours.zone,

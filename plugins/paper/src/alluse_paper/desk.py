@@ -69,7 +69,7 @@ class Desk:
         self._model, self._commissions = model, commissions
         self._book, self._emit = book, emit
         self._groups = Groups()
-        self._sessions = Sessions(model.enforce_hours)
+        self.sessions = Sessions(model.enforce_hours)
         self._reservations = Reservations(accounts, lambda each: book(each).top.mark)
         self._open: dict[int, Working] = {}
         self._ended: deque[Working] = deque()
@@ -198,9 +198,9 @@ class Desk:
 
     def after_event(self, book: Book, first: bool) -> None:
         """Finish what a market event has set off."""
-        if first and self._sessions.binds_at(self.market_time):
+        if first and self.sessions.binds_at(self.market_time):
             self._date_all()
-        for at, number in self._sessions.ended(self.market_time):
+        for at, number in self.sessions.ended(self.market_time):
             self._end_session(at, number)
         if book.waiting:
             self._open_session(book)
@@ -252,7 +252,7 @@ class Desk:
         parent = self._groups.parent_of(order)
         if parent is not None and parent.filled == 0:
             return f"waits for its parent {parent.number}"
-        if not self._sessions.bind(order, book.listing, self.market_time):
+        if not self.sessions.bind(order, book.listing, self.market_time):
             if order not in book.waiting:
                 book.waiting.append(order)
             return "waits for the market to open"
@@ -318,9 +318,19 @@ class Desk:
         for order in self.open_orders():
             if order.arrived and order.in_book:
                 book = self._book(order.request.instrument)
-                if not self._sessions.bind(order, book.listing, self.market_time):
+                if not self.sessions.bind(order, book.listing, self.market_time):
                     book.leave(order)
                     self._proceed(order)
+
+    def rebind(self) -> None:
+        """Hours have changed: bind every order that has come to its session anew."""
+        for order in self.open_orders():
+            book = self._book(order.request.instrument)
+            if not order.arrived or self.sessions.bind(order, book.listing, self.market_time):
+                continue
+            if order.in_book:
+                book.leave(order)
+                self._proceed(order)
 
     def _open_session(self, book: Book) -> None:
         for order in tuple(book.waiting):
@@ -370,7 +380,7 @@ class Desk:
                 return f"there is no parent order {request.parent} in this instrument"
             if parent.state.is_terminal and parent.filled == 0:
                 return f"its parent order {request.parent} is {parent.state.value}"
-        is_late = self._sessions.is_open(listing, self.market_time)
+        is_late = self.sessions.is_open(listing, self.market_time)
         if request.time_in_force is TimeInForce.OPG and is_late:
             return "an OPG order must come before the open"
         return refusal(request, listing, self._clock.now())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from zoneinfo import ZoneInfo
 
 from alluse_core.clock import Clock
 from alluse_core.errors import InstrumentNotFound, OrderNotFound
@@ -19,6 +20,8 @@ from alluse_paper.catalog import Catalog
 from alluse_paper.commissions import CommissionSchedule
 from alluse_paper.desk import Desk
 from alluse_paper.fill_model import FillModel
+from alluse_paper.holidays import SpecialDay
+from alluse_paper.hours import Hours
 from alluse_paper.margin import MarginRates
 from alluse_paper.market import (
     NAN,
@@ -30,6 +33,7 @@ from alluse_paper.market import (
     TradeEvent,
 )
 from alluse_paper.orders import ExchangeEvent, ExchangeOrder, Fill, NewOrder
+from alluse_paper.sessions import utc
 from alluse_paper.working import Working
 
 Listener = Callable[[ExchangeEvent], None]
@@ -204,6 +208,8 @@ class Exchange:
                 book = self._book(instrument)
             except InstrumentNotFound:
                 return
+        if event.time >= book.quiet[0] and event.time < book.quiet[1]:
+            return
         first = math.isnan(self.market_time)
         self.market_time = self._desk.market_time = event.time
         if event.time >= book.day_end:
@@ -218,12 +224,50 @@ class Exchange:
         for listener in self._market_listeners:
             listener(instrument)
 
-    def halt(self, instrument: Instrument, halted: bool = True) -> None:
-        """Stop or resume trading in one instrument. Raises InstrumentNotFound."""
+    def halt(
+        self, instrument: Instrument, halted: bool = True, *, volatility: bool = False
+    ) -> None:
+        """Stop or resume trading in one instrument. Raises InstrumentNotFound.
+
+        ``volatility``: it is a pause after a large move and not a regulator's halt.
+        """
         book = self._book(instrument)
+        book.top.volatility_halt = halted and volatility
         self._set_halt(book, halted)
         for listener in self._market_listeners:
             listener(book.listing.instrument)
+
+    def hours(self, listing: Listing) -> Hours:
+        """Return the trading hours of ``listing`` as they are now."""
+        return self._desk.sessions.hours(listing)
+
+    def close_early(self, calendar: str, at: float) -> tuple[Instrument, ...]:
+        """End the session of everything on ``calendar`` at market time ``at``, epoch seconds.
+
+        Orders are bound to the shorter session, and what the market would show from then until
+        the next session is not shown. Returns what it concerns; nothing where the calendar is
+        nobody's or no session is on at ``at``.
+        """
+        found: list[Instrument] = []
+        changed: list[tuple[Listing, Hours]] = []
+        for listing in self._catalog.all:
+            hours = self.hours(listing)
+            session = hours.session_at(utc(at), extended=True)
+            if hours.calendar != calendar or session is None or session[0] > utc(at):
+                continue
+            zone = ZoneInfo(hours.zone)
+            close = utc(at).astimezone(zone).time()
+            day = (session[1] - timedelta(seconds=1)).astimezone(zone).date()
+            shorter = hours.with_special(day, SpecialDay(close, close))
+            following = shorter.session_at(session[1] + timedelta(seconds=1), extended=True)
+            opens = following[0].timestamp() if following else session[1].timestamp()
+            changed.append((listing, shorter))
+            self._book(listing.instrument).quiet = (at, opens)
+            found.append(listing.instrument)
+        for listing, shorter in changed:
+            self._desk.sessions.change(listing, shorter)
+        self._desk.rebind()
+        return tuple(found)
 
     # --- listening ----------------------------------------------------------------------------
 

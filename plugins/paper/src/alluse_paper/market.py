@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -41,7 +42,8 @@ class Listing:
 
     ``con_id`` is a stable positive 31-bit number made from the instrument's id, so that it is
     the same in every run. ``min_size`` and ``size_increment`` are in units of the instrument.
-    ``previous_close`` is NaN where the market does not know it.
+    ``previous_close`` is NaN where the market does not know it. ``increments`` are rising
+    (from price, tick) pairs where the tick depends on the price; else it is ``min_tick``.
     """
 
     instrument: Instrument
@@ -55,6 +57,7 @@ class Listing:
     trading_class: str = ""
     hours: Hours = STOCK_HOURS
     previous_close: float = NAN
+    increments: tuple[tuple[Decimal, Decimal], ...] = ()
 
     @classmethod
     def of(
@@ -79,6 +82,14 @@ class Listing:
             hours=_HOURS.get(kind, STOCK_HOURS),
             previous_close=previous_close,
         )
+
+    def tick_at(self, price: Decimal) -> Decimal:
+        """Return the price increment that holds at ``price``."""
+        tick = self.min_tick
+        for low_edge, increment in self.increments:
+            if abs(price) >= low_edge:
+                tick = increment
+        return tick
 
     @property
     def tradable(self) -> bool:
@@ -148,6 +159,53 @@ class HaltEvent:
 MarketEvent = QuoteEvent | TradeEvent | HaltEvent
 
 
+@attrs.frozen
+class PastBar:
+    """A bar of a market's past; ``start`` is epoch seconds. ``money`` is price times size, summed.
+
+    Prices are of trades; where the instrument has none, mids.
+    """
+
+    start: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    money: float
+    count: int
+
+
+class Past(Protocol):
+    """What a market says of the time before its first event. The same on each call."""
+
+    begins: datetime
+    """Where the past begins: nothing is known of earlier times."""
+
+    ends: float
+    """Epoch seconds at which the market's own events begin."""
+
+    def days(self, listing: Listing, first: date, last: date) -> Sequence[tuple[date, PastBar]]:
+        """Return (trading day, its bar) from ``first`` to ``last``, oldest first."""
+
+    def bars(self, listing: Listing, start: float, end: float, seconds: int) -> Sequence[PastBar]:
+        """Return bars of ``seconds`` (1 or 60) with start <= begin < end, oldest first.
+
+        Joined they are the bars of :meth:`days`.
+        """
+
+    def spread(self, listing: Listing) -> float:
+        """Return the usual difference of ask and bid, in units of price."""
+
+
+@runtime_checkable
+class RemembersPast(Protocol):
+    """A market that can tell what came before its first event."""
+
+    def past(self) -> Past:
+        """Return the past."""
+
+
 class Market(Protocol):
     """Where a player gets its events from."""
 
@@ -168,7 +226,7 @@ class TopOfBook:
 
     ``volume``, ``high``, ``low`` and ``open`` are of the current regular or extended day;
     ``close`` is the previous day's. ``time`` is market time, epoch seconds. ``sequence`` grows
-    by one with each market event of the instrument.
+    by one with each market event of the instrument. ``volatility_halt`` says why it is halted.
     """
 
     bid: float = NAN
@@ -185,6 +243,7 @@ class TopOfBook:
     time: float = NAN
     halted: bool = False
     sequence: int = 0
+    volatility_halt: bool = False
 
     @property
     def mid(self) -> float:

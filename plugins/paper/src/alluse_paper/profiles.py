@@ -10,7 +10,9 @@ They were computed from the recordings in ../shared/data/market by
 * OPTION: options_minute, GOOG 2015-12-24 and TWX 2014-06-05, contracts within 3 % of the money;
   implied volatility of those within 0.5 % of it that expire in 20 to 60 days;
 * FUTURE is no fit, there is no recording of one: it has SPY's rates and volatility, at ten times
-  SPY's price, with a tick of 0.25 and sizes in contracts of 50 times the index (SPY's over 500).
+  SPY's price, with a tick of 0.25 and sizes in contracts of 50 times the index (SPY's over 500);
+* CHAIN sets the pace of an option in a chain: the recordings' once-a-minute rows bound it from
+  below (0.02 quotes a second) and tell no more.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ AIG = Moments(1.761, 0.247, 1.032, 0.986, 5.503, 1100.0, 0.780, 600.0, 1.238)
 EURUSD = Moments(0.291, 0.0, 12.25, 0.206, 0.792, math.nan, math.nan, math.nan, math.nan)
 NZDUSD = Moments(0.304, 0.0, 29.25, 0.111, 2.085, math.nan, math.nan, math.nan, math.nan)
 FUTURE = attrs.evolve(SPY, size_median=10.4, volume_median=4.6)
+CHAIN = attrs.evolve(IBM, quote_rate=0.05, trade_rate=0.004)
 
 # fmt: off
 ACTIVITY = (
@@ -40,6 +43,12 @@ VOLATILITY = (
 )
 """Root mean square one-minute return of each half hour over the session's, mean of the four."""
 # fmt: on
+
+LOADINGS = {SPY: 0.95, AIG: 0.74, BAC: 0.56, IBM: 0.54}
+"""Share of a standard deviation that comes from the market as a whole.
+
+The one-factor fit to the correlations of the four stocks' one-minute returns (SPY-AIG 0.71,
+SPY-BAC 0.54, SPY-IBM 0.52, BAC-AIG 0.45, IBM-AIG 0.34, BAC-IBM 0.22)."""
 
 OPTION_RELATIVE_SPREAD = 0.0776
 """Median of (ask - bid) / mid."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from alluse_paper.hours import Hours
 from alluse_paper.market import Listing
 from alluse_paper.working import Working
 
@@ -21,6 +22,15 @@ class Sessions:
     def __init__(self, enforced: bool) -> None:
         self._enforced = enforced
         self._ends: list[tuple[float, int]] = []
+        self._changed: dict[Hours, Hours] = {}
+
+    def hours(self, listing: Listing) -> Hours:
+        """Return the hours of ``listing`` with what was changed since it was listed."""
+        return self._changed.get(listing.hours, listing.hours)
+
+    def change(self, listing: Listing, hours: Hours) -> None:
+        """Let everything that has the hours of ``listing`` have ``hours`` from now on."""
+        self._changed[listing.hours] = hours
 
     def binds_at(self, market_time: float) -> bool:
         """Whether hours mean anything now."""
@@ -28,14 +38,15 @@ class Sessions:
 
     def is_open(self, listing: Listing, market_time: float) -> bool:
         """Whether the regular session is on; False where hours do not bind."""
-        return self.binds_at(market_time) and listing.hours.is_open(utc(market_time))
+        return self.binds_at(market_time) and self.hours(listing).is_open(utc(market_time))
 
     def bind(self, order: Working, listing: Listing, market_time: float) -> bool:
         """Set when an order may work and when its session ends; return whether it may now."""
         if not self.binds_at(market_time):
             return True
-        session = listing.hours.session_at(utc(market_time), extended=order.request.outside_rth)
-        assert session is not None, "a week always has a weekday"
+        extended = order.request.outside_rth
+        session = self.hours(listing).session_at(utc(market_time), extended=extended)
+        assert session is not None, "ten days always have a session"
         order.opens_at, ends_at = session[0].timestamp(), session[1].timestamp()
         if order.expires_at != ends_at:
             order.expires_at = ends_at

@@ -21,27 +21,33 @@ NZDUSD   0.30        -           29.3          2.1             not recorded  -
 * The spread is kept from quote to quote with the recorded share, else drawn: one tick plus a
   geometric excess with the recorded mean.
 * Sizes and volumes are log-normal, in round lots for stocks.
+* Stocks move together by one common factor with the recorded loadings
+  (:mod:`alluse_paper.factor`).
 * Options are priced by Black and Scholes without interest from their underlying's efficient
   price at the recorded implied volatility, with the recorded relative spread; the future follows
   the index fund.
 
-Sessions follow one another on weekdays, 09:30-16:00 New York; nothing happens in between, for
-currency pairs neither. What the recordings show and this does not: correlation between the
-stocks, jumps, clustering of trades, dirt.
+Sessions follow one another on the days of US equities, 09:30-16:00 New York or to the early
+close; nothing happens in between, for currency pairs neither. What came before the first event is
+told by :mod:`alluse_paper.past`. What the recordings show and this does not: jumps, clustering of
+trades, dirt.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from random import Random
 
 from alluse_core.model.instrument import Instrument, Right, SecurityType
+from alluse_paper.factor import CommonFactor
 from alluse_paper.hours import STOCK_HOURS
-from alluse_paper.market import NAN, Listing, MarketEvent, QuoteEvent, TradeEvent
+from alluse_paper.market import NAN, Listing, MarketEvent, Past, QuoteEvent, TradeEvent
 from alluse_paper.moments import BUCKET_SECONDS, Moments
+from alluse_paper.pricing import price_of, years_to_expiry
 from alluse_paper.profiles import (
     ACTIVITY,
     OPTION_IMPLIED_VOLATILITY,
@@ -50,7 +56,7 @@ from alluse_paper.profiles import (
     OPTION_SIZE_SIGMA,
     VOLATILITY,
 )
-from alluse_paper.universe import SMALLEST, Member, universe
+from alluse_paper.universe import SMALLEST, Member, chain, months, universe
 
 DEFAULT_START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 
@@ -58,30 +64,47 @@ DEFAULT_START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 class SyntheticMarket:
     """``symbols`` instruments from the open of the session of ``start`` on, for ever.
 
-    The same seed, symbols and start give the same events. ``start`` is aware; where it lies in
-    no session, the next one opens the market. Raises ValueError for fewer than 20 symbols.
+    ``chains`` names stocks that have a whole option chain beside that, ``months`` is how many
+    contract months the future has. The same arguments give the same events. ``start`` is aware;
+    where it lies in no session, the next one opens the market. Raises ValueError for fewer than
+    20 symbols, and for a chain on what is not listed.
     """
 
     def __init__(
-        self, seed: int = 0, symbols: int = SMALLEST, start: datetime = DEFAULT_START
+        self,
+        seed: int = 0,
+        symbols: int = SMALLEST,
+        start: datetime = DEFAULT_START,
+        *,
+        chains: Sequence[str] = (),
+        months: int = 1,
     ) -> None:
         if start.tzinfo is None:
             raise ValueError("the start must carry a time zone")
+        if not 1 <= months <= 20:
+            raise ValueError(f"the future has 1 to 20 contract months, not {months}")
         self.seed = seed
         self.start = start
-        self._members = universe(symbols, start.date())
+        self._members = _members(symbols, start.date(), chains, months - 1)
 
     def listings(self) -> tuple[Listing, ...]:
         """Return what is listed."""
         return tuple(member.listing for member in self._members)
 
+    def past(self) -> Past:
+        """Return what came before the first event: ten years, made when it is asked for."""
+        from alluse_paper.past import SyntheticPast
+
+        return SyntheticPast(self.seed, self._members, self.start)
+
     def events(self) -> Iterator[MarketEvent]:
         """Yield events without end, in the order of time."""
         sessions = _Sessions(self.start)
+        factor = CommonFactor(self.seed)
         sources: dict[Instrument, _Source] = {}
         for index, member in enumerate(self._members):
             random = Random(f"{self.seed}/{index}")
-            sources[member.listing.instrument] = _Source(member, random)
+            sources[member.listing.instrument] = _Source(member, random, factor)
         for source in sources.values():
             if source.member.follows is not None:
                 source.leader = sources[source.member.follows]
@@ -96,12 +119,32 @@ class SyntheticMarket:
             heapq.heapreplace(due, (source.next_time(time, sessions), index, source))
 
 
+def _members(
+    symbols: int, today: date, chains: Sequence[str], more_months: int
+) -> tuple[Member, ...]:
+    members = universe(symbols, today)
+    by_symbol = {
+        member.listing.instrument.symbol: member
+        for member in members
+        if member.listing.instrument.security_type is SecurityType.STOCK
+    }
+    found = {member.listing.instrument: member for member in members}
+    for member in months(by_symbol["SPY"], today, more_months):
+        found[member.listing.instrument] = member
+    for symbol in chains:
+        if symbol not in by_symbol:
+            raise ValueError(f"{symbol!r} is not among the stocks {sorted(by_symbol)}")
+        for member in chain(by_symbol[symbol], today):
+            found.setdefault(member.listing.instrument, member)
+    return tuple(found.values())
+
+
 class _Sessions:
     """The trading days from the start on, by number."""
 
     def __init__(self, start: datetime) -> None:
         session = STOCK_HOURS.session_at(start)
-        assert session is not None, "a week always has a weekday"
+        assert session is not None, "ten days always have a session"
         self._last_day = session[0].date()
         self._bounds = [(session[0].timestamp(), session[1].timestamp())]
 
@@ -119,9 +162,12 @@ class _Sessions:
 class _Source:
     """One instrument's events."""
 
-    def __init__(self, member: Member, random: Random) -> None:
+    def __init__(self, member: Member, random: Random, factor: CommonFactor) -> None:
         self.member = member
         self.random = random
+        self._factor = factor
+        self._factor_was = 0.0
+        self._own_share = math.sqrt(1.0 - member.loading**2)
         self.leader: _Source | None = None
         self.price = member.price
         self._session = 0
@@ -163,14 +209,21 @@ class _Source:
         return self.leader.price * self.member.factor
 
     def _move(self, time: float, opening: float) -> None:
-        if self.leader is None and time > self._moved_at:
-            minutes = (time - self._moved_at) / 60.0
-            sigma = self.member.profile.volatility_bp * 1e-4 * _shape(VOLATILITY, time - opening)
-            self.price *= math.exp(self.random.gauss(0.0, sigma * math.sqrt(minutes)))
+        if self.leader is None:
+            shape = _shape(VOLATILITY, time - opening)
+            together = self._factor.at(time, opening, shape)
+            if time > self._moved_at:
+                own = shape * math.sqrt((time - self._moved_at) / 60.0)
+                change = self.member.loading * (together - self._factor_was)
+                change += self.random.gauss(0.0, self._own_share * own)
+                self.price *= math.exp(self.member.profile.volatility_bp * 1e-4 * change)
+            self._factor_was = together
         self._moved_at = time
 
     def _quote(self, time: float) -> QuoteEvent:
         member, price, tick = self.member, self.efficient(), self.member.tick
+        if member.listing.increments:
+            tick = float(member.listing.tick_at(Decimal(repr(price))))
         if member.listing.instrument.security_type is SecurityType.OPTION:
             ticks = max(1, round(price * OPTION_RELATIVE_SPREAD / tick))
             sizes = (OPTION_SIZE_MEDIAN, OPTION_SIZE_SIGMA, 1)
@@ -235,16 +288,8 @@ def _shape(shape: tuple[float, ...], elapsed: float) -> float:
 
 
 def _option_price(option: Instrument, spot: float, now: float) -> float:
-    """Black and Scholes without interest or dividends."""
-    strike = float(option.strike or 0)
     assert option.expiry is not None
-    expiry = datetime(option.expiry.year, option.expiry.month, option.expiry.day, 21, tzinfo=UTC)
-    years = max((expiry.timestamp() - now) / (365 * 86400), 1e-6)
-    spread = OPTION_IMPLIED_VOLATILITY * math.sqrt(years)
-    d1 = math.log(spot / strike) / spread + spread / 2
-    call = spot * _normal(d1) - strike * _normal(d1 - spread)
-    return call if option.right is Right.CALL else call - spot + strike
-
-
-def _normal(x: float) -> float:
-    return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
+    assert option.strike is not None
+    years = years_to_expiry(option.expiry, now)
+    call = option.right is Right.CALL
+    return price_of(spot, float(option.strike), years, OPTION_IMPLIED_VOLATILITY, call)

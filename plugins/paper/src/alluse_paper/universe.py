@@ -6,6 +6,7 @@ in the profile.
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -14,7 +15,17 @@ import attrs
 from alluse_core.model.instrument import Instrument, Right
 from alluse_paper.market import Listing
 from alluse_paper.moments import Moments
-from alluse_paper.profiles import AIG, BAC, EURUSD, FUTURE, IBM, NZDUSD, SPY
+from alluse_paper.profiles import (
+    AIG,
+    BAC,
+    CHAIN,
+    EURUSD,
+    FUTURE,
+    IBM,
+    LOADINGS,
+    NZDUSD,
+    SPY,
+)
 
 _STOCKS = (
     ("AAPL", 190.0, SPY, "NASDAQ"),
@@ -32,6 +43,13 @@ _STOCKS = (
     ("INTC", 31.0, BAC, "NASDAQ"),
     ("DIS", 101.0, AIG, "NYSE"),
 )
+PENNY_CLASS = ((Decimal(0), Decimal("0.01")), (Decimal(3), Decimal("0.05")))
+CARRY = 0.035
+"""A year's rise of a future over its index fund, as a share: what its contract months differ by."""
+
+_STRIKE_STEPS = ((25, 1), (75, 2.5), (200, 5), (math.inf, 10))
+"""Differences of strikes by the price of the underlying."""
+
 SMALLEST = 20
 """Fewer instruments than this are not offered."""
 
@@ -52,8 +70,13 @@ class Member:
 
     @property
     def tick(self) -> float:
-        """The price increment."""
+        """The smallest price increment."""
         return float(self.listing.min_tick)
+
+    @property
+    def loading(self) -> float:
+        """How much of its movement is the whole market's: 0 to 1."""
+        return LOADINGS.get(self.profile, 0.0)
 
 
 def universe(symbols: int, today: date) -> tuple[Member, ...]:
@@ -86,6 +109,56 @@ def universe(symbols: int, today: date) -> tuple[Member, ...]:
     for symbol, price, profile, primary in stocks[: symbols - len(members)]:
         members.append(_member(Instrument.stock(symbol), price, profile, primary))
     return tuple(members)
+
+
+def chain(underlying: Member, today: date) -> tuple[Member, ...]:
+    """Return the option chain of a member: six expiries, strikes to 15 % on either side.
+
+    The tick is 0.01 below 3 and 0.05 from there on, as in IBKR's rule for penny classes.
+    """
+    price = underlying.price
+    step = next(each for bound, each in _STRIKE_STEPS if price < bound)
+    around = round(price / step)
+    width = max(4, round(0.15 * price / step))
+    return tuple(
+        _option(underlying, expiry, Decimal(str(step)) * (around + offset), right)
+        for expiry in _expiries(today)
+        for offset in range(-width, width + 1)
+        for right in (Right.CALL, Right.PUT)
+        if around + offset > 0
+    )
+
+
+def months(index: Member, today: date, count: int) -> tuple[Member, ...]:
+    """Return ``count`` further contract months of the future after the next one."""
+    members = []
+    expiry = quarterly_expiry(today)
+    for _ in range(count):
+        expiry = quarterly_expiry(expiry + timedelta(days=1))
+        years = (expiry - today).days / 365
+        future = Instrument.future("ES", expiry, "CME", multiplier=50)
+        factor = 10.0 * (1.0 + CARRY * years)
+        member = _member(future, index.price * factor, FUTURE, "CME")
+        members.append(attrs.evolve(member, follows=index.listing.instrument, factor=factor))
+    return tuple(members)
+
+
+def _option(underlying: Member, expiry: date, strike: Decimal, right: Right) -> Member:
+    instrument = Instrument.option(underlying.listing.instrument.symbol, expiry, strike, right)
+    member = _member(instrument, 0.0, CHAIN, "CBOE")
+    listing = attrs.evolve(member.listing, increments=PENNY_CLASS)
+    return attrs.evolve(member, listing=listing, follows=underlying.listing.instrument)
+
+
+def _expiries(today: date) -> list[date]:
+    """Return the next two Fridays and the next four monthly expiries."""
+    friday = today + timedelta(days=(4 - today.weekday()) % 7 or 7)
+    found = {friday, friday + timedelta(days=7)}
+    monthly = today
+    for _ in range(4):
+        monthly = third_friday(monthly + timedelta(days=1))
+        found.add(monthly)
+    return sorted(found)
 
 
 def third_friday(day: date) -> date:
