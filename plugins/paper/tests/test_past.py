@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
 
 import pytest
-from alluse_paper.market import Listing, PastBar, RemembersPast
+from alluse_paper.market import Listing, PastBar, QuoteEvent, RemembersPast
 from alluse_paper.recording import Recording
 from alluse_paper.synthetic import SyntheticMarket
 
@@ -171,12 +171,15 @@ def test_a_chain_lists_strikes_around_the_price_and_quotes_on_its_ticks() -> Non
         "202606",
         "202609",
     ]
-    seen = 0
-    for event in islice(made.events(), 20_000):
-        if event.instrument.security_type is SecurityType.OPTION and hasattr(event, "bid"):
-            if event.bid > 3.2 and event.instrument.strike != 190:
-                seen += 1
-                assert abs(event.bid * 20 - round(event.bid * 20)) < 1e-6
-    assert seen > 50
+    bids = [
+        event.bid
+        for event in islice(made.events(), 20_000)
+        if isinstance(event, QuoteEvent)
+        and event.instrument.security_type is SecurityType.OPTION
+        and event.instrument.strike != 190
+    ]
+    dear = [bid for bid in bids if bid > 3.2]
+    assert len(dear) > 50
+    assert all(abs(bid * 20 - round(bid * 20)) < 1e-6 for bid in dear)
     with pytest.raises(ValueError, match="'XYZ' is not among"):
         SyntheticMarket(chains=("XYZ",))

@@ -133,10 +133,10 @@ class SyntheticPast:
             prices = self._option_prices(member, start, prices)
         elif leader is not None:
             prices = [each * member.factor for each in prices]
-        rounded = [_on_grid(each, member.tick) for each in prices]
+        opened, high, low, close = (_on_grid(each, member.tick) for each in prices)
         counts = random.poisson(member.profile.trade_rate * 60 * _by_minute(ACTIVITY, shape))
         volumes = _volumes(member, counts.astype(float), random)
-        return _Minutes(start, *rounded, volumes, counts.astype(float))
+        return _Minutes(start, opened, high, low, close, volumes, counts.astype(float))
 
     def _option_prices(self, member: Member, start: int, spots: list[Floats]) -> list[Floats]:
         from scipy.special import ndtr
