@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import attrs
 
+from alluse_gateway import decode_reference
 from alluse_gateway import requests as r
 from alluse_gateway.decode_order import Cursor, contract_of, legs_of, place_order
-from alluse_gateway.wire import FieldError, to_flag, to_int
+from alluse_gateway.wire import UNSET_INT, FieldError, to_flag, to_int
 
 Decoder = Callable[[list[str], int], r.Request]
 
 START_API = 71
+_CANCEL_ORDER = 4
+_UNVERSIONED = 192
+"""From here on cancelOrder and reqGlobalCancel carry no version of their own."""
 
 
 class UnknownMessage(ValueError):
@@ -32,17 +36,21 @@ def decode(fields: list[str], version: int) -> r.Request:
     try:
         kind = int(fields[0])
         decoder = _DECODERS[kind]
+        if kind > 99 and version < _SINCE.get(kind, 0):
+            raise KeyError(kind)
     except (ValueError, KeyError):
         raise UnknownMessage(f"unknown message id {fields[0][:20]!r}") from None
     try:
         return decoder(fields, version)
     except (FieldError, IndexError) as error:
-        raise UnreadableMessage(f"{NAMES[kind]}: {error}", _request_id(kind, fields)) from error
+        raise UnreadableMessage(
+            f"{NAMES[kind]}: {error}", _request_id(kind, fields, version)
+        ) from error
 
 
-def _request_id(kind: int, fields: list[str]) -> int:
+def _request_id(kind: int, fields: list[str], version: int) -> int:
     """Where the request's number would be, so that the client can tell which one failed."""
-    at = _ID_AT.get(kind, 0)
+    at = 1 if kind == _CANCEL_ORDER and version >= _UNVERSIONED else _ID_AT.get(kind, 0)
     try:
         return to_int(fields[at], -1) if 0 < at < len(fields) else -1
     except FieldError:
@@ -91,14 +99,58 @@ def _historical(fields: list[str], version: int) -> r.Request:
     )
 
 
+def _cancel_order(fields: list[str], version: int) -> r.Request:
+    cursor = Cursor(fields, 2 if version < _UNVERSIONED else 1)
+    order_id = to_int(cursor.take())
+    time = cursor.take() if version >= 169 else ""
+    if 187 <= version < 190:  # requests for quotes, which 190 took out again
+        cursor.skip(3)
+    if version < _UNVERSIONED:
+        return r.CancelOrder(order_id, time)
+    return r.CancelOrder(order_id, time, cursor.take(), _indicator(cursor.take()))
+
+
+def _global_cancel(fields: list[str], version: int) -> r.Request:
+    if version < _UNVERSIONED:
+        return r.GlobalCancel()
+    return r.GlobalCancel(-1, fields[1], _indicator(fields[2]))
+
+
+def _indicator(field: str) -> int | None:
+    value = to_int(field, UNSET_INT)
+    return None if value == UNSET_INT else value
+
+
 def _executions(fields: list[str], version: int) -> r.Request:
-    if len(fields) < 10:
+    # Clients of 200 and later differ in whether they still send the message's own version.
+    at = 1 if version >= 200 and _ends_with_dates(fields, 10) else 2
+    if len(fields) < at + 8:
         raise FieldError(f"the message ends at field {len(fields)}")
-    return r.Executions(to_int(fields[2]), to_int(fields[3], 0), *fields[4:10])
+    days = 0
+    dates: tuple[str, ...] = ()
+    if version >= 200:
+        if not _ends_with_dates(fields, at + 9):
+            raise FieldError("the days of the executions are missing")
+        days, dates = to_int(fields[at + 8], 0), tuple(fields[at + 10 :])
+    account, since, symbol, kind, exchange, side = fields[at + 2 : at + 8]
+    number, client = to_int(fields[at]), to_int(fields[at + 1], 0)
+    return r.Executions(number, client, account, since, symbol, kind, exchange, side, days, dates)
+
+
+def _ends_with_dates(fields: list[str], at: int) -> bool:
+    """Whether the number of dates stands at ``at`` and just as many follow it."""
+    count = fields[at] if at < len(fields) else ""
+    return count.isdecimal() and len(count) < 6 and len(fields) == at + 1 + int(count)
 
 
 def _details(fields: list[str], version: int) -> r.Request:
-    return r.ContractDetails(to_int(fields[2]), contract_of(fields, 3))
+    contract = contract_of(fields, 3)
+    kind, number = fields[16], fields[17]
+    if version >= 176:
+        fields[18]  # issuerId: no bonds are listed
+    if kind or number:
+        contract = attrs.evolve(contract, security_id_type=kind, security_id=number)
+    return r.ContractDetails(to_int(fields[2]), contract)
 
 
 def _tick_by_tick(fields: list[str], version: int) -> r.Request:
@@ -131,10 +183,6 @@ def _cancel_account(kind: int, at: int) -> Decoder:
     return lambda fields, version: r.CancelAccount(to_int(fields[at]) if at else -1, kind)
 
 
-def _listing(kind: int, at: int) -> Decoder:
-    return lambda fields, version: r.Listing(to_int(fields[at]) if at else -1, kind)
-
-
 def _unsupported(name: str, at: int) -> Decoder:
     return lambda fields, version: r.Unsupported(to_int(fields[at]) if at else -1, name)
 
@@ -144,7 +192,7 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     1: ("reqMktData", 2, _market_data),
     2: ("cancelMktData", 2, _number(r.CancelMarketData, 2)),
     3: ("placeOrder", 1, place_order),
-    4: ("cancelOrder", 2, _number(r.CancelOrder, 2)),
+    4: ("cancelOrder", 2, _cancel_order),
     5: ("reqOpenOrders", 0, _bare(r.OpenOrders)),
     6: ("reqAccountUpdates", 0, lambda f, v: r.AccountUpdates(-1, to_flag(f[2]), f[3])),
     7: ("reqExecutions", 2, _executions),
@@ -159,7 +207,7 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     49: ("reqCurrentTime", 0, _bare(r.CurrentTime)),
     50: ("reqRealTimeBars", 2, _real_time_bars),
     51: ("cancelRealTimeBars", 2, _number(r.CancelHistory, 2)),
-    58: ("reqGlobalCancel", 0, _bare(r.GlobalCancel)),
+    58: ("reqGlobalCancel", 0, _global_cancel),
     59: ("reqMarketDataType", 0, lambda f, v: r.MarketDataType(-1, to_int(f[2]))),
     61: ("reqPositions", 0, _bare(r.Positions)),
     62: ("reqAccountSummary", 2, _summary),
@@ -171,11 +219,7 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     76: ("reqAccountUpdatesMulti", 2, _multi),
     77: ("cancelAccountUpdatesMulti", 2, _cancel_account(76, 2)),
     78: ("reqSecDefOptParams", 1, _option_parameters),
-    79: ("reqSoftDollarTiers", 1, _listing(79, 1)),
-    80: ("reqFamilyCodes", 0, _listing(80, 0)),
     81: ("reqMatchingSymbols", 1, lambda f, v: r.MatchingSymbols(to_int(f[1]), f[2])),
-    82: ("reqMktDepthExchanges", 0, _listing(82, 0)),
-    85: ("reqNewsProviders", 0, _listing(85, 0)),
     87: ("reqHeadTimestamp", 1, _head_timestamp),
     90: ("cancelHeadTimestamp", 1, _number(r.CancelHistory, 1)),
     91: ("reqMarketRule", 1, _number(r.MarketRule, 1)),
@@ -190,46 +234,28 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     97: ("reqTickByTickData", 1, _tick_by_tick),
     98: ("cancelTickByTickData", 1, _number(r.CancelTickByTick, 1)),
     99: ("reqCompletedOrders", 0, lambda f, v: r.CompletedOrders(-1, to_flag(f[1]))),
+    105: ("reqCurrentTimeInMillis", 0, lambda f, v: r.CurrentTime(-1, True)),
+    **decode_reference.TABLE,
 } | {
     kind: (name, at, _unsupported(name, at))
     for kind, name, at in (
         (10, "reqMktDepth", 2),
         (11, "cancelMktDepth", 2),
-        (12, "reqNewsBulletins", 0),
-        (13, "cancelNewsBulletins", 0),
-        (18, "requestFA", 0),
-        (19, "replaceFA", 0),
         (21, "exerciseOptions", 2),
-        (22, "reqScannerSubscription", 1),
-        (23, "cancelScannerSubscription", 2),
-        (24, "reqScannerParameters", 0),
         (52, "reqFundamentalData", 2),
         (53, "cancelFundamentalData", 2),
         (54, "calculateImpliedVolatility", 2),
         (55, "calculateOptionPrice", 2),
         (56, "cancelCalculateImpliedVolatility", 2),
         (57, "cancelCalculateOptionPrice", 2),
-        (65, "verifyRequest", 0),
-        (66, "verifyMessage", 0),
-        (67, "queryDisplayGroups", 2),
-        (68, "subscribeToGroupEvents", 2),
-        (69, "updateDisplayGroup", 2),
-        (70, "unsubscribeFromGroupEvents", 2),
-        (72, "verifyAndAuthRequest", 0),
-        (73, "verifyAndAuthMessage", 0),
-        (83, "reqSmartComponents", 1),
-        (84, "reqNewsArticle", 1),
-        (86, "reqHistoricalNews", 1),
         (88, "reqHistogramData", 1),
         (89, "cancelHistogramData", 1),
         (96, "reqHistoricalTicks", 1),
-        (100, "reqWshMetaData", 1),
-        (101, "cancelWshMetaData", 1),
-        (102, "reqWshEventData", 1),
-        (103, "cancelWshEventData", 1),
-        (104, "reqUserInfo", 1),
     )
 }
+
+_SINCE = {100: 161, 101: 161, 102: 161, 103: 161, 104: 167, 105: 197}
+"""The version since which a message id is one."""
 
 _DECODERS = {kind: row[2] for kind, row in _TABLE.items()}
 _ID_AT = {kind: row[1] for kind, row in _TABLE.items()}

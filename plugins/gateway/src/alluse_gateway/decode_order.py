@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
-from alluse_gateway.requests import Contract, Leg, PlaceOrder
-from alluse_gateway.wire import FieldError, to_decimal, to_flag, to_int
-
-_CONDITION_FIELDS = {1: 6, 3: 3, 4: 3, 5: 4, 6: 5, 7: 5}
-"""Fields of a condition after its type: price, time, margin, execution, volume, percent change."""
+from alluse_gateway import order_fields as f
+from alluse_gateway.requests import Contract, Leg, OrderExtras, PlaceOrder
+from alluse_gateway.wire import FieldError, decimal_text, to_decimal, to_flag, to_int
 
 _LONGEST_LIST = 200
 
@@ -30,6 +29,19 @@ class Cursor:
             raise FieldError(f"the message ends at field {self.at}")
         self.at += 1
         return self.fields[self.at - 1]
+
+    def run(self, count: int) -> list[str]:
+        """Return the next ``count`` fields."""
+        end = self.at + count
+        if end > len(self.fields):
+            raise FieldError(f"the message ends before field {end}")
+        found = self.fields[self.at : end]
+        self.at = end
+        return found
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Read a counted list of (tag, value)."""
+        return tuple((self.take(), self.take()) for _ in range(self.count()))
 
     def skip(self, count: int) -> None:
         """Pass over ``count`` fields."""
@@ -66,14 +78,22 @@ def contract_of(fields: list[str], at: int) -> Contract:
     )
 
 
-def legs_of(cursor: Cursor, extra: int = 0) -> tuple[Leg, ...]:
-    """Read a counted list of legs, each with ``extra`` further fields that are passed over."""
+def legs_of(cursor: Cursor, *, of_order: bool = False) -> tuple[Leg, ...]:
+    """Read a counted list of legs, four fields each, of an order eight."""
     legs = []
     for _ in range(cursor.count()):
-        legs.append(
-            Leg(to_int(cursor.take(), 0), to_int(cursor.take(), 1), cursor.take(), cursor.take())
-        )
-        cursor.skip(extra)
+        con_id, ratio, action, exchange = cursor.run(4)
+        leg = Leg(to_int(con_id, 0), to_int(ratio, 1), action, exchange)
+        if of_order:
+            opens, slot, location, exempt = cursor.run(4)
+            leg = attrs.evolve(
+                leg,
+                open_close=to_int(opens, 0),
+                short_sale_slot=to_int(slot, 0),
+                designated_location=location,
+                exempt_code=to_int(exempt, -1),
+            )
+        legs.append(leg)
     return tuple(legs)
 
 
@@ -83,23 +103,32 @@ def place_order(fields: list[str], version: int) -> PlaceOrder:
         raise FieldError(f"an order has more than {len(fields)} fields")
     cursor = Cursor(fields, 35)
     contract = contract_of(fields, 2)
-    asks: list[str] = []
+    if fields[14] or fields[15]:
+        contract = attrs.evolve(contract, security_id_type=fields[14], security_id=fields[15])
+    terms: dict[str, str] = {}
+    rows: dict[str, tuple[Any, ...]] = {}
+    f.read(fields[24:26], f.HEAD, terms)
+    f.read(fields[29:32], f.DISPLAY, terms)
+    f.read(fields[34:35], f.HIDDEN, terms)
     if contract.security_type == "BAG":
-        legs = legs_of(cursor, extra=4)
-        cursor.skip(cursor.count())
-        cursor.skip(2 * cursor.count())
-        contract = attrs.evolve(contract, legs=legs)
-    cursor.skip(2)
-    good_after, good_till = cursor.take(), cursor.take()
-    cursor.skip(8 if version < 177 else 7)
+        rows["legs"] = legs_of(cursor, of_order=True)
+        rows["leg_prices"] = tuple(_price(cursor.take()) for _ in range(cursor.count()))
+        rows["routing"] = cursor.pairs()
+        contract = attrs.evolve(contract, legs=rows["legs"])
+    cursor.skip(1)  # sharesAllocation, deprecated
+    f.read(cursor.run(1), f.AMOUNT, terms)
+    good_after, good_till = cursor.run(2)
+    f.read(cursor.run(3), f.ALLOCATION, terms)
+    if version < 177:
+        f.read(cursor.run(1), f.PROFILE, terms)
+    f.read(cursor.run(4), f.MODEL, terms)
     oca_type = to_int(cursor.take(), 0)
-    cursor.skip(2)
+    f.read(cursor.run(2), f.FIRM, terms)
     all_or_none = to_flag(cursor.take())
-    cursor.skip(14)
-    _volatility_and_scale(cursor, asks)
-    what_if = _strategy(cursor, asks, fields[18])
-    _conditions(cursor, asks)
-    _tail(cursor, fields, version)
+    _volatility_and_scale(cursor, terms)
+    what_if = _strategy(cursor, terms, rows, fields[18])
+    _conditions(cursor, terms, rows)
+    _tail(cursor, terms, fields, version)
     quantity = to_decimal(fields[17])
     return PlaceOrder(
         request_id=to_int(fields[1]),
@@ -122,72 +151,86 @@ def place_order(fields: list[str], version: int) -> PlaceOrder:
         oca_type=oca_type,
         all_or_none=all_or_none,
         what_if=what_if,
-        unsupported=", ".join(asks),
+        extras=OrderExtras(terms, **rows),
     )
 
 
-def _volatility_and_scale(cursor: Cursor, asks: list[str]) -> None:
-    """From volatilityType's successor to the end of the scale fields."""
-    if cursor.take():  # deltaNeutralOrderType; its aux price follows
-        asks.append("a delta-neutral order")
-        cursor.skip(9)
-    else:
-        cursor.skip(1)
-    cursor.skip(2)
-    cursor.skip(4)  # trail stop, trailing percent, two scale sizes
-    increment = to_decimal(cursor.take())
+def _price(field: str) -> str:
+    value = to_decimal(field)
+    return "" if value is None else decimal_text(value)
+
+
+def _volatility_and_scale(cursor: Cursor, terms: dict[str, str]) -> None:
+    """From minQty to the hedge."""
+    box = cursor.run(len(f.BOX))
+    f.read(box, f.BOX, terms)
+    if box[-2]:  # deltaNeutralOrderType, whose absence TWS itself writes as the word "None"
+        f.read(cursor.run(len(f.DELTA_NEUTRAL)), f.DELTA_NEUTRAL, terms)
+    trail = cursor.run(len(f.TRAIL))
+    f.read(trail, f.TRAIL, terms)
+    increment = to_decimal(trail[-1])
     if increment is not None and increment > 0:
-        asks.append("a scale order")
-        cursor.skip(7)
-    cursor.skip(3)
-    if cursor.take():
-        asks.append("a hedge order")
-        cursor.skip(1)
+        f.read(cursor.run(len(f.SCALE)), f.SCALE, terms)
+    active = cursor.run(len(f.ACTIVE))
+    f.read(active, f.ACTIVE, terms)
+    if active[-1]:
+        f.read(cursor.run(1), f.HEDGE, terms)
 
 
-def _strategy(cursor: Cursor, asks: list[str], order_type: str) -> bool:
+def _strategy(
+    cursor: Cursor, terms: dict[str, str], rows: dict[str, tuple[Any, ...]], order_type: str
+) -> bool:
     """From optOutSmartRouting to the pegged fields; returns whatIf."""
-    cursor.skip(4)
+    f.read(cursor.run(len(f.CLEARING)), f.CLEARING, terms)
     if to_flag(cursor.take()):
-        cursor.skip(3)
-    if cursor.take():
-        asks.append("an algorithm")
-        cursor.skip(2 * cursor.count())
-    cursor.skip(1)
+        con_id, delta, price = cursor.run(3)
+        rows["delta_neutral"] = (str(to_int(con_id, 0)), _price(delta), _price(price))
+    strategy = cursor.run(1)
+    f.read(strategy, f.STRATEGY, terms)
+    if strategy[0]:
+        rows["algorithm"] = cursor.pairs()
+    f.read(cursor.run(1), f.ALGORITHM, terms)
     what_if = to_flag(cursor.take())
-    cursor.skip(4)
+    f.read(cursor.run(len(f.OPTIONS)), f.OPTIONS, terms)
     if order_type in ("PEG BENCH", "PEGBENCH"):
-        cursor.skip(5)
+        f.read(cursor.run(len(f.BENCHMARK)), f.BENCHMARK, terms)
     return what_if
 
 
-def _conditions(cursor: Cursor, asks: list[str]) -> None:
+def _conditions(cursor: Cursor, terms: dict[str, str], rows: dict[str, tuple[Any, ...]]) -> None:
     count = cursor.count()
     if not count:
         return
-    asks.append("conditions")
+    found = []
     for _ in range(count):
         kind = to_int(cursor.take(), 0)
-        if kind not in _CONDITION_FIELDS:
+        if kind not in f.CONDITIONS:
             raise FieldError(f"a condition of type {kind}")
-        cursor.skip(_CONDITION_FIELDS[kind])
-    cursor.skip(2)
+        found.append(f.condition(kind, cursor.run(len(f.CONDITIONS[kind]))))
+    rows["conditions"] = tuple(found)
+    f.read(cursor.run(2), f.ON_CONDITION, terms)
 
 
-def _tail(cursor: Cursor, fields: list[str], version: int) -> None:
+def _tail(cursor: Cursor, terms: dict[str, str], fields: list[str], version: int) -> None:
     """The adjusted-order fields and what later versions put after them."""
-    cursor.skip(19)
-    for since in (158, 160, 162, 166, 169):
+    f.read(cursor.run(len(f.ADJUSTED)), f.ADJUSTED, terms)
+    for since, table in f.LATER:
         if version >= since:
-            cursor.skip(1)
+            f.read(cursor.run(1), table, terms)
     if version >= 170:
-        if fields[9] == "IBKRATS":
-            cursor.skip(1)
-        kind = fields[18].replace(" ", "")
-        if kind == "PEGBEST":
-            cursor.skip(1)
-            cursor.skip(2 if cursor.take() in ("Infinite", "inf") else 0)
-        elif kind == "PEGMID":
-            cursor.skip(2)
+        _pegged(cursor, terms, fields)
+    for since, before, table in f.LAST:
+        if since <= version < before:
+            f.read(cursor.run(len(table)), table, terms)
     if cursor.at != len(fields):
         raise FieldError(f"an order of {len(fields)} fields, {cursor.at} of which have a meaning")
+
+
+def _pegged(cursor: Cursor, terms: dict[str, str], fields: list[str]) -> None:
+    if fields[9] == "IBKRATS":
+        f.read(cursor.run(1), f.MIN_TRADE, terms)
+    kind = fields[18].replace(" ", "")
+    if kind == "PEGBEST":
+        f.read(cursor.run(2), f.COMPETE, terms)
+    if kind == "PEGMID" or terms.get("competeAgainstBestOffset") == "Infinite":
+        f.read(cursor.run(2), f.MIDPOINT, terms)

@@ -11,7 +11,7 @@ from alluse_gateway import wire
 
 PREAMBLE = b"API\0"
 MIN_VERSION = 157
-MAX_VERSION = 178
+MAX_VERSION = 200
 """The range of server versions in which every field is text at the place this package puts it."""
 
 _OFFER = re.compile(rb"v(\d{1,6})\.\.(\d{1,6})(?: (.*))?", re.DOTALL)
@@ -28,7 +28,7 @@ class Offer:
 
 
 def read_offer(payload: bytes) -> Offer | None:
-    """Read ``v157..178 options``; None where the bytes are no such offer."""
+    """Read ``v157..176 options``; None where the bytes are no such offer."""
     if found := _OFFER.fullmatch(payload.rstrip(b"\0")):
         lowest, highest, options = found.groups()
         return Offer(int(lowest), int(highest), (options or b"").decode("ascii", "replace"))

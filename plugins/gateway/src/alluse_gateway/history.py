@@ -84,8 +84,10 @@ class HistoryDesk:
             return
         zone = listing.hours.zone
         rows = [written(bar, seconds, request.epoch, session.version, zone) for bar in found]
-        edges = [_time(edge, False, session.version, zone) for edge in (start, end)]
-        session.send(answers.historical_data(number, edges[0], edges[1], rows))
+        first, last = [_time(edge, False, session.version, zone) for edge in (start, end)]
+        session.send(answers.historical_data(session.version, number, first, last, rows))
+        if session.version >= 196:
+            session.send(answers.historical_data_end(number, first, last))
         if request.keep_up_to_date:
             self._live[(session, number)] = (listing.instrument, kind, seconds, request.epoch, zone)
 

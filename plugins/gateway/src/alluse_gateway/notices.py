@@ -22,6 +22,7 @@ READ_ERROR: Final = 320
 VALIDATION: Final = 321
 CLIENT_ID_IN_USE: Final = 326
 NOT_SUBSCRIBED: Final = 354
+NO_SCAN: Final = 365
 NO_HISTORY_QUERY: Final = 366
 ORDER_TYPE: Final = 387
 ORDER_MESSAGE: Final = 399
@@ -39,7 +40,12 @@ DEFINITIONS_FARM_OK: Final = 2158
 CANCEL_NOT_FOUND: Final = 10147
 CANCEL_REFUSED: Final = 10148
 DELAYED_DATA: Final = 10167
+NO_ARTICLE: Final = 10172
 MAX_TICK_BY_TICK: Final = 10190
+NO_E_TRADE_ONLY: Final = 10268
+NO_FIRM_QUOTE_ONLY: Final = 10269
+NO_NBBO_PRICE_CAP: Final = 10270
+NO_NEWS_FEED: Final = 10276
 
 BROADCASTS: Final = {
     LINK_LOST: "Connectivity between IBKR and Trader Workstation has been lost.",
@@ -68,6 +74,7 @@ IN_USE_TEXT: Final = (
     "Unable to connect as the client id is already in use. Retry with a unique client id."
 )
 MAX_RATE_TEXT: Final = "Max rate of messages per second has been exceeded"
+HISTORY_TEXT: Final = "Historical Market Data Service error message:"
 PRICE_TEXT: Final = "The price does not conform to the minimum price variation for this contract."
 
 

@@ -42,7 +42,7 @@ class Booked:
     ended_at: datetime | None = None
     doomed: Rejection | None = None
     fills: list[Fill] = attrs.field(factory=list)
-    _parts: dict[int, tuple[str, str]] = attrs.field(factory=dict)
+    _parts: dict[int, answers.Parts] = attrs.field(factory=dict)
 
     @property
     def alive(self) -> bool:

@@ -205,6 +205,7 @@ class OrderEvents:
                 limit_price=request.limit_price,
                 aux_price=request.stop_price,
                 time_in_force=request.time_in_force.value,
+                extras=booked.request.extras if booked.request else booked.echo.extras,
             )
         )
         if not booked.silent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alluse_core.clock import Clock
@@ -98,13 +98,14 @@ class OrderQuestions:
     def executions(self, session: Session, request: r.Executions) -> None:
         """Answer reqExecutions: 11 for each fill of this day, 55, then 59 for each."""
         since = moment(request.since) if request.since else None
-        midnight = self._midnight()
+        first = self._midnight() - timedelta(days=min(max(request.days - 1, 0), 7))
         found = [
             (booked, fill)
             for booked in self._book
             if _passes(request, booked)
             for fill in booked.fills
-            if fill.time >= midnight and (since is None or fill.time >= since)
+            if (since is None or fill.time >= since)
+            and (_day(fill.time) in request.dates if request.dates else fill.time >= first)
         ]
         found.sort(key=lambda pair: pair[1].execution_id)
         for booked, fill in found:
@@ -114,6 +115,10 @@ class OrderQuestions:
         session.send(answers.execution_details_end(request.request_id))
         for _, fill in found:
             session.send(answers.commission_report(fill, fill.realized if fill.realized else None))
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.astimezone(_DAY_ZONE):%Y%m%d}"
 
 
 def _passes(request: r.Executions, booked: Booked) -> bool:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import attrs
 from alluse_paper.market import Listing
 from alluse_paper.orders import NewOrder, OcaRule
 
@@ -14,20 +13,14 @@ from alluse_core.model import OrderType, Side, TimeInForce
 from alluse_gateway import notices
 from alluse_gateway.answers.contracts import ContractText
 from alluse_gateway.answers.orders import OrderEcho
+from alluse_gateway.order_refusals import Refusal as Refusal
+from alluse_gateway.order_refusals import invalid, unsupported
 from alluse_gateway.requests import PlaceOrder
 
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL, "SSHORT": Side.SELL}
 _TYPES = {each.value: each for each in OrderType} | {"STPLMT": OrderType.STOP_LIMIT}
 _TIFS = {each.value: each for each in TimeInForce}
 _OCA = {2: OcaRule.REDUCE, 3: OcaRule.REDUCE}
-
-
-@attrs.frozen
-class Refusal:
-    """An error code and its text."""
-
-    code: int
-    text: str
 
 
 def new_order(
@@ -41,28 +34,28 @@ def new_order(
     kind = _TYPES.get(request.order_type)
     tif = _TIFS.get(request.time_in_force)
     if side is None:
-        return _invalid(f"Invalid side {request.action!r}")
+        return invalid(f"Invalid side {request.action!r}")
     if kind is None:
         return Refusal(
             notices.ORDER_TYPE, "Unsupported order type for this exchange and security type."
         )
     if tif is None:
-        return _invalid(f"Invalid time in force {request.time_in_force!r}")
-    if request.unsupported or request.all_or_none or request.good_after:
-        what = request.unsupported or ("all or none" if request.all_or_none else "goodAfterTime")
-        return _invalid(f"This simulated gateway does not take {what}")
+        return invalid(f"Invalid time in force {request.time_in_force!r}")
+    refusal = unsupported(request)
+    if refusal is not None:
+        return refusal
     if request.quantity <= 0:
-        return _invalid("The size value cannot be zero or negative")
+        return invalid("The size value cannot be zero or negative")
     account = request.account or (accounts[0] if len(accounts) == 1 else "")
     if account not in accounts:
         cause = "Invalid account code" if account else "You must specify an account"
-        return _invalid(f"{cause} '{account}'.")
+        return invalid(f"{cause} '{account}'.")
     prices = _prices(request, kind, listing.min_tick)
     if isinstance(prices, Refusal):
         return prices
     good_till = moment(request.good_till) if request.good_till else None
     if (tif is TimeInForce.GTD) and good_till is None:
-        return _invalid("Invalid date/time format of the good-till date")
+        return invalid("Invalid date/time format of the good-till date")
     return NewOrder(
         account=account,
         instrument=listing.instrument,
@@ -87,17 +80,13 @@ def _prices(
     limit = request.limit_price if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
     stop = request.aux_price if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None
     if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) and limit is None:
-        return _invalid("You must enter a valid limit price.")
+        return invalid("You must enter a valid limit price.")
     if kind in (OrderType.STOP, OrderType.STOP_LIMIT) and stop is None:
-        return _invalid("You must enter a valid stop price.")
+        return invalid("You must enter a valid stop price.")
     for price in (limit, stop):
         if price is not None and price % tick != 0:
             return Refusal(notices.PRICE_VARIATION, notices.PRICE_TEXT)
     return limit, stop
-
-
-def _invalid(cause: str) -> Refusal:
-    return Refusal(notices.VALIDATION, notices.validation("order", cause))
 
 
 def echo_of(
@@ -131,6 +120,8 @@ def echo_of(
         good_till=request.good_till,
         trigger_method=request.trigger_method,
         what_if=request.what_if,
+        all_or_none=request.all_or_none,
+        extras=request.extras,
     )
 
 

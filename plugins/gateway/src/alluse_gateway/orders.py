@@ -243,6 +243,7 @@ class OrderDesk:
             if isinstance(terms, Refusal):
                 why = terms
             else:
+                booked.request = request
                 self._replace(booked, terms)
         if why is not None:
             self._refuse(session, request, why)

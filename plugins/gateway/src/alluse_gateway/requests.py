@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 import attrs
 
 
 @attrs.frozen
 class Leg:
-    """One leg of a combo, as the client numbered it."""
+    """One leg of a combo, as the client numbered it. The last four come with orders only."""
 
     con_id: int
     ratio: int
     action: str
     exchange: str
+    open_close: int = 0
+    short_sale_slot: int = 0
+    designated_location: str = ""
+    exempt_code: int = -1
 
 
 @attrs.frozen
 class Contract:
-    """The twelve fields by which a client names an instrument; empty means "any"."""
+    """The twelve fields by which a client names an instrument; empty means "any".
+
+    ``security_id`` (an ISIN, a CUSIP) stands beside them in orders and contract details.
+    """
 
     con_id: int = 0
     symbol: str = ""
@@ -34,6 +43,8 @@ class Contract:
     local_symbol: str = ""
     trading_class: str = ""
     legs: tuple[Leg, ...] = ()
+    security_id_type: str = ""
+    security_id: str = ""
 
 
 @attrs.frozen
@@ -49,12 +60,32 @@ class StartApi(Request):
     capabilities: str = ""
 
 
+@attrs.frozen
+class OrderExtras:
+    """What an order says beyond the plain terms, as far as it differs from the API's defaults.
+
+    ``terms`` maps the API's own attribute names (``displaySize``, ``settlingFirm``) to the text
+    of their fields, numbers and flags checked and in one spelling; a soft dollar tier is
+    ``softDollarTier.name`` and ``softDollarTier.value``. Rows are texts of the same kind: prices
+    of combo legs, (tag, value) pairs of smart routing and of the algorithm, conditions with their
+    type first, and the delta-neutral contract's (conId, delta, price).
+    """
+
+    terms: Mapping[str, str] = MappingProxyType({})
+    legs: tuple[Leg, ...] = ()
+    leg_prices: tuple[str, ...] = ()
+    routing: tuple[tuple[str, str], ...] = ()
+    algorithm: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[tuple[str, ...], ...] = ()
+    delta_neutral: tuple[str, ...] = ()
+
+
+NO_EXTRAS = OrderExtras()
+
+
 @attrs.frozen(kw_only=True)
 class PlaceOrder(Request):
-    """A new order, or a change of a living one. ``request_id`` is the client's order id.
-
-    ``unsupported`` names what the order asks for and this gateway does not do.
-    """
+    """A new order, or a change of a living one. ``request_id`` is the client's order id."""
 
     contract: Contract
     action: str
@@ -75,17 +106,22 @@ class PlaceOrder(Request):
     oca_type: int
     all_or_none: bool
     what_if: bool
-    unsupported: str = ""
+    extras: OrderExtras = NO_EXTRAS
 
 
 @attrs.frozen
 class CancelOrder(Request):
-    pass
+    """``manual_time``, ``operator`` and ``manual`` say who cancelled, where a rule asks for it."""
+
+    manual_time: str = ""
+    operator: str = ""
+    manual: int | None = None
 
 
 @attrs.frozen
 class GlobalCancel(Request):
-    pass
+    operator: str = ""
+    manual: int | None = None
 
 
 @attrs.frozen
@@ -107,7 +143,10 @@ class CompletedOrders(Request):
 
 @attrs.frozen
 class Executions(Request):
-    """Filters; an empty field or 0 lets everything pass."""
+    """Filters; an empty field or 0 lets everything pass.
+
+    ``days`` counts back from this one and ``dates`` (``yyyymmdd``) names some; none means this day.
+    """
 
     client_id: int = 0
     account: str = ""
@@ -116,6 +155,8 @@ class Executions(Request):
     security_type: str = ""
     exchange: str = ""
     side: str = ""
+    days: int = 0
+    dates: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -130,7 +171,9 @@ class ManagedAccounts(Request):
 
 @attrs.frozen
 class CurrentTime(Request):
-    pass
+    """``millis``: the answer is in milliseconds."""
+
+    millis: bool = False
 
 
 @attrs.frozen
@@ -265,13 +308,6 @@ class ProfitAndLossSingle(Request):
 @attrs.frozen
 class CancelAccount(Request):
     """Ends a subscription of account data: ``kind`` is the message id that asked for it."""
-
-    kind: int = 0
-
-
-@attrs.frozen
-class Listing(Request):
-    """A request whose only honest answer here is an empty list; ``kind`` is its message id."""
 
     kind: int = 0
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alluse_gateway import notices
 from alluse_gateway import requests as r
+from alluse_gateway import requests_reference as q
 from alluse_gateway.answers import system
 from alluse_gateway.session import Session
 
@@ -50,8 +51,37 @@ def routes(gateway: SimulatedGateway) -> dict[type[r.Request], Callable[[Session
         r.ProfitAndLoss: gateway.accounts.profit,
         r.ProfitAndLossSingle: gateway.accounts.profit_single,
         r.CancelAccount: gateway.accounts.cancel,
-        r.Listing: _empty,
         r.Unsupported: _unsupported,
+        **_reference_routes(gateway),
+    }
+
+
+def _reference_routes(
+    gateway: SimulatedGateway,
+) -> dict[type[r.Request], Callable[[Session, Any], None]]:
+    tables, news, groups = gateway.reference, gateway.news, gateway.display_groups
+    return {
+        q.RequestFA: tables.advisor_table,
+        q.ReplaceFA: tables.replace_advisor_table,
+        q.SoftDollarTiers: tables.soft_dollar_tiers,
+        q.FamilyCodes: tables.family_codes,
+        q.DepthExchanges: tables.depth_exchanges,
+        q.SmartComponents: tables.smart_components,
+        q.UserInfo: tables.user_info,
+        q.WallStreetHorizon: tables.wall_street_horizon,
+        q.Verify: tables.verify,
+        q.NewsBulletins: news.subscribe,
+        q.CancelNewsBulletins: news.unsubscribe,
+        q.NewsProviders: news.providers,
+        q.NewsArticle: news.article,
+        q.HistoricalNews: news.headlines,
+        q.ScannerParameters: gateway.scanner.parameters,
+        q.ScannerSubscription: gateway.scanner.subscribe,
+        q.CancelScanner: gateway.scanner.cancel,
+        q.DisplayGroups: groups.groups,
+        q.SubscribeGroup: groups.subscribe,
+        q.UpdateGroup: groups.update,
+        q.UnsubscribeGroup: groups.unsubscribe,
     }
 
 
@@ -83,10 +113,6 @@ def _accepted(session: Session, request: r.Request) -> None:
     """A request that has no answer."""
 
 
-def _empty(session: Session, request: r.Listing) -> None:
-    session.send(system.empty_list(request.kind, request.request_id))
-
-
 def _unsupported(session: Session, request: r.Unsupported) -> None:
     name = request.name
     cause = f"{name} is not part of this simulated gateway"
@@ -110,4 +136,8 @@ def _cancel_tick_by_tick(
 
 
 def _current_time(gateway: SimulatedGateway, session: Session, request: r.CurrentTime) -> None:
-    session.send(system.current_time(int(gateway.faults.told(gateway.clock.now()).timestamp())))
+    now = gateway.faults.told(gateway.clock.now()).timestamp()
+    if request.millis:
+        session.send(system.current_time_millis(int(now * 1000)))
+    else:
+        session.send(system.current_time(int(now)))

@@ -24,13 +24,17 @@ from alluse_gateway.answers import system
 from alluse_gateway.bars import BarHistory
 from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.control import Control
+from alluse_gateway.display_groups import DisplayGroupDesk
 from alluse_gateway.faults import Faults
 from alluse_gateway.history import HistoryDesk
 from alluse_gateway.ledger import Ledger
 from alluse_gateway.market_data import LINES, MarketDesk
+from alluse_gateway.news import NewsDesk
 from alluse_gateway.order_questions import OrderQuestions
 from alluse_gateway.orders import OrderDesk
+from alluse_gateway.reference import ReferenceDesk
 from alluse_gateway.routes import NEEDS_LINK, routes
+from alluse_gateway.scanner import ScannerDesk
 from alluse_gateway.session import Session
 from alluse_gateway.tick_by_tick import TickByTickDesk
 
@@ -47,7 +51,7 @@ class SimulatedGateway:
 
     Give an ``exchange``, or a ``market`` that is played at ``speed`` into an exchange of its own,
     or both: the market is then played into that exchange.
-    ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..178).
+    ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..200).
     ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
     ``rate_limit`` 0 lifts the limit on messages; ``active_orders`` sets one on living orders of a
     contract, side and account (IBKR: 20). Use it as an async context manager; ``port``,
@@ -125,6 +129,10 @@ class SimulatedGateway:
         )
         self.orders.master_client_id = master_client_id
         self.questions = OrderQuestions(self.clock, self.orders.book, self.orders.hears)
+        self.reference = ReferenceDesk(exchange)
+        self.news = NewsDesk(self.clock, self.contracts, self._clients.values)
+        self.scanner = ScannerDesk(exchange)
+        self.display_groups = DisplayGroupDesk()
         self._routes = routes(self)
 
     # --- life -------------------------------------------------------------------------------
@@ -227,6 +235,7 @@ class SimulatedGateway:
             await self.clock.sleep(1.0)
             self.accounts.tick()
             self.history.tick()
+            self.scanner.tick()
             self.questions.forget_past_days()
 
     def _on_market(self, instrument: Instrument) -> None:
@@ -257,6 +266,9 @@ class SimulatedGateway:
         self.history.forget(session)
         self.tick_by_tick.forget(session)
         self.accounts.forget(session)
+        self.news.forget(session)
+        self.scanner.forget(session)
+        self.display_groups.forget(session)
 
     def caught_up(self, session: Session) -> None:
         """The client reads again."""

@@ -70,6 +70,7 @@ def contract_details(
         instrument.symbol,
         instrument.security_type.value,
         expiry,
+        *([expiry] if version >= 182 else []),  # lastTradeDate
         instrument.strike if instrument.strike is not None else 0,
         instrument.right.value if instrument.right else "",
         instrument.exchange,
@@ -108,6 +109,8 @@ def contract_details(
         values.append(listing.size_increment)
     elif version >= 164:
         values += [listing.min_size, listing.size_increment, listing.size_increment]
+    if version >= 186:
+        values.append(0)  # reasons why it may not be traded
     return message(*values)
 
 

@@ -24,13 +24,21 @@ class WrittenBar:
     count: int
 
 
-def historical_data(request_id: int, start: str, end: str, bars: Iterable[WrittenBar]) -> bytes:
-    """Message 17; below version 196 it also ends the answer."""
+def historical_data(
+    version: int, request_id: int, start: str, end: str, bars: Iterable[WrittenBar]
+) -> bytes:
+    """Message 17; below version 196 it also ends the answer, from there on 108 does."""
     rows = list(bars)
-    values: list[object] = [17, request_id, start, end, len(rows)]
+    edges = [start, end] if version < 196 else []
+    values: list[object] = [17, request_id, *edges, len(rows)]
     for bar in rows:
         values += [bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.wap, bar.count]
     return message(*values)
+
+
+def historical_data_end(request_id: int, start: str, end: str) -> bytes:
+    """Message 108, from version 196 on."""
+    return message(108, request_id, start, end)
 
 
 def historical_update(request_id: int, bar: WrittenBar) -> bytes:

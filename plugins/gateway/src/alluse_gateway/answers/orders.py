@@ -7,10 +7,11 @@ from decimal import Decimal
 import attrs
 from alluse_paper.orders import Fill
 
+from alluse_gateway.answers import order_layout as layout
 from alluse_gateway.answers.contracts import ContractText
+from alluse_gateway.requests import NO_EXTRAS, OrderExtras
 from alluse_gateway.wire import (
     UNSET_DOUBLE,
-    UNSET_INT_TEXT,
     decimal_text,
     double,
     escaped,
@@ -46,6 +47,8 @@ class OrderEcho:
     good_till: str
     trigger_method: int
     what_if: bool = False
+    all_or_none: bool = False
+    extras: OrderExtras = NO_EXTRAS
 
 
 @attrs.frozen
@@ -74,49 +77,31 @@ def _terms(echo: OrderEcho) -> str:
         echo.time_in_force,
         echo.oca_group,
         echo.account,
-        "",  # openClose
-        "0",  # origin: a customer
-    )
+    ) + layout.OPENING.text(echo.extras.terms)
 
 
-def open_order_parts(echo: OrderEcho, version: int) -> tuple[str, str]:
-    """Return what stands before an openOrder's status and after its warning text.
+Parts = tuple[str, str, str]
+"""An openOrder's fields before its status, of the preview (from 195 on), and after the warning."""
+
+
+def open_order_parts(echo: OrderEcho, version: int) -> Parts:
+    """Return what stands before an openOrder's status, in its preview, and after its warning.
 
     They change only with the order's terms, so a caller keeps them.
     """
-    head = [f"5\0{echo.order_id}\0{echo.contract.traded_order}{_terms(echo)[:-1]}"]
-    head += [echo.order_ref, str(echo.client_id), str(echo.perm_id)]
-    # outsideRth ... sharesAllocation
-    head += [text(echo.outside_rth), "0", "0", echo.good_after]
-    head += [f"{echo.perm_id}.0/{echo.account}/100"]
-    head += [""] * (4 if version < 177 else 3)  # the allocation's group, method, share, profile
-    head += ["", echo.good_till, "", "", "", "0", "", "-1"]  # modelCode ... exemptCode
-    head += ["0", "", "", "", "", "", UNSET_INT_TEXT]  # auctionStrategy ... displaySize
-    head += ["0", "0", "0", "", str(echo.oca_type), "0", "0", ""]  # blockOrder ... nbboPriceCap
-    head += [str(echo.parent_id), str(echo.trigger_method), "", "0"]  # ... volatilityType
-    # TWS writes the word, and so the eight fields that follow it are there.
-    head += ["None", "", "0", "", "", "", "?", "0", "0", ""]
-    head += ["0", "0", "", "", "", "", ""]  # continuousUpdate ... comboLegsDescrip
-    head += ["0", "0", "0"]  # legs, prices of legs, routing
-    head += [UNSET_INT_TEXT, UNSET_INT_TEXT, "", ""]  # scale sizes, increment, hedge
-    head += ["0", "", "IB", "0", "0", ""]  # optOutSmartRouting ... algoStrategy
-    head += ["0", text(echo.what_if)]
-    tail = ["0", "0", "0", "None", *[UNSET_DOUBLE] * 6, "0"]  # ... adjustableTrailingUnit
-    tail += ["", "", "", "0", "0", "0", "0", "0"]  # soft dollars, cashQty ... usePriceMgmtAlgo
-    tail += [UNSET_INT_TEXT] * ((version >= 159) + (version >= 160))
-    tail += ["0"] * (version >= 162)
-    tail += _PEGGED if version >= 170 else []
-    return joined(*head), joined(*tail)
+    head = f"5\0{echo.order_id}\0{echo.contract.traded_order}{_terms(echo)}"
+    head += layout.open_order_head(echo, version)
+    preview = _NO_PREVIEW if version >= 195 else ""
+    return head, preview, layout.open_order_tail(echo, version)
 
-
-_PEGGED = ["", "100", "0.02", "", ""]
-"""minTradeQty, minCompeteSize, competeAgainstBestOffset, two mid offsets: TWS's own defaults."""
 
 _NINE_UNSET = f"{UNSET_DOUBLE}\0" * 9
+_NO_PREVIEW = f"{_NINE_UNSET}\0\0" + "0\0"
+"""Margins outside regular hours, suggested size, reject reason and allocations: none known."""
 
 
 def open_order(
-    parts: tuple[str, str],
+    parts: Parts,
     status: str,
     commission: tuple[Decimal, str] | None = None,
     margins: Margins | None = None,
@@ -129,8 +114,11 @@ def open_order(
         nine = joined(*[decimal_text(value) for column in columns for value in column])
         commission = (margins.commission, margins.currency)
     paid, currency = (None, "") if commission is None else commission
-    money = joined(double(paid), UNSET_DOUBLE, UNSET_DOUBLE, currency, escaped(warning))
-    return frame(f"{parts[0]}{status}\0{nine}{money}{parts[1]}")
+    money = joined(double(paid), UNSET_DOUBLE, UNSET_DOUBLE, currency)
+    head, preview, tail = parts
+    if preview:
+        money += f"{margins.currency if margins is not None else ''}\0{preview}"
+    return frame(f"{head}{status}\0{nine}{money}{escaped(warning)}\0{tail}")
 
 
 def open_order_end() -> bytes:
@@ -175,21 +163,10 @@ def completed_order(
     echo: OrderEcho, version: int, status: str, filled: Decimal, ended: str, why: str
 ) -> bytes:
     """Message 101: it names neither the order id nor the client. ``ended`` and ``why`` are text."""
-    row = [f"101\0{echo.contract.traded_order}{_terms(echo)[:-1]}", echo.order_ref]
-    row += [str(echo.perm_id), text(echo.outside_rth), "0", "0", echo.good_after]
-    row += [""] * (4 if version < 177 else 3)
-    row += ["", echo.good_till, "", "", "", "0", "", "-1"]  # modelCode ... exemptCode
-    row += ["", "", "", "", "", UNSET_INT_TEXT]  # startingPrice ... displaySize
-    row += ["0", "0", "", str(echo.oca_type), str(echo.trigger_method), "", "0"]
-    row += ["None", "", "0", "0", "0", ""]  # the delta-neutral word and its four fields
-    row += ["0", "0", "", "", ""]  # continuousUpdate ... comboLegsDescrip
-    row += ["0", "0", "0", UNSET_INT_TEXT, UNSET_INT_TEXT, "", ""]  # legs ... hedge
-    row += ["", "IB", "0", "0", ""]  # clearing, notHeld, delta neutral, algorithm
-    row += ["0", status, "0", "0", "0"]  # solicited ... number of conditions
-    row += [UNSET_DOUBLE, UNSET_DOUBLE, "0", "1", "0", "", decimal_text(filled)]
-    row += ["0", "0", "", "0", "0", str(echo.parent_perm_id), ended, escaped(why)]
-    row += _PEGGED if version >= 170 else []
-    return frame(joined(*row))
+    head = f"101\0{echo.contract.traded_order}{_terms(echo)}"
+    head += layout.completed_order_head(echo, version)
+    tail = layout.completed_order_tail(echo, version, decimal_text(filled), ended, escaped(why))
+    return frame(f"{head}{status}\0{tail}")
 
 
 def completed_orders_end() -> bytes:
@@ -217,11 +194,13 @@ def execution_details(echo: OrderEcho, fill: Fill, version: int, request_id: int
         echo.order_ref,
         "",
         "",
-        "",
+        echo.extras.terms.get("modelCode", ""),
         "0",  # lastLiquidity: not told
     ]
     if version >= 178:
-        row.append("0")
+        row.append("0")  # pendingPriceRevision
+    if version >= 198:
+        row.append("")  # submitter
     return frame(joined(*row))
 
 

@@ -7,11 +7,18 @@ from collections.abc import Iterable
 from alluse_gateway.wire import escaped, frame, joined, message
 
 
-def error(version: int, request_id: int, code: int, text: str, advanced: str = "") -> bytes:
-    """Message 4. ``request_id`` is an order's or request's number, or -1."""
-    fields = ["4", "2", str(request_id), str(code), escaped(text)]
+def error(
+    version: int, request_id: int, code: int, text: str, advanced: str = "", millis: int = 0
+) -> bytes:
+    """Message 4. ``request_id`` is an order's or request's number, or -1.
+
+    ``millis`` is when it happened, since 1970 UTC; it is told from version 194 on.
+    """
+    fields = ["4", *(["2"] if version < 194 else []), str(request_id), str(code), escaped(text)]
     if version >= 166:
         fields.append(escaped(advanced))
+    if version >= 194:
+        fields.append(str(millis))
     return frame(joined(*fields))
 
 
@@ -30,9 +37,6 @@ def current_time(seconds: int) -> bytes:
     return message(49, 1, seconds)
 
 
-def empty_list(kind: int, request_id: int) -> bytes:
-    """Answer a request for a list with none: soft dollar tiers, family codes, exchanges, news."""
-    return message(_LIST_ANSWER[kind], *([request_id] if kind == 79 else []), 0)
-
-
-_LIST_ANSWER = {79: 77, 80: 78, 82: 80, 85: 85}
+def current_time_millis(millis: int) -> bytes:
+    """Message 109: epoch milliseconds, from version 197 on."""
+    return message(109, millis)
