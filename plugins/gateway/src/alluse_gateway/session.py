@@ -209,7 +209,8 @@ class Session(asyncio.Protocol):
     def error(self, request_id: int, code: int, text: str) -> None:
         """Send an error about a request, an order, or (-1) neither."""
         now = self._desk.faults.told(self._desk.clock.now())
-        self.send(system.error(self.version, request_id, code, text, millis=_millis(now)))
+        millis = int(now.timestamp() * 1000)
+        self.send(system.error(self.version, request_id, code, text, "", millis))
 
     def send(self, frame: bytes) -> None:
         """Queue one frame; frames leave in the order they were queued."""
@@ -258,7 +259,3 @@ class Session(asyncio.Protocol):
     def _end(self, reason: str) -> None:
         self._why = self._why or reason
         self.alive = False
-
-
-def _millis(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
