@@ -100,6 +100,8 @@ class Book:
     def take(self, order: Working) -> None:
         """Trade an order with the best that is there, own orders of other accounts included."""
         side = order.request.side
+        if order.request.all_or_none and self.available(order) < order.workable:
+            return
         while order.is_open and order.workable > 0 and not self.top.halted:
             price = self._price_for(side)
             size = self._size_for(side)
@@ -251,7 +253,11 @@ class Book:
 
     def _check_stop(self, order: Working, low: float, high: float) -> None:
         """Trigger a stop: the last trade where the instrument trades, else bid and ask."""
-        stop = order.request.stop_price
+        if order.trails and order.in_book:
+            best = low if order.request.side is Side.BUY else high
+            if is_price(best):
+                order.follow(exact(best))
+        stop = order.stop
         if stop is None or not order.in_book or order.workable <= 0:
             return
         buy = order.request.side is Side.BUY
@@ -273,14 +279,14 @@ class Book:
             ahead = 0.0 if through or math.isnan(order.ahead) else order.ahead
             quantity = min(order.workable, _whole(traded - ahead - taken))
             order.ahead = max(0.0, ahead - traded)
-            if quantity > 0:
+            if quantity > 0 and not _too_little(order, quantity):
                 taken += float(quantity)
                 self._filled(order, quantity, limit)
 
     def _fill_resting(self, order: Working, side: Side) -> None:
         limit = order.limit
         quantity = min(order.workable, self._size_for(side))
-        if limit is not None and quantity > 0:
+        if limit is not None and quantity > 0 and not _too_little(order, quantity):
             self._left[side] -= float(quantity)
             self._filled(order, quantity, limit)
 
@@ -294,6 +300,7 @@ class Book:
         return (
             other.limit is not None
             and other.workable > 0
+            and not other.request.all_or_none
             and other.request.account != order.request.account
             and order.accepts(float(other.limit))
         )
@@ -302,6 +309,11 @@ class Book:
 def exact(price: float) -> Decimal:
     """Return a market price as the Decimal of its shortest text."""
     return Decimal(repr(price))
+
+
+def _too_little(order: Working, quantity: Decimal) -> bool:
+    """Whether an order that fills whole or not at all cannot take ``quantity``."""
+    return order.request.all_or_none and quantity < order.workable
 
 
 def _whole(size: float) -> Decimal:

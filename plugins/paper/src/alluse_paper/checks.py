@@ -39,7 +39,9 @@ def _quantity(order: NewOrder, listing: Listing, now: datetime) -> str:
 
 def _prices(order: NewOrder, listing: Listing, now: datetime) -> str:
     needs_limit = order.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
-    needs_stop = order.order_type in (OrderType.STOP, OrderType.STOP_LIMIT)
+    trails = order.trail is not None or order.trail_percent is not None
+    needs_stop = order.order_type in (OrderType.STOP, OrderType.STOP_LIMIT) and not trails
+    needs_limit = needs_limit and not (trails and order.trail_limit is not None)
     for name, price, needed in (
         ("limit price", order.limit_price, needs_limit),
         ("stop price", order.stop_price, needs_stop),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import attrs
 
 from alluse_core.clock import Clock
-from alluse_core.errors import InstrumentNotFound
-from alluse_core.model.instrument import Instrument
+from alluse_core.errors import InstrumentNotFound, OrderNotFound
+from alluse_core.model.instrument import Instrument, Side
 from alluse_core.model.order import OrderState, TimeInForce, Verb
 from alluse_paper.accounts import Accounts
 from alluse_paper.agenda import Agenda
@@ -23,9 +24,13 @@ from alluse_paper.fill_model import FillModel
 from alluse_paper.groups import Groups
 from alluse_paper.market import NAN
 from alluse_paper.orders import (
+    ZERO,
+    Cause,
     CommandRefused,
     ExchangeEvent,
+    ExchangeOrder,
     Fill,
+    FillCorrected,
     NewOrder,
     OrderAccepted,
     OrderCanceled,
@@ -36,10 +41,13 @@ from alluse_paper.orders import (
     OrderReplaced,
 )
 from alluse_paper.reservations import Reservations
-from alluse_paper.sessions import Sessions, day_end
+from alluse_paper.sessions import Sessions, day_end, utc
 from alluse_paper.working import Working
 
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPG)
+LOCATE = "waits for shares to be located"
+OPEN = "waits for the market to open"
+TIME = "waits for its time"
 _EPOCH_NUMBERS = 1_000_000
 _NUMBERS_PER_SECOND = 2_000
 
@@ -65,6 +73,7 @@ class Desk:
     ) -> None:
         self.orders: dict[int, Working] = {}
         self.market_time = NAN
+        self.unlocated: set[Instrument] = set()
         self._clock, self._agenda, self._accounts = clock, agenda, accounts
         self._model, self._commissions = model, commissions
         self._book, self._emit = book, emit
@@ -93,6 +102,52 @@ class Desk:
         self.orders[order.number] = self._open[order.number] = order
         return order
 
+    def settle(self, request: NewOrder) -> ExchangeOrder:
+        """Fill a settlement at the price it names (``limit_price``), past the market."""
+        order = self.take_down(request)
+        order.arrived = True
+        self.filled(order, request.quantity, request.limit_price or ZERO)
+        self._release()
+        return order.snapshot()
+
+    def correct(self, execution_id: str, quantity: Decimal, price: Decimal) -> Fill:
+        """Put another fill in the place of one of this day."""
+        was = next((fill for fill in self._fills if fill.execution_id == execution_id), None)
+        if was is None or was.number not in self.orders:
+            raise OrderNotFound(f"there is no execution {execution_id!r} of this day")
+        order = self.orders[was.number]
+        accounts = self._accounts
+        terms = (was.account, was.instrument)
+        accounts.trade(*terms, was.side.opposite, was.quantity, was.price, ZERO)
+        realized = ZERO
+        if quantity:
+            realized = accounts.trade(*terms, was.side, quantity, price, ZERO)
+        order.filled += quantity - was.quantity
+        order.cost += quantity * price - was.quantity * was.price
+        order.changed_at = self._clock.now()
+        head, _, revision = execution_id.rpartition(".")
+        fill = attrs.evolve(
+            was,
+            execution_id=f"{head}.{int(revision) + 1:02d}",
+            quantity=quantity,
+            price=price,
+            time=order.changed_at,
+            cumulative=order.filled,
+            average_price=order.cost / order.filled if order.filled else ZERO,
+            realized=realized,
+        )
+        self._fills[self._fills.index(was)] = fill
+        order.executions[order.executions.index(was)] = fill
+        self._emit(FillCorrected(order.snapshot(), fill, was))
+        return fill
+
+    def located(self, instrument: Instrument) -> None:
+        """Shares can be borrowed again: let go on what waits for them."""
+        for order in self.open_orders():
+            if order.request.instrument is instrument and order.reason == LOCATE:
+                self._proceed(order)
+        self._release()
+
     def arrive(self, order: Working) -> None:
         """The order has reached the exchange: take it or reject it."""
         order.arrived = True
@@ -107,6 +162,8 @@ class Desk:
         self._reservations.hold(order)
         if order.request.time_in_force is TimeInForce.GTD:
             self._arrange_expiry(order)
+        if order.request.good_after is not None:
+            self._arrange_start(order, order.request.good_after)
         self._proceed(order)
         if order.transmitted:
             self._transmit_family(order)
@@ -148,7 +205,10 @@ class Desk:
         request = order.request
         order.filled += quantity
         order.cost += quantity * price
-        total = self._commissions.total(request.instrument, order.filled, order.cost)
+        free = request.cause.is_settlement
+        total = (
+            ZERO if free else self._commissions.total(request.instrument, order.filled, order.cost)
+        )
         commission, order.commission = total - order.commission, total
         realized = self._accounts.trade(
             request.account, request.instrument, request.side, quantity, price, commission
@@ -169,6 +229,7 @@ class Desk:
             commission=commission,
             currency=request.instrument.currency,
             realized=realized,
+            liquidation=request.cause is Cause.LIQUIDATION,
         )
         order.executions.append(fill)
         self._fills.append(fill)
@@ -244,7 +305,12 @@ class Desk:
             self._work(order, book)
         elif order.reason != reason or order.state is not OrderState.HELD:
             self._set(order, OrderState.HELD, reason)
-            self._emit(OrderHeld(order.snapshot(), reason))
+            self._emit(OrderHeld(order.snapshot(), reason, self._held_until(order, reason)))
+
+    def _held_until(self, order: Working, reason: str) -> datetime | None:
+        if reason == TIME:
+            return order.request.good_after
+        return utc(order.opens_at) if reason == OPEN and math.isfinite(order.opens_at) else None
 
     def _hold_reason(self, order: Working, book: Book) -> str:
         if not order.transmitted:
@@ -252,11 +318,24 @@ class Desk:
         parent = self._groups.parent_of(order)
         if parent is not None and parent.filled == 0:
             return f"waits for its parent {parent.number}"
+        starts = order.request.good_after
+        if starts is not None and starts > self._clock.now():
+            return TIME
+        if self._is_unlocated(order):
+            return LOCATE
         if not self.sessions.bind(order, book.listing, self.market_time):
             if order not in book.waiting:
                 book.waiting.append(order)
-            return "waits for the market to open"
+            return OPEN
         return ""
+
+    def _is_unlocated(self, order: Working) -> bool:
+        """Whether it sells more than is held of what nobody lends."""
+        request = order.request
+        if not self.unlocated or request.side is Side.BUY:
+            return False
+        held = self._accounts.position(request.account, request.instrument)
+        return request.instrument in self.unlocated and order.remaining > held
 
     def _work(self, order: Working, book: Book) -> None:
         state = OrderState.PARTIALLY_FILLED if order.filled else OrderState.ACCEPTED
@@ -300,11 +379,15 @@ class Desk:
             request.limit_price == old.limit_price
             and request.stop_price == old.stop_price
             and request.quantity <= old.quantity
+            and request.order_type is old.order_type
+            and (request.trail, request.trail_percent) == (old.trail, old.trail_percent)
         )
         back = order.in_book and not keeps_place
         if back:
             book.leave(order)
         order.request = request
+        if request.order_type is not old.order_type:
+            order.triggered, order.trail_stop = False, None
         order.changed_at = self._clock.now()
         self._reservations.hold(order)
         self._emit(OrderReplaced(order.snapshot()))
@@ -363,6 +446,16 @@ class Desk:
                 self._release()
 
         self._agenda.enter(self._clock.monotonic() + max(0.0, delay), expire)
+
+    def _arrange_start(self, order: Working, starts: datetime) -> None:
+        delay = (starts - self._clock.now()).total_seconds()
+
+        def start() -> None:
+            if order.is_open and order.request.good_after == starts:
+                self._proceed(order)
+                self._release()
+
+        self._agenda.enter(self._clock.monotonic() + max(0.0, delay), start)
 
     # --- refusing and ending ---------------------------------------------------------------------
 

@@ -20,7 +20,14 @@ from alluse_core.model.order import (
     Verb,
 )
 from alluse_paper.accounts import AccountFigures
-from alluse_paper.orders import CommandRefused, ExchangeEvent, ExchangeOrder, Fill, OrderFilled
+from alluse_paper.orders import (
+    CommandRefused,
+    ExchangeEvent,
+    ExchangeOrder,
+    Fill,
+    FillCorrected,
+    OrderFilled,
+)
 
 _STATUS = {
     OrderState.SUBMITTED: BrokerStatus.PENDING,
@@ -122,6 +129,8 @@ def evidence_of(broker: str, event: ExchangeEvent) -> Iterator[Evidence]:
     if isinstance(event, OrderFilled):
         yield execution_of(broker, event.execution, identity_of(event.order))
         yield commission_of(broker, event.execution)
+    if isinstance(event, FillCorrected):
+        yield execution_of(broker, event.execution, identity_of(event.order))
     if isinstance(event, CommandRefused):
         code = _NOT_CANCELLABLE_CODE if event.verb is Verb.CANCEL else _NOT_MODIFIABLE_CODE
         yield BrokerNotice(broker, code, event.reason, identity_of(event.order))

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from alluse_core.clock import Clock
 from alluse_core.errors import InstrumentNotFound, OrderNotFound
-from alluse_core.model.instrument import Instrument, Right, SecurityType
-from alluse_core.model.order import TimeInForce
+from alluse_core.model.instrument import Instrument, Right, SecurityType, Side
+from alluse_core.model.order import OrderType, TimeInForce
 from alluse_paper.accounts import Accounts
 from alluse_paper.agenda import Agenda
 from alluse_paper.book import Book
@@ -32,7 +32,7 @@ from alluse_paper.market import (
     TopOfBook,
     TradeEvent,
 )
-from alluse_paper.orders import ExchangeEvent, ExchangeOrder, Fill, NewOrder
+from alluse_paper.orders import Cause, ExchangeEvent, ExchangeOrder, Fill, NewOrder
 from alluse_paper.sessions import utc
 from alluse_paper.working import Working
 
@@ -150,10 +150,15 @@ class Exchange:
         good_till: datetime | None = None,
         outside_rth: bool | None = None,
         transmit: bool | None = None,
+        order_type: OrderType | None = None,
+        trail: Decimal | None = None,
+        trail_percent: Decimal | None = None,
+        trail_limit: Decimal | None = None,
     ) -> None:
         """Send new terms for a live order; None keeps a term.
 
-        A new price or more quantity costs the order its place in the queue; less does not.
+        A new price, another type or more quantity costs the order its place in the queue; less
+        quantity does not.
         Raises OrderNotFound for a number that was never given out.
         """
         order = self._known(number)
@@ -165,6 +170,10 @@ class Exchange:
             "good_till": good_till,
             "outside_rth": outside_rth,
             "transmit": transmit,
+            "order_type": order_type,
+            "trail": trail,
+            "trail_percent": trail_percent,
+            "trail_limit": trail_limit,
         }
         changes = {name: value for name, value in terms.items() if value is not None}
         self._send(lambda: self._desk.replace(order, changes))
@@ -193,6 +202,69 @@ class Exchange:
     def executions(self) -> tuple[Fill, ...]:
         """Return the fills of the current UTC day, in the order of time."""
         return self._desk.executions_today()
+
+    # --- what happens to accounts past the market ---------------------------------------------
+
+    def unlocate(self, instrument: Instrument) -> None:
+        """From now on nobody lends ``instrument``: sales of what is not held wait.
+
+        Raises InstrumentNotFound.
+        """
+        self._desk.unlocated.add(self.listing(instrument).instrument)
+
+    def locate(self, instrument: Instrument) -> None:
+        """Shares of ``instrument`` can be borrowed (again): what waits for them goes on.
+
+        Raises InstrumentNotFound.
+        """
+        self._desk.unlocated.discard(self.listing(instrument).instrument)
+        self._desk.located(self.listing(instrument).instrument)
+
+    def correct(self, execution_id: str, *, quantity: Decimal, price: Decimal) -> Fill:
+        """Correct an execution of this day; quantity 0 busts it. Raises OrderNotFound.
+
+        The account is put right by a trade back at the old price and one at the new, so where
+        the position has changed since, profit may move between realised and open.
+        """
+        return self._desk.correct(execution_id, quantity, price)
+
+    def liquidate(self, account: str, instrument: Instrument, quantity: Decimal) -> ExchangeOrder:
+        """Close ``quantity`` (positive) of a position at the market, as a broker's own order."""
+        held = self.accounts.position(account, instrument)
+        side = Side.SELL if held > 0 else Side.BUY
+        return self.place(
+            NewOrder(
+                account,
+                instrument,
+                side,
+                quantity,
+                OrderType.MARKET,
+                outside_rth=True,
+                cause=Cause.LIQUIDATION,
+            )
+        )
+
+    def settle(
+        self,
+        account: str,
+        instrument: Instrument,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal,
+        cause: Cause,
+    ) -> ExchangeOrder:
+        """Change a position past the market, as an exercise, an assignment or an expiry does."""
+        return self._desk.settle(
+            NewOrder(
+                account,
+                instrument,
+                side,
+                quantity,
+                OrderType.MARKET,
+                limit_price=price,
+                cause=cause,
+            )
+        )
 
     # --- the market ---------------------------------------------------------------------------
 

@@ -21,6 +21,21 @@ class OcaRule(StrEnum):
     REDUCE = "reduce"
 
 
+class Cause(StrEnum):
+    """Why an order exists."""
+
+    ORDER = ""
+    LIQUIDATION = "liquidation"
+    EXERCISE = "exercise"
+    ASSIGNMENT = "assignment"
+    EXPIRY = "expiry"
+
+    @property
+    def is_settlement(self) -> bool:
+        """Whether it moved positions past the market: no order was ever seen of it."""
+        return self in (Cause.EXERCISE, Cause.ASSIGNMENT, Cause.EXPIRY)
+
+
 @attrs.frozen
 class NewOrder:
     """An order as it is handed to the exchange.
@@ -31,6 +46,12 @@ class NewOrder:
     order of the same bracket (or a replace) transmits it. Children of one parent are one OCA
     group (REDUCE) unless ``oca_group`` names another. ``client_tag`` is the caller's own, handed
     back untouched with every event.
+
+    ``good_after`` holds the order until then. ``all_or_none`` fills whole or not at all. A stop
+    with ``trail`` (units of price) or ``trail_percent`` follows the market at that distance;
+    ``trail_limit`` is then how far a trailing stop-limit's limit lies beyond its stop.
+    ``at_close`` holds it until the last second of its session. ``cause`` says why an order is
+    nobody's wish: the account was liquidated, an option exercised, assigned or expired.
     """
 
     account: str
@@ -48,6 +69,13 @@ class NewOrder:
     parent: int | None = None
     transmit: bool = True
     client_tag: object = None
+    good_after: datetime | None = None
+    all_or_none: bool = False
+    trail: Decimal | None = None
+    trail_percent: Decimal | None = None
+    trail_limit: Decimal | None = None
+    at_close: bool = False
+    cause: Cause = Cause.ORDER
 
 
 @attrs.frozen
@@ -114,10 +142,14 @@ class OrderAccepted:
 
 @attrs.frozen
 class OrderHeld:
-    """The order is alive and not working: untransmitted, waits for its parent, or for the open."""
+    """The order is alive and not working: untransmitted, waits for its parent, for shares to be
+    located, for a time, or for the open. ``until`` is known for a time, and for the open in market
+    time.
+    """
 
     order: ExchangeOrder
     reason: str
+    until: datetime | None = None
 
 
 @attrs.frozen
@@ -169,6 +201,17 @@ class CommandRefused:
     reason: str
 
 
+@attrs.frozen
+class FillCorrected:
+    """An execution was corrected: ``execution`` stands for ``was``, whose id differs only in what
+    follows the last dot. A quantity of 0 means that the trade was busted.
+    """
+
+    order: ExchangeOrder
+    execution: Fill
+    was: Fill
+
+
 ExchangeEvent = (
     OrderAccepted
     | OrderHeld
@@ -178,4 +221,5 @@ ExchangeEvent = (
     | OrderReplaced
     | OrderExpired
     | CommandRefused
+    | FillCorrected
 )

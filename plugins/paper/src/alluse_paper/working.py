@@ -45,6 +45,7 @@ class Working:
     opens_at: float = -math.inf
     expires_at: float = math.inf
     commission: Decimal = ZERO
+    trail_stop: Decimal | None = None
 
     @property
     def remaining(self) -> Decimal:
@@ -70,6 +71,36 @@ class Working:
         return self.request.order_type in stops and not self.triggered
 
     @property
+    def stop(self) -> Decimal | None:
+        """The price that triggers it: where it trails, what it has followed the market to."""
+        return self.trail_stop if self.trail_stop is not None else self.request.stop_price
+
+    @property
+    def trails(self) -> bool:
+        """Whether its stop follows the market."""
+        return self.request.trail is not None or self.request.trail_percent is not None
+
+    def follow(self, price: Decimal) -> bool:
+        """Let a trailing stop follow ``price``; return whether the stop has moved.
+
+        It moves only towards the market's better prices, and its limit with it.
+        """
+        request = self.request
+        distance = request.trail
+        if distance is None:
+            distance = abs(price) * (request.trail_percent or ZERO) / 100
+        sign = request.side.sign
+        stop = price + sign * distance
+        old = self.stop
+        if old is not None and (stop - old) * sign >= 0:
+            return False
+        self.trail_stop = stop
+        if request.trail_limit is not None:
+            limit = stop + sign * request.trail_limit
+            self.request = attrs.evolve(request, limit_price=limit)
+        return True
+
+    @property
     def limit(self) -> Decimal | None:
         """Its limit, or None where it takes any price."""
         if self.request.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
@@ -93,7 +124,9 @@ class Working:
         """Return it as a value."""
         return ExchangeOrder(
             self.number,
-            self.request,
+            self.request
+            if self.trail_stop is None
+            else attrs.evolve(self.request, stop_price=self.trail_stop),
             self.state,
             self.filled,
             self.cost / self.filled if self.filled else ZERO,
