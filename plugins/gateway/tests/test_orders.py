@@ -164,7 +164,7 @@ def test_one_fill_of_an_oca_group_cancels_the_rest() -> None:
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [({"action": "SELL"}, 105), ({"lmtPrice": 90.001}, 110), ({"totalQuantity": 0}, 321)],
+    [({"action": "SELL"}, 105), ({"lmtPrice": 90.001}, 110), ({"totalQuantity": 0}, 434)],
 )
 def test_a_change_that_cannot_be_leaves_the_order_as_it_was(
     change: dict[str, Any], code: int

@@ -14,11 +14,12 @@ from alluse_core.model import Instrument, OrderType, Side
 from alluse_gateway import notices
 from alluse_gateway.control_link import seconds_of
 from alluse_gateway.control_news import NewsControl
+from alluse_gateway.control_orders import ORDER_COMMANDS, OrderControl
 from alluse_gateway.faults import HANDSHAKE_STEPS, Rejection
 from alluse_gateway.message_kinds import kinds_of
 
 
-class Control(NewsControl):
+class Control(NewsControl, OrderControl):
     """Faults to inject, each at once. ``client`` is a client id, or None for every client.
 
     Every injection is noted in the ledger. Wrong arguments raise UsageError and change nothing.
@@ -235,4 +236,5 @@ _COMMANDS = (
     "manual_order",
     "ledger",
     "status",
+    *ORDER_COMMANDS,
 )

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import attrs
 
+from alluse_gateway.order_faults import OrderFaults
 from alluse_gateway.tampering import Tampering
 
 
@@ -34,7 +35,7 @@ class Faults:
     in bytes, 0 for any; ``coalesce`` the seconds for which messages are gathered. ``taken_ids``
     are client ids that are refused as in use, with how often. ``clock_skew`` is how far ahead
     the time that clients are told runs, in seconds. ``accounts`` stands in for the names of the
-    accounts that clients are told.
+    accounts that clients are told. ``orders`` is what is wrong with orders.
     """
 
     latency: float = 0.0
@@ -56,6 +57,7 @@ class Faults:
     taken_ids: dict[int, int] = attrs.field(factory=dict)
     clock_skew: float = 0.0
     accounts: tuple[str, ...] | None = None
+    orders: OrderFaults = attrs.field(factory=OrderFaults)
 
     def told(self, now: datetime) -> datetime:
         """Return the time that clients are told."""

@@ -10,6 +10,7 @@ DUPLICATE_TICKER: Final = 102
 DUPLICATE_ORDER: Final = 103
 CANNOT_MODIFY: Final = 104
 DOES_NOT_MATCH: Final = 105
+PERCENT_LIMIT: Final = 109
 PRICE_VARIATION: Final = 110
 ORDER_NOT_FOUND: Final = 135
 NOT_CANCELLABLE: Final = 161
@@ -24,8 +25,12 @@ CLIENT_ID_IN_USE: Final = 326
 NOT_SUBSCRIBED: Final = 354
 NO_SCAN: Final = 365
 NO_HISTORY_QUERY: Final = 366
+SIZE_LIMIT: Final = 383
 ORDER_TYPE: Final = 387
+SIZE_BELOW_MINIMUM: Final = 388
 ORDER_MESSAGE: Final = 399
+HELD_FOR_LOCATE: Final = 404
+ZERO_SIZE: Final = 434
 UNKNOWN_MESSAGE: Final = 505
 BAD_LENGTH: Final = 507
 LINK_LOST: Final = 1100
@@ -46,6 +51,8 @@ NO_E_TRADE_ONLY: Final = 10268
 NO_FIRM_QUOTE_ONLY: Final = 10269
 NO_NBBO_PRICE_CAP: Final = 10270
 NO_NEWS_FEED: Final = 10276
+FRACTIONAL_SIZE: Final = 10243
+PRESET_TIF: Final = 10349
 
 BROADCASTS: Final = {
     LINK_LOST: "Connectivity between IBKR and Trader Workstation has been lost.",
@@ -76,6 +83,36 @@ IN_USE_TEXT: Final = (
 MAX_RATE_TEXT: Final = "Max rate of messages per second has been exceeded"
 HISTORY_TEXT: Final = "Historical Market Data Service error message:"
 PRICE_TEXT: Final = "The price does not conform to the minimum price variation for this contract."
+
+
+PERCENT_LIMIT_TEXT: Final = (
+    "Price is out of the range defined by the Percentage setting at order defaults frame. "
+    "The order will not be transmitted."
+)
+LOCATE_TEXT: Final = "Order held while securities are located."
+READ_ONLY_TEXT: Final = "The API interface is currently in Read-Only mode."
+ZERO_SIZE_TEXT: Final = "The order size cannot be zero."
+FRACTIONAL_TEXT: Final = (
+    "Fractional-sized order cannot be placed via API. Please use desktop version to place it."
+)
+
+
+def size_limit(limit: object) -> str:
+    """Text of error 383."""
+    return (
+        f"The order size exceeds the Size Limit of {limit}. Restriction is specified in "
+        "Precautionary Settings of Global Configuration/Presets."
+    )
+
+
+def below_minimum(size: object, minimum: object) -> str:
+    """Text of error 388."""
+    return f"Order size {size} is smaller than the minimum required size of {minimum}."
+
+
+def preset_tif(tif: str) -> str:
+    """Text of notice 10349."""
+    return f"Order TIF was set to {tif} based on order preset."
 
 
 def too_many(limit: int) -> str:

@@ -25,6 +25,8 @@ class Booked:
     """One order. ``status`` is TWS's word for what clients were last told, in full view of which
     ``order`` stands; ``silent`` until it is first told of (an order that is not transmitted).
     ``doomed`` is what it will be refused with after it was taken.
+    ``silent_changes`` is how many changes to come will not be echoed;
+    ``stale``: what clients were shown is not what the exchange has.
     """
 
     client_id: int
@@ -38,6 +40,8 @@ class Booked:
     reason: str = ""
     silent: bool = True
     cancel_asked: bool = False
+    silent_changes: int = 0
+    stale: bool = False
     last_price: Decimal = ZERO
     ended_at: datetime | None = None
     doomed: Rejection | None = None
@@ -48,6 +52,11 @@ class Booked:
     def alive(self) -> bool:
         """Whether, as far as clients were told, it may still fill."""
         return self.ended_at is None
+
+    @property
+    def is_settlement(self) -> bool:
+        """Whether it stands for an exercise, assignment or expiry, which nobody saw as an order."""
+        return self.order.request.cause.is_settlement
 
     def change(self, echo: answers.OrderEcho) -> None:
         """Take over new terms."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 from alluse_paper import orders as x
+from alluse_paper.desk import LOCATE, OPEN
 
 from alluse_core.clock import Clock
 from alluse_core.model import Instrument, OrderType, Verb
@@ -16,6 +17,7 @@ from alluse_gateway.answers import orders as answers
 from alluse_gateway.faults import Faults
 from alluse_gateway.ledger import Ledger
 from alluse_gateway.order_book import Booked, OrderBook
+from alluse_gateway.order_terms import face, held_text
 from alluse_gateway.session import Session
 
 Listeners = Callable[[Booked], Iterable[Session]]
@@ -94,6 +96,15 @@ class OrderEvents:
                 "commission": fill.commission,
                 "cumulative": fill.cumulative,
             }
+            if fill.liquidation or event.order.request.cause:
+                facts["cause"] = event.order.request.cause.value
+        elif isinstance(event, x.FillCorrected):
+            facts |= {
+                "execution_id": event.execution.execution_id,
+                "was": event.was.execution_id,
+                "quantity": event.execution.quantity,
+                "price": event.execution.price,
+            }
         elif isinstance(event, x.CommandRefused):
             facts |= {"verb": event.verb.value, "reason": event.reason}
         elif not isinstance(event, x.OrderAccepted | x.OrderReplaced):
@@ -118,6 +129,8 @@ class OrderEvents:
             session.send(told)
 
     def _accepted(self, booked: Booked, event: x.OrderAccepted) -> None:
+        if booked.stale:
+            self._take_terms(booked, event.order.request)
         kind = event.order.request.order_type
         if kind in _STOPS and not event.order.triggered:
             self._say(booked, "PreSubmitted", "trigger")
@@ -135,26 +148,33 @@ class OrderEvents:
             held = "child,trigger" if request.order_type in _STOPS else "child"
             self._say(booked, "PreSubmitted", held)
             return
+        if event.reason == LOCATE:
+            self._say(booked, "PreSubmitted", "locate")
+            self._error(booked, notices.HELD_FOR_LOCATE, notices.LOCATE_TEXT)
+            return
         self._say(booked, "PreSubmitted")
-        text = f"Order Message:\n{request.side.value} {request.quantity} {request.instrument}\n"
+        self._error(booked, notices.ORDER_MESSAGE, held_text(booked, event))
+
+    def _error(self, booked: Booked, code: int, text: str) -> None:
         for session in self._listeners(booked):
-            session.error(
-                booked.order_id,
-                notices.ORDER_MESSAGE,
-                f"{text}Warning: your order is held: {event.reason}",
-            )
+            session.error(booked.order_id, code, text)
 
     def _filled(self, booked: Booked, event: x.OrderFilled) -> None:
         fill = event.execution
         booked.fills.append(fill)
         booked.last_price = fill.price
         booked.why_held, booked.silent = "", False
+        if booked.stale:
+            self._take_terms(booked, event.order.request)
         complete = event.order.remaining <= 0
         if complete:
             booked.status = "Filled"
             booked.ended_at = self._clock.now()
         else:
             booked.status = "PendingCancel" if booked.cancel_asked else "Submitted"
+        if event.order.request.cause.is_settlement:
+            self._settled(booked, fill)
+            return
         told = booked.order_status()
         paid = answers.commission_report(fill, fill.realized if fill.realized else None)
         for session in self._listeners(booked):
@@ -166,6 +186,25 @@ class OrderEvents:
                 session.send(booked.open_order(version, with_commission=True))
                 session.send(told)
             session.send(paid)
+        self._position_changed(fill.account, fill.instrument)
+
+    def _settled(self, booked: Booked, fill: x.Fill) -> None:
+        """An exercise, assignment or expiry: there is an execution, and no order was ever seen."""
+        booked.fills.append(fill)
+        booked.status, booked.ended_at = "Filled", self._clock.now()
+        paid = answers.commission_report(fill, fill.realized if fill.realized else None)
+        for session in self._listeners(booked):
+            session.send(answers.execution_details(booked.echo, fill, session.version))
+            session.send(paid)
+        self._position_changed(fill.account, fill.instrument)
+
+    def _corrected(self, booked: Booked, event: x.FillCorrected) -> None:
+        fill = event.execution
+        booked.fills = [
+            fill if each.execution_id == event.was.execution_id else each for each in booked.fills
+        ]
+        for session in self._listeners(booked):
+            session.send(answers.execution_details(booked.echo, fill, session.version))
         self._position_changed(fill.account, fill.instrument)
 
     def _canceled(self, booked: Booked, event: x.OrderCanceled) -> None:
@@ -197,19 +236,30 @@ class OrderEvents:
             session.send(booked.order_status())
 
     def _replaced(self, booked: Booked, event: x.OrderReplaced) -> None:
-        request = event.order.request
+        # After hours an order keeps its old face until the market opens (ib_insync issue 501).
+        if booked.silent_changes or event.order.reason == OPEN:
+            booked.silent_changes = max(0, booked.silent_changes - 1)
+            booked.stale = True
+            return
+        self._take_terms(booked, event.order.request)
+        if not booked.silent:
+            self._say(booked, booked.status, booked.why_held)
+
+    def _take_terms(self, booked: Booked, request: x.NewOrder) -> None:
+        """Show the order as the exchange has it."""
+        booked.stale = False
+        order_type, aux_price = face(request)
         booked.change(
             attrs.evolve(
                 booked.echo,
                 quantity=request.quantity,
+                order_type=order_type,
                 limit_price=request.limit_price,
-                aux_price=request.stop_price,
+                aux_price=aux_price,
                 time_in_force=request.time_in_force.value,
                 extras=booked.request.extras if booked.request else booked.echo.extras,
             )
         )
-        if not booked.silent:
-            self._say(booked, booked.status, booked.why_held)
 
     def _refused(self, booked: Booked, event: x.CommandRefused) -> None:
         if event.verb is Verb.CANCEL:
@@ -241,6 +291,7 @@ _WORDS: dict[type, str] = {
     x.OrderReplaced: "replaced",
     x.OrderExpired: "expired",
     x.CommandRefused: "command_refused",
+    x.FillCorrected: "correction",
 }
 
 _TELLERS: dict[type, Callable[..., None]] = {
@@ -252,4 +303,5 @@ _TELLERS: dict[type, Callable[..., None]] = {
     x.OrderReplaced: OrderEvents._replaced,
     x.OrderExpired: OrderEvents._expired,
     x.CommandRefused: OrderEvents._refused,
+    x.FillCorrected: OrderEvents._corrected,
 }

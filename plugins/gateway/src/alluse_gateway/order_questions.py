@@ -73,7 +73,7 @@ class OrderQuestions:
         midnight = self._midnight()
         for booked in self._book:
             ended = booked.ended_at
-            if ended is None or ended < midnight:
+            if ended is None or ended < midnight or booked.is_settlement:
                 continue
             if request.api_only and booked.order_id == EXTERNAL:
                 continue

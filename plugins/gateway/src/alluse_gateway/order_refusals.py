@@ -59,8 +59,6 @@ def unsupported(request: PlaceOrder) -> Refusal | None:
     asked = [what for name, what in _BINDING.items() if name in terms]
     asked += ["conditions"] if extras.conditions else []
     asked += ["a delta-neutral contract"] if extras.delta_neutral else []
-    asked += ["all or none"] if request.all_or_none else []
-    asked += ["goodAfterTime"] if request.good_after else []
     if asked:
         return invalid(f"This simulated gateway does not take {', '.join(dict.fromkeys(asked))}")
     return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from alluse_paper.market import Listing
-from alluse_paper.orders import NewOrder, OcaRule
+from alluse_paper.orders import NewOrder, OcaRule, OrderHeld
 
 from alluse_core.model import OrderType, Side, TimeInForce
 from alluse_gateway import notices
@@ -17,6 +18,10 @@ from alluse_gateway.order_refusals import Refusal as Refusal
 from alluse_gateway.order_refusals import invalid, unsupported
 from alluse_gateway.requests import PlaceOrder
 
+if TYPE_CHECKING:
+    from alluse_gateway.order_book import Booked
+
+_HELD_ZONE = ZoneInfo("America/New_York")
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL, "SSHORT": Side.SELL}
 _TYPES = {each.value: each for each in OrderType} | {"STPLMT": OrderType.STOP_LIMIT}
 _TIFS = {each.value: each for each in TimeInForce}
@@ -44,8 +49,9 @@ def new_order(
     refusal = unsupported(request)
     if refusal is not None:
         return refusal
-    if request.quantity <= 0:
-        return invalid("The size value cannot be zero or negative")
+    size = _size(request, listing)
+    if size is not None:
+        return size
     account = request.account or (accounts[0] if len(accounts) == 1 else "")
     if account not in accounts:
         cause = "Invalid account code" if account else "You must specify an account"
@@ -56,6 +62,9 @@ def new_order(
     good_till = moment(request.good_till) if request.good_till else None
     if (tif is TimeInForce.GTD) and good_till is None:
         return invalid("Invalid date/time format of the good-till date")
+    good_after = moment(request.good_after) if request.good_after else None
+    if request.good_after and good_after is None:
+        return invalid("Invalid date/time format of the good-after time")
     return NewOrder(
         account=account,
         instrument=listing.instrument,
@@ -71,7 +80,23 @@ def new_order(
         oca_rule=_OCA.get(request.oca_type, OcaRule.CANCEL),
         parent=parent,
         transmit=request.transmit,
+        good_after=good_after,
+        all_or_none=request.all_or_none,
     )
+
+
+def _size(request: PlaceOrder, listing: Listing) -> Refusal | None:
+    """Return why the quantity would not be taken."""
+    size = request.quantity
+    if size == 0:
+        return Refusal(notices.ZERO_SIZE, notices.ZERO_SIZE_TEXT)
+    if size < 0:
+        return invalid("The size value cannot be zero or negative")
+    if size % 1 and not listing.size_increment % 1:
+        return Refusal(notices.FRACTIONAL_SIZE, notices.FRACTIONAL_TEXT)
+    if size < listing.min_size:
+        return Refusal(notices.SIZE_BELOW_MINIMUM, notices.below_minimum(size, listing.min_size))
+    return None
 
 
 def _prices(
@@ -107,9 +132,9 @@ def echo_of(
         contract=contract,
         action=order.side.value,
         quantity=order.quantity,
-        order_type=order.order_type.value,
+        order_type=face(order)[0],
         limit_price=order.limit_price,
-        aux_price=order.stop_price,
+        aux_price=face(order)[1],
         time_in_force=order.time_in_force.value,
         oca_group=order.oca_group,
         oca_type=request.oca_type or 3,
@@ -123,6 +148,30 @@ def echo_of(
         all_or_none=request.all_or_none,
         extras=request.extras,
     )
+
+
+def face(order: NewOrder) -> tuple[str, Decimal | None]:
+    """Return an order's type and auxiliary price by TWS's names.
+
+    For a trailing stop that price is the distance at which it follows, not the stop.
+    """
+    kind = order.order_type
+    if order.trail is not None or order.trail_percent is not None:
+        return ("TRAIL" if kind is OrderType.STOP else "TRAIL LIMIT"), order.trail
+    if order.at_close:
+        return ("MOC" if kind is OrderType.MARKET else "LOC"), None
+    return kind.value, order.stop_price
+
+
+def held_text(booked: Booked, event: OrderHeld) -> str:
+    """Return the text of notice 399 for an order that waits."""
+    request, listing = event.order.request, booked.echo.contract.listing
+    where = listing.primary_exchange or request.instrument.exchange
+    text = f"Order Message:\n{request.side.value} {request.quantity} {listing.local_symbol} {where}"
+    if event.until is None:
+        return f"{text}\nWarning: your order is held: {event.reason}"
+    until = f"{event.until.astimezone(_HELD_ZONE):%Y-%m-%d %H:%M:%S} US/Eastern"
+    return f"{text}\nWarning: your order will not be placed at the exchange until {until}"
 
 
 def moment(written: str) -> datetime | None:

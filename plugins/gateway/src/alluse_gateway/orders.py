@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import attrs
 from alluse_paper.exchange import Exchange
 from alluse_paper.orders import ExchangeEvent, ExchangeOrder, NewOrder, OrderAccepted, OrderHeld
 
@@ -117,8 +118,10 @@ class OrderDesk:
         )
         booked = Booked(EXTERNAL, EXTERNAL, order.number, None, echo, order)
         self.book.add(booked)
-        if self.book.binding:
+        if self.book.binding and not order.request.cause.is_settlement:
             self.book.bind(booked)
+            for session in self._listeners(booked):
+                session.send(answers.order_bound(booked.perm_id, EXTERNAL, booked.order_id))
         return booked
 
     # --- place and change -------------------------------------------------------------------
@@ -143,6 +146,7 @@ class OrderDesk:
             parent_id=request.parent_id,
             what_if=request.what_if,
         )
+        given, request = request, self._preset(request)
         booked = self.book.by_client(client, order_id)
         if booked is not None:
             self._change(session, request, booked)
@@ -158,6 +162,19 @@ class OrderDesk:
             self._what_if(session, request, order)
         else:
             self._send(session, request, order)
+            if request is not given:
+                text = notices.preset_tif(request.time_in_force)
+                session.error(order_id, notices.PRESET_TIF, text)
+
+    def _preset(self, request: r.PlaceOrder) -> r.PlaceOrder:
+        """Return the order as this TWS's presets make it: the same one where they do not."""
+        tif = self._faults.orders.preset_tif
+        if not tif or request.time_in_force == tif:
+            return request
+        self._ledger.note(
+            "preset", order_id=request.request_id, order_ref=request.order_ref, time_in_force=tif
+        )
+        return attrs.evolve(request, time_in_force=tif)
 
     def _translated(self, session: Session, request: r.PlaceOrder) -> NewOrder | Refusal:
         rejection = self._faults.take_rejection(late=False)
@@ -176,6 +193,10 @@ class OrderDesk:
         order = new_order(request, listing, self._exchange.accounts.names, parent)
         if isinstance(order, NewOrder) and self._too_many(order):
             return Refusal(notices.REJECTED, notices.too_many(self._active_orders))
+        if isinstance(order, NewOrder):
+            stopped = self._faults.orders.precaution(order, self._exchange.top(order.instrument))
+            if stopped is not None:
+                return Refusal(*stopped)
         return order
 
     def _too_many(self, order: NewOrder) -> bool:
@@ -259,7 +280,6 @@ class OrderDesk:
             not isinstance(listing, str)
             and listing.con_id == echo.contract.listing.con_id
             and request.action in (echo.action, "SSHORT")
-            and request.order_type.replace(" ", "") == echo.order_type.replace(" ", "")
             and (request.account or echo.account) == echo.account
         )
         if not same:
@@ -268,6 +288,12 @@ class OrderDesk:
         return None
 
     def _replace(self, booked: Booked, terms: NewOrder) -> None:
+        faults = self._faults.orders
+        if faults.take("split_modifies"):
+            self._split(booked, terms)
+            return
+        if faults.take("silent_modifies"):
+            booked.silent_changes += 1
         self._exchange.replace(
             booked.perm_id,
             quantity=terms.quantity,
@@ -277,6 +303,7 @@ class OrderDesk:
             good_till=terms.good_till,
             outside_rth=terms.outside_rth,
             transmit=terms.transmit or None,
+            order_type=terms.order_type,
         )
         self._ledger.note(
             "replace",
@@ -287,6 +314,32 @@ class OrderDesk:
             quantity=terms.quantity,
             limit_price=terms.limit_price,
             aux_price=terms.stop_price,
+        )
+
+    def _split(self, booked: Booked, terms: NewOrder) -> None:
+        """Do what a change during an outage has done: the old order lives on beside the new one.
+
+        Both have the client's order id; the id now means the new one (nautilus issue 4564).
+        """
+        placed = self._exchange.place(attrs.evolve(terms, parent=None))
+        echo = attrs.evolve(
+            booked.echo,
+            perm_id=placed.number,
+            quantity=terms.quantity,
+            limit_price=terms.limit_price,
+            aux_price=terms.stop_price,
+        )
+        twin = Booked(
+            booked.client_id, booked.order_id, placed.number, booked.request, echo, placed
+        )
+        self.book.add(twin)
+        self._ledger.note(
+            "split",
+            client_id=booked.client_id,
+            order_id=booked.order_id,
+            order_ref=booked.echo.order_ref,
+            perm_id=placed.number,
+            old_perm_id=booked.perm_id,
         )
 
     # --- cancel -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alluse_paper.exchange import Exchange
+from alluse_paper.margin_call import margin_calls
 from alluse_paper.market import Market
 from alluse_paper.player import Player
 
@@ -30,6 +31,7 @@ from alluse_gateway.history import HistoryDesk
 from alluse_gateway.ledger import Ledger
 from alluse_gateway.market_data import LINES, MarketDesk
 from alluse_gateway.news import NewsDesk
+from alluse_gateway.order_faults import READ_ONLY
 from alluse_gateway.order_questions import OrderQuestions
 from alluse_gateway.orders import OrderDesk
 from alluse_gateway.reference import ReferenceDesk
@@ -54,8 +56,10 @@ class SimulatedGateway:
     ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..200).
     ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
     ``rate_limit`` 0 lifts the limit on messages; ``active_orders`` sets one on living orders of a
-    contract, side and account (IBKR: 20). Use it as an async context manager; ``port``,
-    ``control_port``, ``control`` and ``ledger`` are valid inside. Raises PortInUse.
+    contract, side and account (IBKR: 20). ``forced_liquidation`` closes positions of an account
+    whose excess liquidity is below zero, where the exchange checks margins. Use it as an async
+    context manager; ``port``, ``control_port``, ``control`` and ``ledger`` are valid inside.
+    Raises PortInUse.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class SimulatedGateway:
         strict_order_ids: bool = True,
         master_client_id: int | None = None,
         active_orders: int = 0,
+        forced_liquidation: bool = True,
     ) -> None:
         if not handshake.MIN_VERSION <= version <= handshake.MAX_VERSION:
             raise ValueError(
@@ -96,6 +101,7 @@ class SimulatedGateway:
         self.own_version = version
         self.rate_limit = rate_limit
         self.max_frame = max_frame
+        self.forced_liquidation = forced_liquidation and exchange.fill_model.check_margin
         self.port = port
         self.control_port = control_port
         self.control = Control(self)
@@ -234,9 +240,23 @@ class SimulatedGateway:
         while True:
             await self.clock.sleep(1.0)
             self.accounts.tick()
+            if self.forced_liquidation:
+                self._liquidate()
             self.history.tick()
             self.scanner.tick()
             self.questions.forget_past_days()
+
+    def _liquidate(self) -> None:
+        """Close positions of accounts that cannot carry them."""
+        for order in margin_calls(self.exchange):
+            self.ledger.note(
+                "margin_call",
+                account=order.request.account,
+                symbol=order.request.instrument.symbol,
+                side=order.request.side.value,
+                quantity=order.request.quantity,
+                perm_id=order.number,
+            )
 
     def _on_market(self, instrument: Instrument) -> None:
         top = self.exchange.top(instrument)
@@ -302,6 +322,10 @@ class SimulatedGateway:
     def asked(self, session: Session, request: r.Request) -> None:
         """Lead a request to its desk, or keep it while the link to the exchange is lost."""
         kind = type(request)
+        if self.faults.orders.read_only and kind in READ_ONLY:
+            text = notices.validation("order", notices.READ_ONLY_TEXT)
+            session.error(request.request_id, notices.VALIDATION, text)
+            return
         if self.faults.link_lost and kind in NEEDS_LINK:
             self.ledger.note("deferred", client_id=session.client_id, request=kind.__name__)
             self._deferred.append((session, request))

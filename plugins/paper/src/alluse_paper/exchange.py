@@ -34,6 +34,7 @@ from alluse_paper.market import (
 )
 from alluse_paper.orders import Cause, ExchangeEvent, ExchangeOrder, Fill, NewOrder
 from alluse_paper.sessions import utc
+from alluse_paper.settlement import Expiries, expire, last_close
 from alluse_paper.working import Working
 
 Listener = Callable[[ExchangeEvent], None]
@@ -67,6 +68,7 @@ class Exchange:
         self.market_time = NAN
         self._clock = clock
         self._catalog = Catalog(listings)
+        self._expiries = Expiries(self._catalog.all, last_close)
         self._random = Random(seed)
         self._agenda = Agenda(clock)
         self._inbound = self._outbound = -math.inf
@@ -293,6 +295,8 @@ class Exchange:
         elif isinstance(event, HaltEvent):
             self._set_halt(book, event.halted)
         self._desk.after_event(book, first)
+        if event.time >= self._expiries.next:
+            self._expire()
         for listener in self._market_listeners:
             listener(instrument)
 
@@ -381,6 +385,15 @@ class Exchange:
         self._market_listeners = ()
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _expire(self) -> None:
+        """Settle what has expired by now, and end the orders for it."""
+        for instrument in self._expiries.due(self.market_time):
+            for order in self.open_orders():
+                if order.request.instrument is instrument:
+                    self._desk.cancel(self._known(order.number), f"{instrument} has expired")
+            for account in self.accounts.names:
+                expire(self, account, instrument)
 
     def _book(self, instrument: Instrument) -> Book:
         book = self._books.get(instrument)
