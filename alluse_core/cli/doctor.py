@@ -7,48 +7,57 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import attrs
 import click
 
 from alluse_core.cli.output import print_json, print_table
-from alluse_core.errors import AllUseError
-from alluse_core.host import PluginState
+from alluse_core.errors import AllUseError, UsageError
+from alluse_core.host import Host, PluginState
 from alluse_core.installation import check_names, load_host, settings_types
+from alluse_core.model import Instrument
+from alluse_core.ports import Check, Verdict
 from alluse_core.settings import Settings
 from alluse_core.state import JOURNAL, StateFolder, state_path
 
 _LOW_DISK_BYTES = 1 << 30
 
 
-class Verdict(StrEnum):
-    """What a check found."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    NOT_RUN = "not run"
-
-
 @attrs.frozen
-class Check:
-    """One question, its answer, and what to do about it."""
+class Wishes:
+    """Whether and how the brokers are to be examined; ``limit`` is seconds for each."""
 
-    name: str
-    verdict: Verdict
-    detail: str
-    hint: str = ""
+    connect: bool
+    instruments: tuple[Instrument, ...]
+    limit: float
 
 
 @click.command()
 @click.option("--config", type=click.Path(dir_okay=False), help="Settings file.")
-@click.option("--connect", is_flag=True, help="Connect to the brokers as well.")
+@click.option("--connect", is_flag=True, help="Examine the brokers as well; places no order.")
+@click.option(
+    "--ask",
+    multiple=True,
+    metavar="INSTRUMENT",
+    help="Try the data and the permissions of this one, such as AAPL or STK:SPY:ARCA:USD.",
+)
+@click.option(
+    "--limit", default=60.0, show_default=True, help="Seconds that one broker may take at most."
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings and unknown answers too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(config: str | None, connect: bool, as_json: bool) -> int:
+def doctor(
+    config: str | None,
+    connect: bool,
+    ask: tuple[str, ...],
+    limit: float,
+    strict: bool,
+    as_json: bool,
+) -> int:
     """Check the installation, the settings, the state folder and, if asked, the brokers."""
-    checks = list(_checks(config, connect))
+    checks = list(_checks(config, _wishes(connect, ask, limit)))
     if as_json:
         print_json(checks)
     else:
@@ -57,10 +66,22 @@ def doctor(config: str | None, connect: bool, as_json: bool) -> int:
             for item in checks
         ]
         print_table(("", "check", "found"), rows)
-    return 1 if any(item.verdict is Verdict.FAIL for item in checks) else 0
+    bad = {Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN} if strict else {Verdict.FAIL}
+    return 1 if any(item.verdict in bad for item in checks) else 0
 
 
-def _checks(config: str | None, connect: bool) -> Iterator[Check]:
+def _wishes(connect: bool, ask: tuple[str, ...], limit: float) -> Wishes:
+    if ask and not connect:
+        raise UsageError("--ask examines a broker", hint="add --connect")
+    if not 0 < limit < 3600:
+        raise UsageError(f"--limit is seconds between 0 and 3600, not {limit:g}")
+    try:
+        return Wishes(connect, tuple(Instrument.parse(text) for text in ask), limit)
+    except ValueError as error:
+        raise UsageError(str(error), hint="write AAPL, or STK:SPY:ARCA:USD") from None
+
+
+def _checks(config: str | None, wishes: Wishes) -> Iterator[Check]:
     yield Check("python", Verdict.OK, f"{platform.python_version()} at {sys.executable}")
     try:
         settings = Settings.load(config)
@@ -78,7 +99,7 @@ def _checks(config: str | None, connect: bool) -> Iterator[Check]:
     loaded = sum(info.state is PluginState.LOADED for info in host.plugins)
     yield Check("plugins", Verdict.OK, f"{loaded} of {len(host.plugins)} loaded")
     yield from _state_checks(settings)
-    yield from _broker_checks(settings, connect)
+    yield from _broker_checks(settings, host, wishes)
 
 
 def _state_checks(settings: Settings) -> Iterator[Check]:
@@ -114,30 +135,17 @@ def _journal_check(path: Path) -> Check:
     return Check("journal", Verdict.FAIL, found.problem, "see 'alluse journal verify'")
 
 
-def _broker_checks(settings: Settings, connect: bool) -> Iterator[Check]:
+def _broker_checks(settings: Settings, host: Host, wishes: Wishes) -> Iterator[Check]:
     if not settings.brokers:
         yield Check("brokers", Verdict.WARN, "none configured", "run 'alluse config init'")
         return
-    if not connect:
+    if not wishes.connect:
         names = ", ".join(settings.brokers)
         yield Check("brokers", Verdict.NOT_RUN, names, "add --connect to try them")
         return
-    try:
-        yield from asyncio.run(_connected(settings))
-    except AllUseError as error:
-        yield Check("brokers", Verdict.FAIL, str(error), error.hint)
+    from alluse_core.cli.examine import examine
 
-
-async def _connected(settings: Settings) -> list[Check]:
-    import alluse_core as alluse
-
-    checks = []
-    async with alluse.open(settings) as runtime:
-        for name, broker in runtime.brokers.items():
-            seconds = await broker.probe()
-            modes = ", ".join(
-                f"{account} ({broker.account_mode(account).value})" for account in broker.accounts
-            )
-            found = f"{broker.link.value}, answered in {seconds * 1000:.1f} ms, accounts: {modes}"
-            checks.append(Check(f"broker {name}", Verdict.OK, found))
-    return checks
+    for name in settings.brokers:
+        # A folder of its own that goes away: what is examined must leave nothing behind.
+        with TemporaryDirectory(prefix="alluse-doctor-") as folder:
+            yield from asyncio.run(examine(settings, host, name, wishes, Path(folder)))

@@ -250,6 +250,17 @@ class JournalReader:
         for entry in self.entries(Kind.FILL, start, end):
             yield entry.key, execution_from(entry.ref, entry.body)
 
+    def highest_order_ids(self, broker: str) -> dict[int, int]:
+        """Return the highest numeric order id that each client id of a broker's has used."""
+        rows = self._rows(
+            "SELECT json_extract(body, '$.client_id'), max(json_extract(body, '$.order_id'))"
+            " FROM record WHERE json_extract(body, '$.order_id') > 0 AND key IN (SELECT key"
+            " FROM record WHERE kind = 'order' AND json_extract(body, '$.broker') = ?)"
+            " GROUP BY 1",
+            broker,
+        )
+        return {int(client): int(highest) for client, highest in rows if client is not None}
+
     def _state(self, key: str) -> str:
         rows = self._rows(
             f"SELECT state FROM record {_OF_KEY} AND state <> '' ORDER BY seq DESC LIMIT 1", key

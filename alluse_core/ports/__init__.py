@@ -21,6 +21,12 @@ from alluse_core.ports.broker import (
     QuoteSink,
     Subscription,
 )
+from alluse_core.ports.diagnosis import (
+    Check,
+    Examinable,
+    Inquiry,
+    Verdict,
+)
 from alluse_core.ports.monitoring import (
     AlertRule,
     Batch,
@@ -55,9 +61,12 @@ __all__ = [
     "Broker",
     "BrokerCapabilities",
     "CacheStats",
+    "Check",
     "Decision",
     "EvidenceSink",
+    "Examinable",
     "Frame",
+    "Inquiry",
     "Leadership",
     "MetricSource",
     "MetricStore",
@@ -75,6 +84,7 @@ __all__ = [
     "StagePhase",
     "Subscription",
     "TradingState",
+    "Verdict",
     "WorkingOrder",
     "deny",
 ]

@@ -471,3 +471,24 @@ def test_doctor_finds_what_a_run_would_refuse_and_still_ends_with_an_answer(
     assert checks["settings"]["verdict"] == "fail"
     assert "'mian' is not among the brokers" in checks["settings"]["detail"]
     assert checks["python"]["verdict"] == "ok"
+
+
+def test_doctor_tries_a_broker_that_cannot_examine_itself_by_connecting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alluse.toml").write_text('[brokers.sim]\nprovider = "paper"\n', "utf-8")
+    assert run("doctor", "--connect", "--json") == 0
+    checks = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert checks["sim connection"]["verdict"] == "ok"
+    assert "(paper)" in checks["sim connection"]["detail"]
+    assert not (tmp_path / "state").exists(), "an examination leaves no state behind"
+
+
+@pytest.mark.parametrize(
+    "words", [("--ask", "AAPL"), ("--connect", "--ask", "X:Y"), ("--connect", "--limit", "0")]
+)
+def test_doctor_says_what_it_cannot_be_asked(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("doctor", *words) == 2
+    assert capsys.readouterr().err

@@ -56,6 +56,23 @@ def test_ids_are_reserved_in_the_journal_before_an_order_may_use_them(tmp_path: 
     run(scenario())
 
 
+def test_the_journal_tells_the_highest_id_that_each_client_of_a_broker_used(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            for number in range(3):
+                await desk.orders.submit(buy(f"k{number}"))
+                await desk.settle()
+            await desk.orders.flush()
+            highest = max(message.order_id for message in _placed(desk.broker.sent))
+            with desk.journal.read() as reader:
+                assert reader.highest_order_ids("fake") == {desk.broker.client_id: highest}
+                assert reader.highest_order_ids("another") == {}
+
+    run(scenario())
+
+
 def test_no_id_is_used_again_after_a_restart(tmp_path: Path) -> None:
     used: list[int] = []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -21,7 +21,14 @@ from alluse_core.model import (
     Quote,
     Snapshot,
 )
-from alluse_core.ports import BrokerCapabilities, OrderMessage, QuoteSink, Subscription
+from alluse_core.ports import (
+    BrokerCapabilities,
+    Check,
+    Inquiry,
+    OrderMessage,
+    QuoteSink,
+    Subscription,
+)
 from alluse_core.providers import Context
 from alluse_ibkr import accounts
 from alluse_ibkr.client import load
@@ -210,6 +217,15 @@ class IbkrBroker:
     def order_id_floor(self) -> int:
         """No order id below this one may be used: the broker's number, and every id seen + 1."""
         return self._order_desk.floor if self._order_desk is not None else 0
+
+    # --- examination -----------------------------------------------------------------------
+
+    async def examine(self, inquiry: Inquiry) -> AsyncIterator[Check]:
+        """Yield what of this login costs money; see ports.Examinable. Not while connected."""
+        from alluse_ibkr.examination import Examination
+
+        async for check in Examination(self._context, inquiry).checks():
+            yield check
 
     # --- orders ----------------------------------------------------------------------------
 
