@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date
@@ -56,7 +57,10 @@ class Lab:
             "request_timeout": 5.0,
             "reconnect_min": 0.02,
             "reconnect_max": 0.05,
+            "client_id_patience": 0.0,
         }
+        if state_dir is None:
+            state_dir = Path(tempfile.mkdtemp(prefix="alluse-ibkr-"))
         self.settings = IbkrSettings(**{**quick, **settings})
         self.evidence: list[Evidence] = []
         self.registry = Registry()
@@ -68,7 +72,7 @@ class Lab:
                 clock=self.clock,
                 telemetry=self.registry,
                 settings=self.settings,
-                state_dir=state_dir or Path("no-such-folder"),
+                state_dir=state_dir,
                 secret=lambda _: None,
                 evidence=sink or self.evidence.append,
                 pacer=pacer or self.pacer,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
 from alluse_core.errors import BrokerUnavailable, NotSent
@@ -31,26 +33,26 @@ from alluse_core.ports import (
 )
 from alluse_core.providers import Context
 from alluse_ibkr import accounts
-from alluse_ibkr.client import load
+from alluse_ibkr.client import REQUEST_IDS_FROM, load
+from alluse_ibkr.client_ids import ClientIdLocks
 from alluse_ibkr.clock_skew import ClockSkew
-from alluse_ibkr.connection import Connection, RoleEvents
+from alluse_ibkr.connection import Connection, RoleEvents, Surroundings
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.evidence import EvidenceDesk
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.lookup import Lookup
-from alluse_ibkr.meters import RoleMeters
 from alluse_ibkr.order_desk import OrderDesk
+from alluse_ibkr.pool import Pool
 from alluse_ibkr.settings import IbkrSettings
 
 T = TypeVar("T")
 
-_DATA_IDS_TRIED = 8
 _MESSAGES_PER_SECOND = 50.0
 _SNAPSHOT_SECONDS = 11.0
 
 
 class IbkrBroker:
-    """One login: an order connection with a fixed client id, and a data connection beside it."""
+    """One login: an order connection with a fixed client id, and data connections beside it."""
 
     def __init__(self, context: Context) -> None:
         settings = context.settings
@@ -66,8 +68,7 @@ class IbkrBroker:
             numeric_order_ids=True,
             historical_bars=True,
         )
-        self._orders: Connection | None = None
-        self._data: Connection | None = None
+        self._pool: Pool | None = None
         self._order_desk: OrderDesk | None = None
         self._line_desk: LineDesk | None = None
         self._lookup: Lookup | None = None
@@ -90,12 +91,9 @@ class IbkrBroker:
         if self._orders is not None:
             raise BrokerUnavailable(f"{self.name} is connected already", hint="close it first")
         self._build()
-        assert self._orders is not None
-        assert self._data is not None
+        assert self._pool is not None
         try:
-            await self._orders.open()
-            self._check_account()
-            await self._data.open()
+            await self._pool.open()
         except BaseException:
             await self.close()
             raise
@@ -130,62 +128,45 @@ class IbkrBroker:
         )
         # What a former connection has seen still holds: no id of it may be used again.
         orders.floor = self.order_id_floor
-        first = settings.data_client_id or settings.client_id + 1
-        data_ids = [n for n in range(first, first + _DATA_IDS_TRIED) if n != settings.client_id]
-        self._orders = orders.connection = Connection(
-            "order",
+        folder = Path(settings.client_id_dir or context.state_dir / "client-ids")
+        around = Surroundings(
             library,
             settings,
-            [settings.client_id],
             clock,
             context.pacer,
-            RoleMeters(registry, clock, self.name, "orders"),
-            orders,
-            RoleEvents(
-                up=lambda: orders.turn(LinkState.UP, "connected"),
-                down=lambda reason: orders.turn(LinkState.DOWN, reason),
-                undecodable=orders.on_undecodable,
-            ),
             skew,
+            ClientIdLocks(folder, settings.host, settings.port),
+            itertools.count(REQUEST_IDS_FROM),
         )
-        self._data = data.connection = Connection(
-            "data",
-            library,
-            settings,
-            data_ids,
-            clock,
-            context.pacer,
-            RoleMeters(registry, clock, self.name, "data"),
-            data,
-            RoleEvents(
-                up=data.connected,
-                down=lambda _: data.disconnected(),
-                undecodable=lambda _: None,
-            ),
-            skew,
+        events = RoleEvents(
+            up=lambda: orders.turn(LinkState.UP, "connected"),
+            down=lambda reason: orders.turn(LinkState.DOWN, reason),
+            undecodable=orders.on_undecodable,
         )
+        pool = self._pool = Pool(self.name, around, registry, orders, events, data)
+        orders.connection = pool.orders
         self._order_desk, self._line_desk = orders, data
-        self._evidence = EvidenceDesk(self.name, library, self._orders, book, orders)
-        self._lookup = Lookup(self.name, self._data, book, data, clock)
-
-    def _check_account(self) -> None:
-        wanted = self._settings.account
-        assert self._orders is not None
-        if wanted and wanted not in self._orders.accounts:
-            raise BrokerUnavailable(
-                f"account {wanted} is not among {', '.join(self._orders.accounts)}",
-                hint="correct the account, or log in with the user who may trade it",
-            )
+        self._evidence = EvidenceDesk(self.name, library, pool.orders, book, orders)
+        self._lookup = Lookup(
+            self.name, pool.route, book, data, clock, pool.contracts, pool.history
+        )
 
     async def close(self) -> None:
         """End all connections. Orders at the broker stay as they are."""
         if self._line_desk is not None and self._lookup is not None:
             await self._lookup.close()
             await self._line_desk.close()
-        for connection in (self._data, self._orders):
-            if connection is not None:
-                await connection.close()
-        self._orders = self._data = self._line_desk = self._lookup = self._evidence = None
+        if self._pool is not None:
+            await self._pool.close()
+        self._pool = self._line_desk = self._lookup = self._evidence = None
+
+    @property
+    def _orders(self) -> Connection | None:
+        return self._pool.orders if self._pool is not None else None
+
+    @property
+    def _data(self) -> Connection | None:
+        return self._pool.data if self._pool is not None else None
 
     @property
     def link(self) -> LinkState:

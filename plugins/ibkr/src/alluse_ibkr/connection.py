@@ -1,26 +1,35 @@
-"""Keeps one role connected: questions, the watchdog, reconnecting."""
+"""Keeps one role connected: the watchdog, reconnecting, and when to stop."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 
 import attrs
 
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
 from alluse_core.ports import Pacer, Priority
-from alluse_ibkr.client import REQUEST_IDS_FROM, Library
+from alluse_ibkr import strikes
+from alluse_ibkr.asking import Asking
+from alluse_ibkr.client import Library
+from alluse_ibkr.client_ids import ClientIdLocks, ClientIdTaken
 from alluse_ibkr.clock_skew import ClockSkew
 from alluse_ibkr.deadline import within
 from alluse_ibkr.meters import RoleMeters
-from alluse_ibkr.pending import Question
-from alluse_ibkr.session import ClientIdTaken, Session
+from alluse_ibkr.session import Session, VersionRefused
 from alluse_ibkr.settings import IbkrSettings
+from alluse_ibkr.strikes import Backoff, Strikes
 from alluse_ibkr.wrapper import Listener
+
+CLIENT_ID_IN_USE = 326
+_RETRY_TAKEN = 1.0
+"""Seconds between two tries of a taken id at the start: TWS lets go of one within seconds."""
+
+QUARANTINE = 300.0
+"""Seconds between two tries once every client id of a role was retired."""
 
 
 @attrs.frozen
@@ -32,66 +41,93 @@ class RoleEvents:
     undecodable: Callable[[str], None]
 
 
-class Connection:
-    """The connection of one role (orders or data), over as many sockets as it takes.
+@attrs.frozen
+class Surroundings:
+    """What all connections of a login share."""
 
-    ``client_ids`` are tried in order where one is taken (error 326); the order role has one only.
+    library: Library
+    settings: IbkrSettings
+    clock: Clock
+    pacer: Pacer
+    skew: ClockSkew
+    locks: ClientIdLocks
+    numbers: Iterator[int]
+
+
+class Connection(Asking):
+    """The connection of one role, over as many sockets as it takes.
+
+    ``client_ids`` are tried in order where one is taken (error 326); an order role has one only.
+    An id that misbehaves again and again is retired and the next one takes its place; a role
+    whose last id did so tries on, slowly, and says why (``quarantined``).
     """
 
     def __init__(
         self,
         role: str,
-        library: Library,
-        settings: IbkrSettings,
         client_ids: Sequence[int],
-        clock: Clock,
-        pacer: Pacer,
+        surroundings: Surroundings,
         meters: RoleMeters,
         listener: Listener,
         events: RoleEvents,
-        skew: ClockSkew,
     ) -> None:
         self.role = role
-        self.settings = settings
+        self.settings = surroundings.settings
         self.accounts: tuple[str, ...] = ()
         self.connecting = False
         self.last_error = ""
+        self.quarantined = ""
+        self.down_since = math.nan
+        self.token = 0
         self.meters = meters
-        self._library = library
+        self._library = surroundings.library
         self._client_ids = tuple(client_ids)
-        self._clock = clock
-        self._pacer = pacer
+        self._retired: dict[int, str] = {}
+        self._clock = surroundings.clock
+        self._pacer = surroundings.pacer
+        self._locks_of_ids = surroundings.locks
         self._listener = listener
         self._events = events
-        self._skew = skew
+        self._skew = surroundings.skew
         self._session: Session | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
-        self._numbers = itertools.count(REQUEST_IDS_FROM)
+        self._numbers = surroundings.numbers
         self._past = [0, 0, 0]
+        self._strikes = Strikes()
+        settings = self.settings
+        # Seeded by what differs between processes that share a TWS, and the same in every run.
+        self._backoff = Backoff(
+            settings.reconnect_min, settings.reconnect_max, Random(client_ids[0])
+        )
         meters.observe("messages_received", lambda: float(self.counts[0]))
         meters.observe("messages_sent", lambda: float(self.counts[1]))
         meters.observe("ticks_in", lambda: float(self.counts[2]))
         meters.observe("connection_up", lambda: float(self.ready))
+        meters.observe("connections_retired", lambda: float(self.retirements))
+        self.retirements = 0
 
     # --- figures ---------------------------------------------------------------------------
 
     @property
-    def ready(self) -> bool:
-        """Whether the connection works, as far as is known."""
-        return self._session is not None and self._session.ready
-
-    @property
     def client_id(self) -> int:
         """The client id in use, or the first that would be tried."""
-        return self._session.client_id if self._session is not None else self._client_ids[0]
+        return self._session.client_id if self._session is not None else self._usable[0]
 
     @property
-    def session(self) -> Session:
-        """The present socket. Raises BrokerUnavailable where there is none."""
-        if self._session is None or not self._session.ready:
-            raise self.unavailable()
-        return self._session
+    def fixed(self) -> bool:
+        """Whether the role never moves to another client id, as orders do not."""
+        return len(self._client_ids) == 1
+
+    @property
+    def _usable(self) -> tuple[int, ...]:
+        usable = tuple(each for each in self._client_ids if each not in self._retired)
+        return usable or self._client_ids
+
+    @property
+    def retired(self) -> dict[int, str]:
+        """The client ids that are not used any more, and why."""
+        return dict(self._retired)
 
     @property
     def heard_at(self) -> float:
@@ -108,22 +144,35 @@ class Connection:
             ticks += self._session.wrapper.ticks
         return received, sent, ticks
 
-    def unavailable(self) -> BrokerUnavailable:
-        """Return the error that says why nothing can be asked now."""
-        where = f"{self.settings.host}:{self.settings.port}"
-        why = f": {self.last_error}" if self.last_error else ""
-        return BrokerUnavailable(f"the {self.role} connection to {where} is down{why}")
-
-    def next_number(self) -> int:
-        """Return a request id that this connection never used."""
-        return next(self._numbers)
+    def fence(self) -> None:
+        """Make every lease of this connection worthless; the socket stays."""
+        self.token += 1
 
     # --- up and down -----------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect, or raise BrokerUnavailable; afterwards the watchdog keeps it connected."""
+        """Connect, or raise BrokerUnavailable; afterwards the watchdog keeps it connected.
+
+        A client id that is in use is waited for, ``client_id_patience`` seconds at most.
+        """
         self.meters.began()
-        await self._connect()
+        deadline = self._clock.monotonic() + self.settings.client_id_patience
+        while True:
+            try:
+                await self._connect()
+                break
+            except ClientIdTaken as taken:
+                wait = min(_RETRY_TAKEN, self.settings.reconnect_max)
+                if self._clock.monotonic() + wait > deadline:
+                    self._locks_of_ids.give(self.client_id)
+                    self._listener.on_error(-1, CLIENT_ID_IN_USE, str(taken))
+                    raise
+                await self._clock.sleep(wait)
+        self._arm()
+
+    def open_later(self) -> None:
+        """Let the watchdog make the connection, which may take as long as it takes."""
+        self.meters.began()
         self._arm()
 
     async def close(self) -> None:
@@ -135,11 +184,13 @@ class Connection:
         if self._session is not None:
             self._session.close()
             self._went_down(self._session.lost.result())
+        for client_id in self._client_ids:
+            self._locks_of_ids.give(client_id)
 
     async def _connect(self) -> None:
         self.connecting = True
         try:
-            for client_id in self._client_ids:
+            for client_id in self._usable:
                 try:
                     await self._attempt(client_id)
                 except ClientIdTaken as taken:
@@ -155,6 +206,7 @@ class Connection:
 
     async def _attempt(self, client_id: int) -> None:
         self.meters.attempts.value += 1
+        self._locks_of_ids.take(client_id)
         session = Session(
             self._library,
             self.settings,
@@ -163,31 +215,72 @@ class Connection:
             self._listener,
             self._undecodable,
         )
-        await session.connect()
+        try:
+            await session.connect()
+        except ClientIdTaken:
+            if not self.fixed:
+                self._locks_of_ids.give(client_id)
+            raise
+        except BrokerUnavailable as error:
+            fault = strikes.VERSION if isinstance(error, VersionRefused) else session.fault
+            if fault:
+                self._struck(client_id, fault)
+            raise
         # Its startApi counts in the broker's window: without this turn the first second of a
         # connection would hold 51 messages, and error 100.
         await self._pacer.turn(Priority.CANCEL)
+        self.token += 1
         self._session = session
         self.accounts = tuple(session.client.getAccounts())
         self.last_error = ""
+        self.down_since = math.nan
         self.meters.connects.value += 1
         self.meters.up()
+        self._backoff.reset()
         self._events.up()
 
     def _undecodable(self, text: str) -> None:
         self.meters.decode_errors.value += 1
         self._events.undecodable(text)
+        if self.fixed:
+            # An order socket that is dropped for what it says would take its evidence with it.
+            return
+        self._strikes.add(strikes.UNREADABLE, self._clock.monotonic())
+        if self._session is not None and self._strikes.verdict(self._clock.monotonic()):
+            self._session.drop("sent too much that could not be read")
 
     def _went_down(self, reason: str) -> None:
         session, self._session = self._session, None
         if session is None:
             return
+        self.token += 1
+        self.down_since = self._clock.monotonic()
         self._past[0] += session.wrapper.received
         self._past[1] += session.client.conn.numMsgSent
         self._past[2] += session.wrapper.ticks
         self.last_error = f"it {reason}"
+        if session.fault:
+            self._struck(session.client_id, session.fault)
         self.meters.down()
         self._events.down(self.last_error)
+
+    def _struck(self, client_id: int, kind: str) -> None:
+        """Count a fault; too many of one kind retire the client id that they happened under."""
+        now = self._clock.monotonic()
+        self._strikes.add(kind, now)
+        verdict = self._strikes.verdict(now)
+        if not verdict:
+            return
+        self._strikes.forgive()
+        self.retirements += 1
+        self._retired[client_id] = verdict
+        left = [each for each in self._client_ids if each not in self._retired]
+        if left:
+            self._locks_of_ids.give(client_id)
+        else:
+            self.quarantined = verdict
+            self._retired.clear()
+        self._listener.on_retired(self.role, client_id, verdict, left[0] if left else None)
 
     # --- the watchdog ----------------------------------------------------------------------
 
@@ -226,116 +319,34 @@ class Connection:
             try:
                 await self._round_trip(session, heartbeat, Priority.ORDER)
             except RequestFailed:
-                session.drop(f"did not answer a probe within {heartbeat:g} s")
+                session.drop(f"did not answer a probe within {heartbeat:g} s", strikes.MUTE)
             except BrokerUnavailable:
                 pass  # The socket went meanwhile: the next turn of the loop returns why.
             else:
+                self.quarantined = ""
                 self._listener.on_heartbeat(self._clock.monotonic())
 
     async def _reconnect(self) -> None:
-        delay = self.settings.reconnect_min
+        self._backoff.reset()
+        taken_since = math.nan
+        alarmed = False
         while self._session is None:
-            await self._clock.sleep(delay)
-            delay = min(2 * delay, self.settings.reconnect_max)
+            await self._clock.sleep(self._pause(alarmed))
             try:
                 await self._connect()
+            except ClientIdTaken as taken:
+                now = self._clock.monotonic()
+                taken_since = now if math.isnan(taken_since) else taken_since
+                self._listener.on_still_down(str(taken))
+                if not alarmed and now - taken_since >= self.settings.client_id_patience:
+                    alarmed = True
+                    self._listener.on_error(-1, CLIENT_ID_IN_USE, str(taken))
             except BrokerUnavailable as error:
                 self._listener.on_still_down(str(error))
 
-    # --- questions -------------------------------------------------------------------------
-
-    async def probe(self, deadline: float = 0.0) -> float:
-        """Ask for the time; return the round trip in seconds. ``deadline`` 0: the setting's."""
-        deadline = deadline or self.settings.request_timeout
-        return await self._round_trip(self.session, deadline, Priority.DATA)
-
-    async def _round_trip(self, session: Session, deadline: float, priority: Priority) -> float:
-        await self._pacer.turn(priority)
-        if not session.ready:
-            raise self.unavailable()
-        self.meters.leases.value += 1
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        session.wrapper.pending.probes.append(answer)
-        began, asked = self._clock.monotonic(), self._clock.now().timestamp()
-        session.client.reqCurrentTime()
-        try:
-            told = await within(self._clock, answer, deadline)
-        except TimeoutError:
-            raise RequestFailed(
-                f"the {self.role} connection did not answer a probe within {deadline:g} s"
-            ) from None
-        seconds = self._clock.monotonic() - began
-        self.meters.round_trip.record(seconds * 1000)
-        self._skew.add(told, asked, self._clock.now().timestamp())
-        return seconds
-
-    async def ask(
-        self, operation: str, send: Callable[[Any, int], None], deadline: float = 0.0
-    ) -> list[Any]:
-        """Send a numbered request and return the rows of its answer.
-
-        ``send`` gets the client and the request's number. Raises RequestFailed with the broker's
-        code, or without one after ``deadline`` (0: the setting's); BrokerUnavailable where the
-        connection is or goes down.
-        """
-        await self._pacer.turn(Priority.DATA)
-        session = self.session
-        number = self.next_number()
-        numbered = session.wrapper.pending.numbered
-        question = numbered[number] = Question()
-        try:
-            return await self._answer(
-                operation, question, lambda: send(session.client, number), deadline
-            )
-        finally:
-            numbered.pop(number, None)
-
-    async def ask_named(self, name: str, operation: str, send: Callable[[Any], None]) -> list[Any]:
-        """Send a request that has no number, one of a name at a time; otherwise like ``ask``.
-
-        After one was given up, its end mark may still come and would end the next one too early:
-        the next one first waits for a round trip, behind which nothing of the old one can come.
-        """
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            pending = self.session.wrapper.pending
-            if name in pending.owed:
-                await self.probe()
-                pending.owed.discard(name)
-            await self._pacer.turn(Priority.DATA)
-            session = self.session
-            pending = session.wrapper.pending
-            question = pending.named[name] = Question()
-            try:
-                return await self._answer(operation, question, lambda: send(session.client))
-            except (RequestFailed, asyncio.CancelledError):
-                pending.owed.add(name)
-                raise
-            finally:
-                pending.named.pop(name, None)
-
-    async def tell(self, send: Callable[[Any], None]) -> None:
-        """Send what has no answer; nothing happens where the connection is down."""
-        await self._pacer.turn(Priority.DATA)
-        if self.ready:
-            send(self.session.client)
-
-    async def _answer(
-        self, operation: str, question: Question, send: Callable[[], None], deadline: float = 0.0
-    ) -> list[Any]:
-        deadline = deadline or self.settings.request_timeout
-        self.meters.leases.value += 1
-        began = self._clock.monotonic()
-        send()
-        try:
-            rows = await within(self._clock, question.done, deadline)
-        except TimeoutError:
-            self.meters.failed(operation)
-            raise RequestFailed(
-                f"{operation} was not answered within {deadline:g} s",
-                hint="what the answer would have said is not known",
-            ) from None
-        except (RequestFailed, BrokerUnavailable):
-            self.meters.failed(operation)
-            raise
-        self.meters.operation(operation, self._clock.monotonic() - began)
-        return rows
+    def _pause(self, alarmed: bool) -> float:
+        """Return seconds until the next attempt; long ones where a person is needed."""
+        delay = self._backoff.next()
+        if self.quarantined and not self.fixed:
+            return max(delay, QUARANTINE)
+        return max(delay, self.settings.reconnect_max) if alarmed or self.quarantined else delay

@@ -80,7 +80,9 @@ class EvidenceDesk:
         rows = await self._connection.ask_named(
             "positions", "positions", lambda client: client.reqPositions()
         )
-        await self._connection.tell(lambda client: client.cancelPositions())
+        if self._connection.ready:
+            lease = self._connection.lease()
+            await self._connection.tell(lambda client: client.cancelPositions(), lease)
         held = []
         for account, contract, quantity, cost in rows:
             instrument = self._book.instrument(contract)
@@ -102,7 +104,9 @@ class EvidenceDesk:
             client.reqAccountSummary(number, "All", accounts.SUMMARY_TAGS)
 
         rows = await self._connection.ask("account_values", send)
-        await self._connection.tell(lambda client: client.cancelAccountSummary(number))
+        if self._connection.ready:
+            lease = self._connection.lease()
+            await self._connection.tell(lambda client: client.cancelAccountSummary(number), lease)
         values = []
         for account, tag, text, currency in rows:
             amount = number_in(text)

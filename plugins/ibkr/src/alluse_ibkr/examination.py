@@ -20,12 +20,13 @@ from alluse_core.ports import Check, Inquiry, OrderMessage, Priority, Verdict
 from alluse_core.providers import Context
 from alluse_ibkr import findings, orders
 from alluse_ibkr.client import REQUEST_IDS_FROM, Library, load
+from alluse_ibkr.client_ids import ClientIdTaken
 from alluse_ibkr.clock_skew import ClockSkew
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.deadline import within
 from alluse_ibkr.findings import DataSeen, Preview, Said, Terms
 from alluse_ibkr.pending import Question
-from alluse_ibkr.session import ClientIdTaken, Session
+from alluse_ibkr.session import Session
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.ticks import DATA_TYPES, Line
 from alluse_ibkr.wireformat import exact

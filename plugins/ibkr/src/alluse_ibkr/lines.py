@@ -15,6 +15,7 @@ from alluse_core.ports import Pacer, Priority, QuoteSink
 from alluse_core.telemetry import Registry
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.lease import Lease
 from alluse_ibkr.meters import COMPONENT
 from alluse_ibkr.quiet import break_silence
 from alluse_ibkr.settings import IbkrSettings
@@ -195,8 +196,9 @@ class LineDesk(Listener):
             self._has_lines.clear()
         number, line.request_id = line.request_id, 0
         if self._line_of(number) is line and self.connection is not None:
-            self.connection.session.wrapper.lines.pop(number, None)
-            self._spawn(self._cancel(number))
+            lease = self.connection.lease()
+            lease.session.wrapper.lines.pop(number, None)
+            self._spawn(self._cancel(number, lease))
 
     @property
     def requested_type(self) -> DataType:
@@ -220,13 +222,12 @@ class LineDesk(Listener):
         connection = self.connection
         if connection is None or not connection.ready or not line.sinks:
             return
-        session = connection.session
+        lease = connection.lease()
         line.request_id = connection.next_number()
         line.refused = ""
         line.reset(self.requested_type)
-        session.wrapper.lines[line.request_id] = line
-        connection.meters.leases.value += 1
-        session.client.reqMktData(line.request_id, contract, "", False, False, [])
+        lease.session.wrapper.lines[line.request_id] = line
+        lease.client.reqMktData(line.request_id, contract, "", False, False, [])
 
     def _end(self, number: int) -> None:
         if self.connection is not None and self.connection.ready:
@@ -234,13 +235,19 @@ class LineDesk(Listener):
             session.wrapper.lines.pop(number, None)
             session.client.cancelMktData(number)
 
-    async def _cancel(self, number: int) -> None:
+    async def _cancel(self, number: int, lease: Lease) -> None:
         await self._pacer.turn(Priority.DATA)
-        self._end(number)
+        if lease.valid:
+            lease.client.cancelMktData(number)
 
-    def connected(self) -> None:
-        """Make all subscriptions on a new socket."""
-        self._broken.clear()
+    def connected(self, *, greeted: bool = True) -> None:
+        """Make all subscriptions on another socket.
+
+        A new one was ``greeted`` with the state of the farms; on one that was up before, what is
+        reported broken stays so.
+        """
+        if greeted:
+            self._broken.clear()
         self.resubscribe(begin=True)
         if self._settings.quiet and self.connection is not None:
             self._listening = self._spawn(
@@ -256,7 +263,6 @@ class LineDesk(Listener):
 
     def disconnected(self) -> None:
         """Nothing is live any more; what was known stays as old as it is."""
-        self._broken.clear()
         if self._listening is not None:
             self._listening.cancel()
 

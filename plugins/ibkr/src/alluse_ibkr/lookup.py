@@ -25,9 +25,9 @@ from alluse_core.model import (
     SecurityType,
 )
 from alluse_ibkr import contracts
-from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.lines import LineDesk
+from alluse_ibkr.route import Route
 from alluse_ibkr.ticks import Line
 from alluse_ibkr.wireformat import bar_time, exact, wire_bar_size, wire_duration, wire_time
 
@@ -40,10 +40,19 @@ class Lookup:
     """Asks questions on the data connection."""
 
     def __init__(
-        self, name: str, connection: Connection, book: ContractBook, lines: LineDesk, clock: Clock
+        self,
+        name: str,
+        connection: Route,
+        book: ContractBook,
+        lines: LineDesk,
+        clock: Clock,
+        contracts_route: Route,
+        history_route: Route,
     ) -> None:
         self._name = name
         self._connection = connection
+        self._contracts_route = contracts_route
+        self._history_route = history_route
         self._book = book
         self._lines = lines
         self._clock = clock
@@ -159,7 +168,7 @@ class Lookup:
     async def _details(self, instrument: Instrument) -> list[Any]:
         contract = self._book.contract(instrument)
         try:
-            return await self._connection.ask(
+            return await self._contracts_route.ask(
                 "define", lambda client, number: client.reqContractDetails(number, contract)
             )
         except RequestFailed as error:
@@ -169,7 +178,7 @@ class Lookup:
 
     async def _rule(self, rule: int) -> Sequence[Any]:
         if rule not in self._rules:
-            self._rules[rule] = await self._connection.ask_named(
+            self._rules[rule] = await self._contracts_route.ask_named(
                 f"market_rule {rule}", "market_rule", lambda client: client.reqMarketRule(rule)
             )
         return self._rules[rule]
@@ -186,7 +195,7 @@ class Lookup:
         contract = self._book.contract(instrument)
         async with self._history:
             try:
-                rows = await self._connection.ask(
+                rows = await self._history_route.ask(
                     "bars",
                     lambda client, number: client.reqHistoricalData(
                         number, contract, until, span, width, shows, False, 2, False, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ from alluse_ibkr.meters import COMPONENT
 from alluse_ibkr.wrapper import Listener
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 UNDECODABLE = 0
 """The code of the notice that an unreadable message leaves: evidence must be asked for."""
@@ -109,8 +112,7 @@ class OrderDesk(Listener):
         if connection is None or not connection.ready:
             why = f": {connection.last_error}" if connection and connection.last_error else ""
             raise NotSent(f"the order connection of {self._broker} is down{why}")
-        connection.meters.leases.value += 1
-        return connection.session.client, connection.client_id
+        return connection.lease().client, connection.client_id
 
     def _own(self, identity: OrderIdentity, client_id: int, verb: Verb) -> int:
         if not identity.order_id:
@@ -242,6 +244,12 @@ class OrderDesk(Listener):
     def on_undecodable(self, text: str) -> None:
         """Say that a message was lost, so that evidence is asked for."""
         self.emit(BrokerNotice(self._broker, UNDECODABLE, f"a message was unreadable: {text}"))
+
+    def on_retired(self, role: str, client_id: int, reason: str, heir: int | None) -> None:
+        """Tell that a client id misbehaved for good, and what takes its place."""
+        follows = f"client id {heir} takes its place" if heir is not None else "it has no other"
+        text = f"client id {client_id} of the {role} connection is retired: {reason}; {follows}"
+        _log.warning("%s: %s", self._broker, text)
 
     def turn(
         self, state: LinkState, reason: str, code: int | None = None, *, data_lost: bool = False

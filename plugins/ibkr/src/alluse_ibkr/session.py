@@ -8,7 +8,9 @@ from typing import Any
 
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
+from alluse_ibkr import strikes
 from alluse_ibkr.client import Library, open_client
+from alluse_ibkr.client_ids import ClientIdTaken
 from alluse_ibkr.reading import Reading
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.wrapper import Listener, Wrapper
@@ -19,8 +21,8 @@ INFO_CODES = frozenset(
 """Errors that may bear a request's id and do not end it."""
 
 
-class ClientIdTaken(BrokerUnavailable):
-    """Another connection has this client id (error 326)."""
+class VersionRefused(BrokerUnavailable):
+    """The gateway speaks no version that this client does."""
 
 
 class Session:
@@ -40,12 +42,13 @@ class Session:
         self._settings = settings
         self._clock = clock
         self._listener = listener
+        self.fault = ""
         self._refusal: BrokerUnavailable | None = None
         self._said = ""
         self.wrapper = Wrapper(clock, listener, self._error)
         self.client: Any = open_client(library, self.wrapper, undecodable)
         self.wrapper.client = self.client
-        self._reading = Reading(self.client, self.wrapper, self.drop)
+        self._reading = Reading(self.client, self.wrapper, self._unreadable)
         self.client.apiError += self._api_error
         self.client.conn.disconnected += self._disconnected
 
@@ -112,12 +115,20 @@ class Session:
     def _last_words(self) -> str:
         return f"; its last words: {self._said}" if self._said else ""
 
-    def drop(self, reason: str) -> None:
-        """End the socket at once, without waiting for the other side."""
+    def drop(self, reason: str, fault: str = "") -> None:
+        """End the socket at once, without waiting for the other side.
+
+        ``fault`` names what the other side did wrong, where it did (see strikes).
+        """
+        if not self.lost.done():
+            self.fault = fault
         self._end(reason)
         transport = self.client.conn.transport
         if transport is not None:
             transport.abort()
+
+    def _unreadable(self, reason: str) -> None:
+        self.drop(reason, strikes.FRAMING if self.wrapper.acknowledged else strikes.VERSION)
 
     def close(self) -> None:
         """End the socket after what is written has left."""
@@ -137,7 +148,7 @@ class Session:
 
     def _api_error(self, text: str) -> None:
         if "version" in text and self._refusal is None:
-            self._refusal = BrokerUnavailable(
+            self._refusal = VersionRefused(
                 f"the gateway is too old for this client: {text}", hint="update TWS or IB Gateway"
             )
             self._end("speaks too old a version")
@@ -150,7 +161,6 @@ class Session:
                 hint="end the other program that uses this client id, or wait for the gateway to "
                 "let go of it; the id for orders is not changed, since only it may change them",
             )
-            self._listener.on_error(request_id, code, text)
             self._end("refused the client id")
             return
         question = self.wrapper.pending.numbered.get(request_id)

@@ -6,6 +6,9 @@ import attrs
 
 from alluse_core.errors import SettingsError
 
+MAX_CONNECTIONS = 25
+"""Connections of one login here. A TWS takes 32, and people's other programs need some."""
+
 LIBRARIES = ("ib_insync", "ib_async")
 
 
@@ -22,6 +25,16 @@ class IbkrSettings:
     asked for the time, so that quotes of a quiet market stay fresh (0: only each ``heartbeat``).
     Keep it below half of the quotes' time to live, which is how often their lines are looked at;
     each such question counts among the 50 messages a second.
+
+    Connections beside those for orders and data, at most 25 in all: with ``data_spare`` a second
+    data connection is kept ready and takes the lines over at once; ``history_connections`` and
+    ``contract_connections`` ask for bars and definitions beside the lines; a ``watcher`` only asks
+    for the time. Each role other than orders may take one of 8 client ids, from
+    ``data_client_id`` on.
+
+    A client id that is in use is waited for ``client_id_patience`` seconds: TWS lets go of one
+    some seconds after its connection was lost. Processes that share ``client_id_dir`` ("": the
+    broker's own state folder) never try each other's ids.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +52,12 @@ class IbkrSettings:
     market_data_type: int = 1
     max_lines: int = 100
     read_only: bool = False
+    data_spare: bool = False
+    history_connections: int = 0
+    contract_connections: int = 0
+    watcher: bool = False
+    client_id_patience: float = 15.0
+    client_id_dir: str = ""
 
     def __attrs_post_init__(self) -> None:
         if self.library not in LIBRARIES:
@@ -51,6 +70,17 @@ class IbkrSettings:
             raise SettingsError("client_id and data_client_id must not be negative")
         if self.data_client_id and self.data_client_id == self.client_id:
             raise SettingsError("data_client_id must differ from client_id")
+        counts = (self.history_connections, self.contract_connections)
+        if min(counts) < 0 or sum(counts) + 4 > MAX_CONNECTIONS:
+            raise SettingsError(
+                f"history_connections and contract_connections are {counts}, and must be 0 or "
+                f"more, and at most {MAX_CONNECTIONS - 4} together",
+                hint="a TWS takes 32 connections of all its clients, and they share one pacing",
+            )
+        if not self.client_id_patience >= 0:
+            raise SettingsError(
+                f"client_id_patience is {self.client_id_patience}, and must not be negative"
+            )
         if self.market_data_type not in (1, 2, 3, 4):
             raise SettingsError(f"market_data_type is {self.market_data_type}, and must be 1 to 4")
         times = ("connect_timeout", "request_timeout", "heartbeat", "reconnect_min")

@@ -48,6 +48,9 @@ class Listener:
     def on_still_down(self, reason: str) -> None:
         """An attempt to connect again failed."""
 
+    def on_retired(self, role: str, client_id: int, reason: str, heir: int | None) -> None:
+        """A client id misbehaved for good; ``heir`` takes its place, None: there is no other."""
+
 
 class _Ib:
     """What decoders ask of ``wrapper.ib``: no zone is assumed where a time names none."""

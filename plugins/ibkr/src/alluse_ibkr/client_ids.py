@@ -1,0 +1,110 @@
+"""Which process of this machine uses which client id of a TWS."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from alluse_core.errors import BrokerUnavailable
+
+TWS_CLIENTS = 32
+"""Connections that one TWS or IB Gateway takes (TWS API, "up to 32 client applications")."""
+
+
+class ClientIdTaken(BrokerUnavailable):
+    """Another connection has this client id (error 326), or another process has reserved it."""
+
+
+class ClientIdLocks:
+    """Reserves client ids of one host and port among the processes that share ``folder``.
+
+    One lock file each, held by ``flock``: it ends with the process, however that ends, so none is
+    ever stale. The files stay, which is what makes the locks safe: a lock on a file that was
+    removed guards nothing.
+    """
+
+    def __init__(self, folder: Path, host: str, port: int) -> None:
+        self._folder = folder
+        self._name = f"{''.join(c if c.isalnum() else '-' for c in host)}_{port}"
+        self._where = f"{host}:{port}"
+        self._held: dict[int, IO[str]] = {}
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The client ids that this object has reserved."""
+        return frozenset(self._held)
+
+    def take(self, client_id: int) -> None:
+        """Reserve an id; nothing happens where it is reserved here already.
+
+        Raises ClientIdTaken where another process has it, or where as many ids are reserved as
+        a TWS takes; BrokerUnavailable where the folder cannot be written.
+        """
+        if client_id in self._held:
+            return
+        others = self._others()
+        if len(others) + len(self._held) >= TWS_CLIENTS:
+            raise ClientIdTaken(
+                f"{TWS_CLIENTS} client ids of {self._where} are in use, which is all it takes",
+                hint="end a program that is connected to it",
+            )
+        lock = self._open(client_id)
+        if not _lock(lock):
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise ClientIdTaken(
+                f"client id {client_id} of {self._where} is in use by process {holder}",
+                hint="give each program that shares a TWS a client_id of its own",
+            )
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._held[client_id] = lock
+
+    def give(self, client_id: int) -> None:
+        """End a reservation, if there is one."""
+        lock = self._held.pop(client_id, None)
+        if lock is not None:
+            lock.close()
+
+    def close(self) -> None:
+        """End all reservations."""
+        for client_id in tuple(self._held):
+            self.give(client_id)
+
+    def _path(self, client_id: int) -> Path:
+        return self._folder / f"{self._name}_{client_id}.lock"
+
+    def _open(self, client_id: int) -> IO[str]:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self._path(client_id).open("a+", encoding="ascii", errors="replace")
+        except OSError as error:
+            raise BrokerUnavailable(
+                f"client id {client_id} cannot be reserved in {str(self._folder)!r}: {error}",
+                hint="make the folder writable, or name another one by client_id_dir",
+            ) from error
+        lock.seek(0)
+        return lock
+
+    def _others(self) -> list[Path]:
+        """Return the files of ids that other processes have reserved at this moment."""
+        own = {self._path(client_id) for client_id in self._held}
+        found = []
+        for path in self._folder.glob(f"{self._name}_*.lock"):
+            if path in own:
+                continue
+            with path.open("r", encoding="ascii", errors="replace") as lock:
+                if not _lock(lock):
+                    found.append(path)
+        return found
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
