@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alluse_gateway.protobuf.order_replies import CONDITION_ROWS
-from alluse_gateway.protobuf.writing import Writer, flag, printed, put, tags_joined
+from alluse_gateway.protobuf.writing import Writer, flag, ordered, printed, put, tags_joined
 
 
 def _of_order(names: str) -> str:
@@ -91,7 +91,7 @@ def _combo(message: Any, row: list[str]) -> None:
 
 def _tags(options: Mapping[str, str], row: list[str]) -> None:
     row.append(str(len(options)))
-    for tag, value in options.items():
+    for tag, value in ordered(options):
         row += [printed(tag), printed(value)]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from alluse_gateway.wire import number
+
 Writer = Callable[[Any, list[str]], None]
 """Appends the fields that belong to a message's values."""
 
@@ -17,7 +19,7 @@ def put(message: Any, name: str) -> str:
     if value is True or value is False:
         return flag(value)
     if isinstance(value, float):
-        return "Infinite" if value == float("inf") else repr(value)
+        return "nan" if value != value else number(value)
     return printed(value) if isinstance(value, str) else str(value)
 
 
@@ -33,4 +35,9 @@ def flag(value: bool) -> str:
 
 def tags_joined(options: Mapping[str, str]) -> str:
     """Return tags and values as ``tag=value;tag=value;``."""
-    return printed("".join([f"{tag}={value};" for tag, value in options.items()]))
+    return printed("".join([f"{tag}={value};" for tag, value in ordered(options)]))
+
+
+def ordered(options: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return tags and values by tag: protobuf keeps no order of its own."""
+    return sorted(options.items())
