@@ -164,7 +164,7 @@ MALFORMED = [
     (b"\0\0\0\xc9\x08", 320, "reqMktData"),
     (b"\0\0", 320, "four bytes"),
     (b"\0\0\0\x07not text", 320, "not ended"),
-    (b"\0\0\0\xff", 505, "255"),
+    (b"\0\0\0\xe2", 505, "226"),
     (b"\xff\xff\xff\xff", 505, "4294967295"),
     (b"\0\0\1\x34", 505, "308"),  # reqConfig
 ]
@@ -186,7 +186,7 @@ def test_what_cannot_be_read_is_answered_and_disturbs_nobody() -> None:
             raw.writer.close()
             other.writer.close()
 
-    asyncio.run(story())
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def test_the_error_names_the_request_that_could_not_be_read() -> None:
@@ -201,7 +201,7 @@ def test_the_error_names_the_request_that_could_not_be_read() -> None:
             assert (error.id, "'ten'" in error.errorMsg) == (77, True)
             raw.writer.close()
 
-    asyncio.run(story())
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -210,7 +210,7 @@ def test_no_noise_raises_or_disturbs_another_client(seed: int) -> None:
     raised: list[dict[str, Any]] = []
 
     def noise() -> bytes:
-        kind = rng.choice([kind for kind in KINDS if kind != 71])
+        kind = 3 if rng.random() < 0.4 else rng.choice([kind for kind in KINDS if kind != 71])
         message: Any = questions()[kind].message()
         if "contract" in message.DESCRIPTOR.fields_by_name:
             message.contract.symbol, message.contract.secType = "AAPL", rng.choice(("STK", "BAG"))

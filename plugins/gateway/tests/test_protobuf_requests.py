@@ -8,8 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from alluse_gateway import requests as r
 from alluse_gateway import wire
-from alluse_gateway.decode import decode
+from alluse_gateway.decode import UnknownMessage, UnreadableMessage, decode
+from alluse_gateway.order_refusals import unsupported
 from alluse_gateway.protobuf.codec import ProtobufForm
 from alluse_gateway.protobuf.questions import ROWS
 
@@ -374,3 +376,32 @@ def test_both_forms_ask_the_same(kind: int, ask: Callable[[Any], None]) -> None:
     if raw_id is not None:
         assert int.from_bytes(raw_id[:4], "big") == kind
         assert ProtobufForm(201).request(raw_id) == meant
+
+
+def test_what_only_protobuf_can_ask_of_an_order_is_not_lost() -> None:
+    asked = order(postOnly=True, whatIfType=1, slOrderId=8, slOrderType="STP")
+    (payload,) = sent(226, lambda c: c.placeOrder(7, stock(), asked))
+    request = ProtobufForm(226).request(payload)
+    assert isinstance(request, r.PlaceOrder)
+    terms = {"postOnly": "1", "whatIfType": "1", "attachedOrders": "STP,"}
+    assert dict(request.extras.terms) == terms
+    refusal = unsupported(request)
+    assert refusal is not None
+    assert "postOnly" in refusal.text
+
+
+def test_cancels_that_came_with_protobuf_are_known_from_215_on() -> None:
+    for kind, cancels in ((106, "cancelContractData"), (107, "cancelHistoricalTicks")):
+        (payload,) = sent(226, lambda c, name=cancels: getattr(c, name)(7))
+        assert int.from_bytes(payload[:4], "big") == kind + PROTOBUF_MSG_ID
+        assert ProtobufForm(215).request(payload) == r.CancelAnswered(7)
+        with pytest.raises(UnknownMessage):
+            ProtobufForm(214).request(payload)
+
+
+def test_an_id_that_is_no_requests_is_unknown_in_both_forms() -> None:
+    for kind in (0, 48, 110, 199, 226, 308, 2**32 - 1):
+        with pytest.raises(UnknownMessage, match=str(kind)):
+            ProtobufForm(226).request(kind.to_bytes(4, "big"))
+    with pytest.raises(UnreadableMessage, match="placeOrder: not a protobuf message"):
+        ProtobufForm(226).request((203).to_bytes(4, "big") + b"\x0a")

@@ -136,7 +136,9 @@ def test_the_version_is_the_lower_of_the_two_and_never_outside_both() -> None:
     assert read_offer(b"v157..176") == Offer(157, 176)
     assert read_offer(b"v100..226 +PACEAPI") == Offer(100, 226, "+PACEAPI")
     assert negotiate(Offer(157, 176)) == 176
-    assert negotiate(Offer(100, 226)) == 200
+    assert negotiate(Offer(100, 226)) == 226
+    assert negotiate(Offer(100, 999)) == 226
+    assert negotiate(Offer(100, 226), 200) == 200
     assert negotiate(Offer(157, 178), own=163) == 163
     assert negotiate(Offer(100, 150)) is None
     assert negotiate(Offer(201, 226)) is None

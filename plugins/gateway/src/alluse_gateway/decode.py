@@ -122,8 +122,9 @@ def _indicator(field: str) -> int | None:
 
 
 def _executions(fields: list[str], version: int) -> r.Request:
-    # Clients of 200 and later differ in whether they still send the message's own version.
-    at = 1 if version >= 200 and _ends_with_dates(fields, 10) else 2
+    # Clients of 200 and later differ in whether they still send the message's own version; where
+    # they do not, a whole date stands where they would count the dates.
+    at = 1 if version >= 200 and not _ends_with_dates(fields, 11) else 2
     if len(fields) < at + 8:
         raise FieldError(f"the message ends at field {len(fields)}")
     days = 0
@@ -235,6 +236,8 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     98: ("cancelTickByTickData", 1, _number(r.CancelTickByTick, 1)),
     99: ("reqCompletedOrders", 0, lambda f, v: r.CompletedOrders(-1, to_flag(f[1]))),
     105: ("reqCurrentTimeInMillis", 0, lambda f, v: r.CurrentTime(-1, True)),
+    106: ("cancelContractData", 1, _number(r.CancelAnswered, 1)),
+    107: ("cancelHistoricalTicks", 1, _number(r.CancelAnswered, 1)),
     **decode_reference.TABLE,
 } | {
     kind: (name, at, _unsupported(name, at))
@@ -254,7 +257,7 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     )
 }
 
-_SINCE = {100: 161, 101: 161, 102: 161, 103: 161, 104: 167, 105: 197}
+_SINCE = {100: 161, 101: 161, 102: 161, 103: 161, 104: 167, 105: 197, 106: 215, 107: 215}
 """The version since which a message id is one."""
 
 _DECODERS = {kind: row[2] for kind, row in _TABLE.items()}

@@ -11,8 +11,8 @@ from alluse_gateway import wire
 
 PREAMBLE = b"API\0"
 MIN_VERSION = 157
-MAX_VERSION = 200
-"""The range of server versions in which every field is text at the place this package puts it."""
+MAX_VERSION = 226
+"""The range of server versions that this package speaks: text up to 200, and then protobuf."""
 
 _OFFER = re.compile(rb"v(\d{1,6})\.\.(\d{1,6})(?: (.*))?", re.DOTALL)
 _SINGLE = re.compile(rb"v(\d{1,6})(?: (.*))?", re.DOTALL)

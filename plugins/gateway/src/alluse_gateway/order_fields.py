@@ -32,7 +32,7 @@ def _number(field: str) -> str:
 
 
 def _offset(field: str) -> str:
-    return "Infinite" if field in ("Infinite", "inf") else _number(field)
+    return "Infinite" if field in ("Infinite", "Infinity", "inf") else _number(field)
 
 
 _KINDS = {"s": _text, "i": _int, "f": _flag, "n": _number, "o": _offset}

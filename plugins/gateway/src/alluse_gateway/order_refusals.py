@@ -27,6 +27,17 @@ _BINDING = {
     "autoCancelParent": "autoCancelParent",
     "includeOvernight": "the overnight session",
     "imbalanceOnly": "imbalanceOnly",
+    # From here on they are asked for in protobuf only.
+    "attachedOrders": "attached orders",
+    "deactivate": "deactivate",
+    "postOnly": "postOnly",
+    "allowPreOpen": "trading before the open",
+    "ignoreOpenAuction": "leaving out the opening auction",
+    "seekPriceImprovement": "price improvement",
+    "routeMarketableToBbo": "routing to the best bid and offer",
+    "whatIfType": "a kind of what-if",
+    "hedgeMaxSize": "the largest size of a hedge",
+    "conditionsIncludeOvernight": "conditions that include the overnight session",
 }
 """Terms that change when or how an order may fill. An order without them is another order, so
 one with them is refused; every other term is taken and told back.

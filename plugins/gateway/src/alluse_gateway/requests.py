@@ -260,6 +260,11 @@ class CancelHistory(Request):
 
 
 @attrs.frozen
+class CancelAnswered(Request):
+    """Cancels what is answered as a whole, and so cannot be cancelled any more."""
+
+
+@attrs.frozen
 class CancelTickByTick(Request):
     pass
 

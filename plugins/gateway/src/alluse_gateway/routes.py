@@ -51,6 +51,7 @@ def routes(gateway: SimulatedGateway) -> dict[type[r.Request], Callable[[Session
         r.ProfitAndLoss: gateway.accounts.profit,
         r.ProfitAndLossSingle: gateway.accounts.profit_single,
         r.CancelAccount: gateway.accounts.cancel,
+        r.CancelAnswered: _accepted,
         r.Unsupported: _unsupported,
         **_reference_routes(gateway),
     }

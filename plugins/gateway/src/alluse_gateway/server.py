@@ -53,7 +53,7 @@ class SimulatedGateway:
 
     Give an ``exchange``, or a ``market`` that is played at ``speed`` into an exchange of its own,
     or both: the market is then played into that exchange.
-    ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..200).
+    ``port`` 0 takes a free one; ``version`` is the highest server version it speaks (157..226).
     ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
     ``rate_limit`` 0 lifts the limit on messages; ``active_orders`` sets one on living orders of a
     contract, side and account (IBKR: 20). ``forced_liquidation`` closes positions of an account

@@ -11,19 +11,18 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import attrs
 from google.protobuf.message import DecodeError
 
 from alluse_gateway import requests as r
 from alluse_gateway.decode import NAMES, UnknownMessage, UnreadableMessage, decode
+from alluse_gateway.protobuf.order_questions import beyond_text
 from alluse_gateway.protobuf.questions import questions
 from alluse_gateway.protobuf.replies import Reply, replies
 from alluse_gateway.wire import FieldError, fields_of
 
 PROTOBUF = 200
 """What is added to the id of a message whose rest is protobuf."""
-
-TEXT_VERSION = 200
-"""The version whose text the rows of ``questions`` and ``replies`` describe."""
 
 _PREFIX = struct.Struct(">II")
 _WORD = struct.Struct(">I")
@@ -69,7 +68,11 @@ class ProtobufForm:
         except DecodeError as error:
             name = NAMES.get(kind, str(kind))
             raise UnreadableMessage(f"{name}: not a protobuf message: {error}", -1) from error
-        return decode(question.fields(kind, message), TEXT_VERSION)
+        request = decode(question.fields(kind, message), self._version)
+        if isinstance(request, r.PlaceOrder) and (terms := beyond_text(message)):
+            extras = attrs.evolve(request.extras, terms={**request.extras.terms, **terms})
+            return attrs.evolve(request, extras=extras)
+        return request
 
     # --- answers ----------------------------------------------------------------------------
 

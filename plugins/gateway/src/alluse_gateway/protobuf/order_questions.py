@@ -52,26 +52,20 @@ _BENCHMARK = (
     *("referenceContractId", "isPeggedChangeAmountDecrease", "peggedChangeAmount"),
     *("referenceChangeAmount", "referenceExchangeId"),
 )
-_BEYOND = {
-    "deactivate": "deactivation",
-    "postOnly": "post only",
-    "allowPreOpen": "trading before the open",
-    "ignoreOpenAuction": "leaving out the opening auction",
-    "seekPriceImprovement": "price improvement",
-    "whatIfType": "a type of what-if",
-    "hedgeMaxSize": "a hedge's largest size",
-    "routeMarketableToBbo": "routing to the best bid and offer",
-    "conditionsIncludeOvernight": "conditions that include overnight trading",
-}
-"""Fields of an order that no text form has, and what an order with one of them asks for."""
+_BEYOND = (
+    *("deactivate", "postOnly", "allowPreOpen", "ignoreOpenAuction", "seekPriceImprovement"),
+    *("routeMarketableToBbo", "whatIfType", "hedgeMaxSize", "conditionsIncludeOvernight"),
+)
+"""Fields of an order that came after the text form had ended."""
 
 
-def beyond_text(message: Any) -> list[str]:
-    """Name what an order asks for in fields that the text form does not have."""
-    order = message.order
-    asks = [words for name, words in _BEYOND.items() if getattr(order, name)]
-    attached = message.attachedOrders
-    return asks + ["attached orders"] * bool(attached.slOrderType or attached.ptOrderType)
+def beyond_text(message: Any) -> dict[str, str]:
+    """Return the terms of an order that its text cannot say, by the API's names."""
+    order, attached = message.order, message.attachedOrders
+    terms = {name: put(order, name) for name in _BEYOND if getattr(order, name)}
+    if attached.slOrderType or attached.ptOrderType:
+        terms["attachedOrders"] = f"{attached.slOrderType},{attached.ptOrderType}"
+    return terms
 
 
 def _all(part: Any, names: tuple[str, ...]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 from google.protobuf.message import Message
 
-from alluse_gateway.protobuf.order_questions import ORDER, beyond_text, order_steps
+from alluse_gateway.protobuf.order_questions import ORDER, order_steps
 from alluse_gateway.protobuf.schema import schema
 from alluse_gateway.protobuf.writing import Writer, flag, put, tags_joined
 
@@ -179,11 +179,10 @@ ROWS: dict[int, tuple[str, str]] = {
 
 @attrs.frozen
 class Question:
-    """One kind of request: its message, what writes its text, and what of it text cannot say."""
+    """One kind of request: its message, and what writes its text."""
 
     message: Callable[[], Message]
     writers: tuple[Writer, ...]
-    beyond: Callable[[Any], list[str]]
 
     def fields(self, kind: int, message: Message) -> list[str]:
         """Return the request as the fields of its text, the message id first."""
@@ -271,11 +270,6 @@ def questions() -> Mapping[int, Question]:
         kind: Question(
             classes[name],
             tuple(_writer(name, word) for word in row.split()),
-            beyond_text if name == "PlaceOrderRequest" else _nothing_beyond,
         )
         for kind, (name, row) in ROWS.items()
     }
-
-
-def _nothing_beyond(message: Any) -> list[str]:
-    return []
