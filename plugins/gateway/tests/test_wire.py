@@ -141,7 +141,8 @@ def test_the_version_is_the_lower_of_the_two_and_never_outside_both() -> None:
     assert negotiate(Offer(100, 226), 200) == 200
     assert negotiate(Offer(157, 178), own=163) == 163
     assert negotiate(Offer(100, 150)) is None
-    assert negotiate(Offer(201, 226)) is None
+    assert negotiate(Offer(201, 226)) == 226
+    assert negotiate(Offer(227, 300)) is None
     assert read_offer(b"GET / HTTP/1.1") is None
 
 
