@@ -87,16 +87,48 @@ def commands_page() -> Iterator[str]:
     yield "project's own plugins only."
     for record in sorted(_host().commands(), key=lambda record: record.name):
         command = _imported(record)
-        arguments = [item for item in command.params if isinstance(item, click.Argument)]
-        options = [item for item in command.params if isinstance(item, click.Option)]
-        words = "".join(f" {_argument(item)}" for item in arguments)
-        yield from ("", f"## `alluse {record.name}{words}`", "")
-        yield _markdown(inspect.cleandoc(command.help or record.help))
-        if options:
-            yield from ("", "| option | takes | meaning |", "|---|---|---|")
-        for item in options:
-            names = ", ".join(f"`{name}`" for name in (*item.opts, *item.secondary_opts))
-            yield f"| {names} | {_takes(item)} | {_cell(item.help or '')}{_default(item)} |"
+        yield from _command(record.name, record.help, command)
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                member = command.get_command(context, name)
+                assert member is not None
+                yield from _command(f"{record.name} {name}", "", member)
+
+
+def _command(name: str, help_text: str, command: click.Command) -> Iterator[str]:
+    arguments = [item for item in command.params if isinstance(item, click.Argument)]
+    options = [item for item in command.params if isinstance(item, click.Option)]
+    words = "".join(f" {_argument(item)}" for item in arguments)
+    yield from ("", f"## `alluse {name}{words}`", "")
+    yield _markdown(inspect.cleandoc(command.help or help_text))
+    if options:
+        yield from ("", "| option | takes | meaning |", "|---|---|---|")
+    for item in options:
+        names = ", ".join(f"`{each}`" for each in (*item.opts, *item.secondary_opts))
+        yield f"| {names} | {_takes(item)} | {_cell(item.help or '')}{_default(item)} |"
+
+
+def ledger_page() -> Iterator[str]:
+    """Yield the lines of gateway-ledger.md."""
+    from alluse_gateway import truth
+    from alluse_gateway.ledger_events import EVENTS
+
+    yield from _head("The simulated gateway's ledger", "")
+    yield "What the gateway saw and did, in order: in memory as `gateway.ledger`, on the control"
+    yield "port by `ledger`, and as JSON lines in the file of `alluse gateway --ledger FILE`. Every"
+    yield "entry has `seq` (from 1), `at` (epoch seconds) and `event`; quantities and prices are"
+    yield "text in the file. What became of an order is noted when it does, whatever clients are"
+    yield "told of it and when."
+    yield from ("", "| event | says | facts |", "|---|---|---|")
+    for event, kind in EVENTS.items():
+        facts = ", ".join(f"`{each}`" for each in kind.facts)
+        more = f"{facts}, and its arguments" if kind.open else facts
+        yield f"| `{event}` | {_cell(kind.meaning)} | {more} |"
+    yield from ("", "## The truth of every order", "", _doc(truth))
+    for shape in (truth.OrderTruth, truth.ExecutionTruth):
+        yield from ("", f"### `{shape.__name__}`", "", _doc(shape))
+        yield from _fields(shape)
 
 
 PAGES: Final[Mapping[str, Callable[[], Iterator[str]]]] = MappingProxyType(
@@ -105,6 +137,7 @@ PAGES: Final[Mapping[str, Callable[[], Iterator[str]]]] = MappingProxyType(
         "errors": errors_page,
         "settings": settings_page,
         "commands": commands_page,
+        "gateway-ledger": ledger_page,
     }
 )
 

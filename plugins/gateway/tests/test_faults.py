@@ -328,11 +328,11 @@ def test_rules_that_are_not_used_up_can_be_dropped() -> None:
     run(story)
 
 
-@pytest.mark.parametrize("after", ["PreSubmitted", "Submitted"])
-def test_an_order_can_be_rejected_after_it_was_taken(after: str) -> None:
+@pytest.mark.parametrize("told", ["PreSubmitted", "Submitted"])
+def test_an_order_can_be_rejected_after_it_was_taken(told: str) -> None:
     async def story(gateway: SimulatedGateway) -> None:
         async with trader(gateway) as (ib, lib, contract):
-            gateway.control.reject(1, 201, "Order rejected - reason:margin", after)
+            gateway.control.reject(1, 201, "Order rejected - reason:margin", told)
             order = ib.placeOrder(contract, lib.LimitOrder("BUY", 1, 90.0, orderRef="a"))
             await until(lambda: gateway.ledger.of("reject"), "the rejection")
             (entry,) = gateway.ledger.of("reject")
@@ -340,7 +340,7 @@ def test_an_order_can_be_rejected_after_it_was_taken(after: str) -> None:
             assert entry["perm_id"]
             await until(lambda: order.orderStatus.status == "Inactive", "the word")
             said = [each.status for each in order.log]
-            assert said[:2] == ["PendingSubmit", after]
+            assert said[:2] == ["PendingSubmit", told]
             assert not gateway.exchange.open_orders()
             assert not gateway.ledger.of("canceled")
 
@@ -378,7 +378,7 @@ def test_a_fill_during_the_nightly_reset_is_told_after_it() -> None:
         ("lose", {"kinds": []}),
         ("lose", {"kinds": ["orderStaus"]}),
         ("duplicate", {"kinds": [3], "count": 0}),
-        ("reject", {"after": "Submited"}),
+        ("reject", {"told": "Submited"}),
     ],
 )
 def test_arguments_that_cannot_be_meant_change_nothing(

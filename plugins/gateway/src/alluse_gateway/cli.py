@@ -15,10 +15,31 @@ from alluse_paper.market import Market
 
 from alluse_core.clock import SystemClock
 from alluse_core.errors import UsageError
+from alluse_gateway.progress import Progress
+from alluse_gateway.random_faults import RATE, random_scenario
+from alluse_gateway.scenario import Scenario, find, shipped
+from alluse_gateway.scenario_text import toml_of
 from alluse_gateway.server import RATE_LIMIT, SimulatedGateway
 
 
-@click.command()
+class _Gateway(click.Group):
+    """``alluse gateway`` serves; ``alluse gateway ledger`` is imported where it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the sub-commands."""
+        return ["ledger"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a sub-command."""
+        if cmd_name != "ledger":
+            return None
+        from alluse_gateway.ledger_cli import command as ledger_command
+
+        return ledger_command
+
+
+@click.group(cls=_Gateway, invoke_without_command=True, subcommand_metavar="[ledger FILE]")
+@click.pass_context
 @click.option("--port", default=4002, show_default=True, help="Loopback port; 0 takes a free one.")
 @click.option("--replay", type=click.Path(path_type=Path), help="A recording: a file or a folder.")
 @click.option("--speed", default=1.0, show_default=True, help="Market seconds per second.")
@@ -31,9 +52,16 @@ from alluse_gateway.server import RATE_LIMIT, SimulatedGateway
 @click.option("--sampling", type=float, help="Seconds between ticks of a line; 0: every change.")
 @click.option("--lines", default=100, show_default=True, help="Market data lines.")
 @click.option("--ledger", type=click.Path(path_type=Path), help="Write the ledger, JSON lines.")
+@click.option("--scenario", metavar="NAME|FILE", help="Play a scenario of faults.")
+@click.option("--scenarios", "list_them", is_flag=True, help="List the scenarios that are shipped.")
+@click.option("--faults", type=int, metavar="SEED", help="Play random faults, printed as TOML.")
+@click.option("--faults-rate", default=RATE, show_default=True, help="Random faults a minute.")
+@click.option("--time-scale", default=1.0, show_default=True, help="Stretches a scenario's times.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ports as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not tell of clients, orders and faults.")
 @click.option("--until-stdin-closes", is_flag=True, help="End with the process that started it.")
 def command(
+    context: click.Context,
     port: int,
     replay: Path | None,
     speed: float,
@@ -44,15 +72,32 @@ def command(
     sampling: float | None,
     lines: int,
     ledger: Path | None,
+    scenario: str | None,
+    list_them: bool,
+    faults: int | None,
+    faults_rate: float,
+    time_scale: float,
     as_json: bool,
+    quiet: bool,
     until_stdin_closes: bool,
 ) -> None:
-    """Serve a simulated IB Gateway on the loopback interface until interrupted."""
+    """Serve a simulated IB Gateway on the loopback interface until interrupted.
+
+    Clients, orders and faults are told on standard error as they come, unless --quiet or --json.
+    'alluse gateway ledger FILE' prints what became of every order.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if list_them:
+        _list_scenarios()
+        return
     for name, value in (("--port", port), ("--control-port", control_port)):
         if value is not None and not 0 <= value <= 65535:
             raise UsageError(f"{name} is 0 to 65535, not {value}")
     if not speed > 0 or rate_limit < 0 or (sampling is not None and sampling < 0):
         raise UsageError("--speed is positive; --rate-limit and --sampling are not negative")
+    if not (time_scale > 0 and faults_rate > 0):
+        raise UsageError("--time-scale and --faults-rate are positive")
     gateway = SimulatedGateway(
         market=_market(replay, seed, symbols),
         port=port,
@@ -65,8 +110,33 @@ def command(
         ledger_path=ledger,
         # Without a file nobody reads the ledger of this process but the control interface.
         ledger_keep=10_000,
+        scenario=_script(scenario, faults, faults_rate),
+        time_scale=time_scale,
     )
+    if not (quiet or as_json):
+        progress = Progress(lambda line: click.echo(line, err=True))
+        gateway.ledger.listen(progress.take)
     asyncio.run(_serve(gateway, as_json, until_stdin_closes))
+
+
+def _list_scenarios() -> None:
+    found = shipped()
+    width = max(len(each.name) for each in found)
+    for each in found:
+        click.echo(f"{each.name:{width}}  {each.about}")
+
+
+def _script(scenario: str | None, seed: int | None, rate: float) -> Scenario | None:
+    if scenario is not None and seed is not None:
+        raise UsageError("--scenario and --faults exclude each other")
+    if scenario is not None:
+        return find(scenario)
+    if seed is None:
+        return None
+    script = random_scenario(seed, rate)
+    # To be kept: saved to a file it is played again by --scenario FILE.
+    click.echo(toml_of(script), err=True)
+    return script
 
 
 def _market(replay: Path | None, seed: int, symbols: int) -> Market:

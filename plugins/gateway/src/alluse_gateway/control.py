@@ -59,18 +59,18 @@ class Control(NewsControl, OrderControl):
         count: int = 1,
         code: int = notices.REJECTED,
         text: str = "Order rejected - reason:",
-        after: str = "",
+        told: str = "",
     ) -> None:
         """Refuse the next ``count`` new orders; 0 ends it.
 
-        ``after``: at once, or only after they were told of as "PreSubmitted" or "Submitted".
+        ``told``: what they are told of as first, "PreSubmitted" or "Submitted"; nothing if empty.
         """
         if count < 0:
             raise UsageError(f"count must not be negative, not {count}")
-        if after not in ("", *_TAKEN):
-            raise UsageError(f"{after!r} is not among {list(_TAKEN)}{did_you_mean(after, _TAKEN)}")
-        self._gateway.faults.rejection = Rejection(count, code, text, after) if count else None
-        self._note("reject", count=count, code=code, text=text, after=after)
+        if told not in ("", *_TAKEN):
+            raise UsageError(f"{told!r} is not among {list(_TAKEN)}{did_you_mean(told, _TAKEN)}")
+        self._gateway.faults.rejection = Rejection(count, code, text, told) if count else None
+        self._note("reject", count=count, code=code, text=text, told=told)
 
     def partial_fills(self, count: int = 1, fraction: Decimal | str = "0.5") -> None:
         """Let the next ``count`` orders find only ``fraction`` of their quantity displayed.
@@ -153,6 +153,14 @@ class Control(NewsControl, OrderControl):
         placed = self._gateway.exchange.place(order)
         self._note("manual_order", symbol=symbol, side=side, perm_id=placed.number)
 
+    def begin(self) -> None:
+        """Begin the scenario now, whatever it waits for."""
+        if self._gateway.scenario is None:
+            raise UsageError(
+                "there is no scenario to begin", hint="start the gateway with --scenario"
+            )
+        self._gateway.scenario.begin()
+
     def status(self) -> dict[str, Any]:
         """Return what is connected and what is wrong, JSON-ready."""
         faults = self._gateway.faults
@@ -185,9 +193,9 @@ class Control(NewsControl, OrderControl):
         """Carry out ``{"do": name, ...arguments}``; raises UsageError for what is not one."""
         arguments = dict(request)
         name = arguments.pop("do", None)
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             raise UsageError(
-                f"{name!r} is not among {list(_COMMANDS)}{did_you_mean(str(name), _COMMANDS)}"
+                f"{name!r} is not among {list(COMMANDS)}{did_you_mean(str(name), COMMANDS)}"
             )
         try:
             result = getattr(self, name)(**arguments)
@@ -202,7 +210,7 @@ class Control(NewsControl, OrderControl):
 
 _TAKEN = ("PreSubmitted", "Submitted")
 _CODES = tuple(str(code) for code in notices.BROADCASTS)
-_COMMANDS = (
+COMMANDS = (
     "split",
     "coalesce",
     "desync",
@@ -234,6 +242,7 @@ _COMMANDS = (
     "resume_listening",
     "next_order_id",
     "manual_order",
+    "begin",
     "ledger",
     "status",
     *ORDER_COMMANDS,

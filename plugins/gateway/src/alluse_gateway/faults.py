@@ -15,13 +15,13 @@ from alluse_gateway.tampering import Tampering
 class Rejection:
     """The next ``count`` orders are refused with ``code`` and ``text``.
 
-    ``after`` is what they are told of first: "PreSubmitted", "Submitted", or nothing.
+    ``told`` is what they are told of as first: "PreSubmitted", "Submitted", or nothing.
     """
 
     count: int
     code: int
     text: str
-    after: str = ""
+    told: str = ""
 
 
 @attrs.define
@@ -75,7 +75,7 @@ class Faults:
     def take_rejection(self, *, late: bool) -> Rejection | None:
         """Use up one rejection, if any is left, of those ``late``, after the order was taken."""
         rejection = self.rejection
-        if rejection is None or late != bool(rejection.after):
+        if rejection is None or late != bool(rejection.told):
             return None
         rejection.count -= 1
         if rejection.count <= 0:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
 from alluse_core.clock import Clock
 from alluse_core.errors import StateError
+from alluse_gateway import truth
+from alluse_gateway.truth import ExecutionTruth, OrderTruth
 from alluse_gateway.wire import decimal_text
 
 Entry = dict[str, Any]
@@ -21,15 +23,14 @@ class Ledger:
 
     Every entry has ``seq`` (from 1), ``at`` (epoch seconds by the gateway's clock) and ``event``;
     the rest depends on the event. ``keep`` bounds what stays in memory (None: everything); the
-    file holds all. Events: listen, connect, version, start, refuse, disconnect, place, reject,
-    placed, replace, cancel, held, ack, fill, replaced, canceled, expired, command_refused,
-    unreadable, rate, inject, muted, deferred.
+    file holds all. The events are those of :data:`alluse_gateway.ledger_events.EVENTS`.
     """
 
     def __init__(self, clock: Clock, path: Path | None = None, keep: int | None = None) -> None:
         self._clock = clock
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._count = 0
+        self._listeners: tuple[Callable[[Entry], None], ...] = ()
         self._file: IO[str] | None = None
         if path is not None:
             try:
@@ -54,6 +55,40 @@ class Ledger:
         self._entries.append(entry)
         if self._file is not None:
             self._file.write(json.dumps(entry, default=_plain) + "\n")
+        for listener in self._listeners:
+            listener(entry)
+
+    def listen(self, listener: Callable[[Entry], None]) -> Callable[[], None]:
+        """Hand every entry to come to ``listener``; return what ends it. It must not raise."""
+        self._listeners = (*self._listeners, listener)
+
+        def unlisten() -> None:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return unlisten
+
+    def orders(self) -> tuple[OrderTruth, ...]:
+        """Return what became of every order that was asked for, in the order of asking.
+
+        Raises StateError where entries were dropped that this needs.
+        """
+        return truth.orders(self._all())
+
+    def executions(self) -> tuple[ExecutionTruth, ...]:
+        """Return every execution, in order. Raises StateError as :meth:`orders`."""
+        return truth.executions(self._all())
+
+    def positions(self) -> Mapping[tuple[str, str], Decimal]:
+        """Return what executions made of each (account, symbol); flat ones are left out."""
+        return truth.positions(self._all())
+
+    def _all(self) -> tuple[Entry, ...]:
+        if len(self._entries) < self._count:
+            raise StateError(
+                f"the ledger kept {len(self._entries)} of {self._count} entries",
+                hint="make the gateway without ledger_keep, or read the ledger's file",
+            )
+        return tuple(self._entries)
 
     def of(self, event: str) -> list[Entry]:
         """Return the kept entries of one event."""

@@ -89,8 +89,10 @@ class OrderEvents:
             fill = event.execution
             facts |= {
                 "execution_id": fill.execution_id,
+                "account": fill.account,
                 "side": fill.side.value,
                 "symbol": fill.instrument.symbol,
+                "instrument": fill.instrument.id,
                 "quantity": fill.quantity,
                 "price": fill.price,
                 "commission": fill.commission,
@@ -107,7 +109,14 @@ class OrderEvents:
             }
         elif isinstance(event, x.CommandRefused):
             facts |= {"verb": event.verb.value, "reason": event.reason}
-        elif not isinstance(event, x.OrderAccepted | x.OrderReplaced):
+        elif isinstance(event, x.OrderReplaced):
+            terms = event.order.request
+            facts |= {
+                "quantity": terms.quantity,
+                "limit_price": terms.limit_price,
+                "aux_price": terms.stop_price,
+            }
+        elif not isinstance(event, x.OrderAccepted):
             facts |= {"reason": event.reason}
         word = _WORDS[type(event)]
         if word == "canceled" and booked.doomed is not None and not booked.cancel_asked:
@@ -134,7 +143,7 @@ class OrderEvents:
         kind = event.order.request.order_type
         if kind in _STOPS and not event.order.triggered:
             self._say(booked, "PreSubmitted", "trigger")
-        elif kind is OrderType.MARKET or (booked.doomed and booked.doomed.after == "PreSubmitted"):
+        elif kind is OrderType.MARKET or (booked.doomed and booked.doomed.told == "PreSubmitted"):
             # TWS shows a market order as PreSubmitted until it fills.
             self._say(booked, "PreSubmitted")
         else:

@@ -37,6 +37,8 @@ from alluse_gateway.orders import OrderDesk
 from alluse_gateway.reference import ReferenceDesk
 from alluse_gateway.routes import NEEDS_LINK, routes
 from alluse_gateway.scanner import ScannerDesk
+from alluse_gateway.scenario import Scenario, find
+from alluse_gateway.scenario_player import ScenarioPlayer
 from alluse_gateway.session import Session
 from alluse_gateway.tick_by_tick import TickByTickDesk
 
@@ -57,9 +59,11 @@ class SimulatedGateway:
     ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
     ``rate_limit`` 0 lifts the limit on messages; ``active_orders`` sets one on living orders of a
     contract, side and account (IBKR: 20). ``forced_liquidation`` closes positions of an account
-    whose excess liquidity is below zero, where the exchange checks margins. Use it as an async
-    context manager; ``port``, ``control_port``, ``control`` and ``ledger`` are valid inside.
-    Raises PortInUse.
+    whose excess liquidity is below zero, where the exchange checks margins. ``scenario`` is
+    played from the first client's start on, or as it says: one that is shipped, by name, or a
+    file's, or one made by hand; its times and durations are multiplied by ``time_scale``. Use it
+    as an async context manager; ``port``, ``control_port``, ``control`` and ``ledger`` are valid
+    inside. Raises PortInUse.
     """
 
     def __init__(
@@ -84,6 +88,8 @@ class SimulatedGateway:
         master_client_id: int | None = None,
         active_orders: int = 0,
         forced_liquidation: bool = True,
+        scenario: str | Path | Scenario | None = None,
+        time_scale: float = 1.0,
     ) -> None:
         if not handshake.MIN_VERSION <= version <= handshake.MAX_VERSION:
             raise ValueError(
@@ -140,6 +146,10 @@ class SimulatedGateway:
         self.scanner = ScannerDesk(exchange)
         self.display_groups = DisplayGroupDesk()
         self._routes = routes(self)
+        self.scenario: ScenarioPlayer | None = None
+        if scenario is not None:
+            script = scenario if isinstance(scenario, Scenario) else find(scenario)
+            self.scenario = ScenarioPlayer(self, script, time_scale)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -156,7 +166,9 @@ class SimulatedGateway:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen, and play the market if there is one to play."""
+        """Listen, and play the market and the scenario if there is one to play."""
+        if self.scenario is not None:
+            self.scenario.start()
         await self.start_listening()
         try:
             if self.control_port is not None:
@@ -174,7 +186,9 @@ class SimulatedGateway:
             self._tasks.append(self._playing)
 
     async def stop(self) -> None:
-        """Disconnect everybody and let go of the ports."""
+        """Disconnect everybody and let go of the ports; raise what went wrong meanwhile."""
+        if self.scenario is not None:
+            await self.scenario.stop()
         for unlisten in self._unlisten:
             unlisten()
         self._unlisten = []
@@ -193,6 +207,7 @@ class SimulatedGateway:
         for _ in range(3):
             await asyncio.sleep(0)
         self.ledger.close()
+        failures.append(self.scenario.failure if self.scenario is not None else None)
         for failure in failures:
             if isinstance(failure, Exception):
                 raise failure
