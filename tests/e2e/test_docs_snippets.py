@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from alluse_gateway.control import COMMANDS
+from alluse_gateway.step_arguments import problem_with
 from alluse_paper.rows import SHAPES
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
@@ -61,11 +62,17 @@ def test_both_client_libraries_are_shown() -> None:
 
 
 def test_each_control_command_is_shown_once_and_is_carried_out(serve) -> None:
-    (block,) = _blocks(HOW_TO / "test-your-bot.md", "json")
-    commands = [json.loads(line) for line in block.splitlines()]
-    assert sorted(each["do"] for each in commands) == sorted(COMMANDS)
+    at_any_time, needing = (
+        [json.loads(line) for line in block.splitlines()]
+        for block in _blocks(HOW_TO / "test-your-bot.md", "json")
+    )
+    shown = [each["do"] for each in (*at_any_time, *needing)]
+    assert sorted(shown) == sorted(COMMANDS)
+    for each in needing:
+        arguments = {key: value for key, value in each.items() if key != "do"}
+        assert not problem_with(each["do"], [arguments])
     with serve("--scenario", "split-frames") as gateway:
-        for each in commands:
+        for each in at_any_time:
             gateway.control(**each)  # fails on an error
 
 

@@ -132,6 +132,26 @@ def test_a_ledger_that_dropped_entries_does_not_pretend_to_know_all() -> None:
     asyncio.run(story())
 
 
+def test_a_corrected_execution_is_told_as_it_stands_now() -> None:
+    async def story() -> None:
+        lib = library("ib_insync")
+        gateway = SimulatedGateway(make_exchange())
+        async with gateway, client("ib_insync", gateway) as ib:
+            (aapl,) = await ib.qualifyContractsAsync(lib.Stock("AAPL", "SMART", "USD"))
+            ib.placeOrder(aapl, lib.MarketOrder("BUY", 100))
+            await until(lambda: gateway.ledger.of("fill"), "the fill")
+            for count, quantity in enumerate((90, 80), 1):
+                gateway.control.correct(quantity=quantity)
+                await until(lambda n=count: len(gateway.ledger.of("correction")) == n, "it")
+            (order,) = gateway.ledger.orders()
+            (execution,) = gateway.ledger.executions()
+            assert order.executions == (execution,)
+            assert (order.filled, execution.quantity) == (80, 80)
+            assert gateway.ledger.positions() == {("DU1000001", "AAPL"): Decimal(80)}
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
 def _notes() -> Iterator[tuple[str, str, set[str]]]:
     """Yield (file, event, facts) of every note that the sources write with a literal name."""
     for path in SOURCES.rglob("*.py"):

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date
 from typing import Any
 
 import attrs
 import pytest
 from alluse_gateway.scenario import find, shipped
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import AAPL, START, client, library, make_exchange, quote, until
+from alluse_paper.exchange import Exchange
+from alluse_paper.fill_model import FillModel
+from alluse_paper.market import Listing
+from gateway_lab import AAPL, START, client, library, quote, until
 
+from alluse_core import Instrument
+from alluse_core.clock import SystemClock
+from alluse_core.model import Right
+
+CALL = Instrument.option("AAPL", date(2027, 1, 15), "95", Right.CALL)
 Story = Callable[["Bot"], Awaitable[None]]
 
 
@@ -60,8 +69,9 @@ def play(
     async def whole() -> None:
         # Shortened, a scenario would otherwise begin while the library still connects.
         scenario = attrs.evolve(find(name), begin=begin)
+        exchange = exchange_with_options()
         gateway = SimulatedGateway(
-            make_exchange(), scenario=scenario, time_scale=scale, sampling=0, rate_limit=rate_limit
+            exchange, scenario=scenario, time_scale=scale, sampling=0, rate_limit=rate_limit
         )
         async with gateway, client("ib_insync", gateway) as ib:
             gateway.control.begin()
@@ -73,6 +83,15 @@ def play(
             assert not gateway.ledger.of("scenario_failed")
 
     asyncio.run(asyncio.wait_for(whole(), 30))
+
+
+def exchange_with_options() -> Exchange:
+    model = FillModel(latency_ms=0, enforce_hours=False)
+    listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(CALL)]
+    exchange = Exchange(SystemClock(), listings, fill_model=model)
+    quote(exchange, AAPL, 100.0, 100.1)
+    quote(exchange, CALL, 5.0, 5.1)
+    return exchange
 
 
 def test_every_shipped_scenario_has_a_test_of_its_name() -> None:
@@ -234,3 +253,63 @@ def test_competing_session_silences_data_and_holds_the_client_id() -> None:
         assert [each["code"] for each in bot.gateway.ledger.of("refuse")] == [326] * 3
 
     play("competing-session", story)
+
+
+def test_two_permids_are_alive_under_one_order_id_after_a_change() -> None:
+    async def story(bot: Bot) -> None:
+        trade = bot.buy(90.0)
+        await bot.ended()
+        first = trade.order.permId
+        trade.order.lmtPrice = 91.0
+        bot.ib.placeOrder(bot.contract, trade.order)
+        await until(lambda: bot.gateway.ledger.of("split"), "the second order")
+        await until(lambda: len(bot.gateway.exchange.open_orders()) == 2, "both")
+        one, two = bot.gateway.ledger.orders()
+        assert (one.perm_id, one.order_id) == (first, two.order_id)
+        assert one.perm_id != two.perm_id
+        assert (one.limit_price, two.limit_price) == (90, 91)
+
+    play("two-permids", story)
+
+
+def test_preset_change_tells_10349_and_the_order_lives() -> None:
+    async def story(bot: Bot) -> None:
+        trade = bot.ib.placeOrder(
+            bot.contract, bot.lib.LimitOrder("BUY", 10, 90.0, tif="GTC", orderRef="gtc")
+        )
+        await until(lambda: 10349 in bot.codes, "10349")
+        await until(lambda: bot.gateway.ledger.of("ack"), "the exchange")
+        # The library calls it cancelled; the exchange does not.
+        assert trade.orderStatus.status in ("Cancelled", "Submitted", "PendingSubmit")
+        assert bot.order().state == "WORKING"
+        (entry,) = bot.gateway.ledger.of("preset")
+        assert (entry["order_ref"], entry["time_in_force"]) == ("gtc", "DAY")
+
+    play("preset-change", story, begin="listen")
+
+
+def test_liquidation_closes_what_was_bought_and_says_so() -> None:
+    async def story(bot: Bot) -> None:
+        bot.buy(101.0)
+        await until(lambda: len(bot.gateway.ledger.executions()) == 2, "the liquidation")
+        bought, sold = bot.gateway.ledger.executions()
+        assert (bought.side, sold.side, sold.cause) == ("BUY", "SELL", "liquidation")
+        assert bot.gateway.ledger.positions() == {}
+        fills = await bot.ib.reqExecutionsAsync()
+        assert sorted(each.execution.liquidation for each in fills) == [0, 1]
+
+    play("liquidation", story)
+
+
+def test_assignment_turns_a_short_call_into_sold_shares() -> None:
+    async def story(bot: Bot) -> None:
+        call = bot.lib.Contract(conId=bot.gateway.exchange.listing(CALL).con_id, exchange="SMART")
+        bot.ib.placeOrder(call, bot.lib.LimitOrder("SELL", 1, 4.0))
+        assigned = bot.gateway.exchange.accounts.position
+        await until(lambda: assigned("DU1000001", AAPL) == -100, "the assignment")
+        assert assigned("DU1000001", CALL) == 0
+        positions = await bot.ib.reqPositionsAsync()
+        assert {each.contract.secType: each.position for each in positions}["STK"] == -100
+        assert {each.cause for each in bot.gateway.ledger.executions()} >= {"", "assignment"}
+
+    play("assignment", story)

@@ -9,7 +9,7 @@ from alluse_paper.orders import Fill
 from alluse_paper.settlement import assign, exercise, expire
 
 from alluse_core.errors import InstrumentNotFound, UsageError, did_you_mean
-from alluse_core.model import Instrument, TimeInForce
+from alluse_core.model import Instrument, SecurityType, TimeInForce
 
 if TYPE_CHECKING:
     from alluse_gateway.server import SimulatedGateway
@@ -88,18 +88,36 @@ class OrderControl:
         self._note("locate", symbol=symbol)
         self._gateway.exchange.locate(instrument)
 
-    def liquidate(self, symbol: str, quantity: Decimal | str | int = 0, account: str = "") -> None:
-        """Close a position (0: all of it) at the market; its executions say liquidation = 1."""
-        instrument, name = self._instrument(symbol), self._account(account)
+    def liquidate(
+        self, symbol: str = "", quantity: Decimal | str | int = 0, account: str = ""
+    ) -> None:
+        """Close a position (0: all of it) at the market; its executions say liquidation = 1.
+
+        Without ``symbol``: the first position that is held.
+        """
+        name = self._account(account)
+        instrument = self._instrument(symbol) if symbol else self._held(name)
         held = abs(self._gateway.exchange.accounts.position(name, instrument))
         wanted = _amount(quantity) or held
         if not 0 < wanted <= held:
             raise UsageError(f"{name} holds {held} of {instrument}, not {wanted}")
         placed = self._gateway.exchange.liquidate(name, instrument, wanted)
-        self._note("liquidate", symbol=symbol, quantity=wanted, account=name, perm_id=placed.number)
+        self._note(
+            "liquidate",
+            symbol=symbol or instrument.id,
+            quantity=wanted,
+            account=name,
+            perm_id=placed.number,
+        )
 
-    def assign(self, symbol: str, quantity: Decimal | str | int = 0, account: str = "") -> None:
-        """Assign a short option position (0: all of it): the shares move at the strike."""
+    def assign(
+        self, symbol: str = "", quantity: Decimal | str | int = 0, account: str = ""
+    ) -> None:
+        """Assign a short option position (0: all of it): the shares move at the strike.
+
+        Without ``symbol``: the first short option that is held.
+        """
+        symbol = symbol or self._held(self._account(account), short_option=True).id
         self._settle("assign", assign, symbol, quantity, account)
 
     def exercise(self, symbol: str, quantity: Decimal | str | int = 0, account: str = "") -> None:
@@ -149,6 +167,14 @@ class OrderControl:
             return self._gateway.exchange.listing(Instrument.parse(symbol)).instrument
         except (ValueError, InstrumentNotFound) as error:
             raise UsageError(f"{symbol!r} is not listed here: {error}") from error
+
+    def _held(self, account: str, *, short_option: bool = False) -> Instrument:
+        for holding in self._gateway.exchange.accounts.positions(account):
+            option = holding.instrument.security_type is SecurityType.OPTION
+            if not short_option or (option and holding.quantity < 0):
+                return holding.instrument
+        what = "short option" if short_option else "position"
+        raise UsageError(f"{account} holds no {what}")
 
     def _account(self, account: str) -> str:
         names = self._gateway.exchange.accounts.names

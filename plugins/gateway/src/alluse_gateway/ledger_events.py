@@ -77,6 +77,14 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
             ),
         ),
         "placed": Kind("The order is new and on its way to the exchange.", _ORDER),
+        "preset": Kind(
+            "A preset changed the order's time in force.",
+            ("order_id", "order_ref", "time_in_force"),
+        ),
+        "split": Kind(
+            "A change made a second order beside the first, under one order id.",
+            (*_ORDER, "old_perm_id"),
+        ),
         "replace": Kind("The change is on its way to the exchange.", (*_ORDER, *_TERMS)),
         "cancel": Kind(
             "cancelOrder arrived; client_id is who asks. Without a permId no such order is known.",
@@ -98,7 +106,16 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
                 "price",
                 "commission",
                 "cumulative",
+                "cause",
             ),
+        ),
+        "margin_call": Kind(
+            "An account lacks margin, and this order closes a position of it.",
+            ("account", "symbol", "side", "quantity", "perm_id"),
+        ),
+        "correction": Kind(
+            "An execution stands for an earlier one; a quantity of 0 busts it.",
+            (*_ORDER, "execution_id", "was", "quantity", "price"),
         ),
         "replaced": Kind("The exchange works to the new terms.", (*_ORDER, *_TERMS)),
         "canceled": Kind("The order is cancelled.", (*_ORDER, "reason")),

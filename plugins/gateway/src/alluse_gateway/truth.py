@@ -30,7 +30,10 @@ ENDED = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED"})
 
 @attrs.frozen
 class ExecutionTruth:
-    """One execution, as it happened at the exchange."""
+    """One execution, as it happened at the exchange and stands corrected.
+
+    ``cause`` is empty, or why there was one without an order: a liquidation, an assignment.
+    """
 
     execution_id: str
     perm_id: int
@@ -42,6 +45,7 @@ class ExecutionTruth:
     price: Decimal
     commission: Decimal
     at: float
+    cause: str = ""
 
 
 @attrs.define
@@ -97,8 +101,18 @@ def orders(entries: Iterable[Entry]) -> tuple[OrderTruth, ...]:
 
 
 def executions(entries: Iterable[Entry]) -> tuple[ExecutionTruth, ...]:
-    """Return every execution, in order."""
-    return tuple(_execution(entry) for entry in entries if entry["event"] == "fill")
+    """Return every execution in order, as it stands corrected; one that was busted has size 0."""
+    found: dict[str, ExecutionTruth] = {}
+    current: dict[str, str] = {}
+    for entry in entries:
+        if entry["event"] == "fill":
+            found[entry["execution_id"]] = _execution(entry)
+        elif entry["event"] == "correction":
+            was: str = entry["was"]
+            first = current.get(was, was)
+            current[entry["execution_id"]] = first
+            found[first] = _corrected(found[first], entry)
+    return tuple(found.values())
 
 
 def positions(entries: Iterable[Entry]) -> dict[tuple[str, str], Decimal]:
@@ -147,7 +161,7 @@ class _Fold:
         event = entry["event"]
         if event == "place":
             self._asked[entry["client_id"], entry["order_id"]] = entry
-        elif event == "placed" or (event == "reject" and not entry["perm_id"]):
+        elif event in ("placed", "split") or (event == "reject" and not entry["perm_id"]):
             self._new(entry, event)
         elif event in _CHANGES and entry.get("perm_id"):
             order = self._by_perm.get(entry["perm_id"])
@@ -208,6 +222,13 @@ def _fill(order: OrderTruth, entry: Entry) -> None:
         order.state = "PARTIALLY_FILLED"
 
 
+def _correction(order: OrderTruth, entry: Entry) -> None:
+    order.executions = tuple(
+        _corrected(each, entry) if each.execution_id == entry["was"] else each
+        for each in order.executions
+    )
+
+
 def _replaced(order: OrderTruth, entry: Entry) -> None:
     order.quantity = _decimal(entry.get("quantity")) or order.quantity
     order.limit_price = _decimal(entry.get("limit_price"))
@@ -230,6 +251,7 @@ _CHANGES: Mapping[str, Any] = {
     "ack": _ack,
     "held": _held,
     "fill": _fill,
+    "correction": _correction,
     "replaced": _replaced,
     "cancel": _asked_to_cancel,
     "canceled": _ends_as("CANCELED"),
@@ -250,6 +272,16 @@ def _execution(entry: Entry) -> ExecutionTruth:
         price=Decimal(entry["price"]),
         commission=Decimal(entry["commission"]),
         at=entry["at"],
+        cause=entry.get("cause", ""),
+    )
+
+
+def _corrected(execution: ExecutionTruth, entry: Entry) -> ExecutionTruth:
+    return attrs.evolve(
+        execution,
+        execution_id=entry["execution_id"],
+        quantity=Decimal(entry["quantity"]),
+        price=Decimal(entry["price"]),
     )
 
 
