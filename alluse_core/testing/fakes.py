@@ -267,6 +267,7 @@ class FakeBroker:
         identity = OrderIdentity(
             message.order_ref, next(self._perm_ids), message.order_id, self.client_id
         )
+        self.order_id_floor = max(self.order_id_floor, message.order_id + 1)
         order = self.orders[message.order_ref] = BrokerOrder(message, identity)
         return order
 

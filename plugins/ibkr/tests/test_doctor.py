@@ -24,8 +24,6 @@ from alluse_core.cli.main import main
 from alluse_core.model import AccountMode, DataType, Instrument
 from alluse_core.ports import Check, Examinable, Inquiry, Verdict
 
-READ_ONLY = "Error validating request.-'bO' : cause - The API interface is currently in Read-Only"
-
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,15 +112,8 @@ def test_every_instrument_asked_about_gets_its_own_answers() -> None:
     assert (missing.verdict, "200" in missing.detail) == (Verdict.FAIL, True)
 
 
-def test_a_preset_that_changes_the_tif_is_found_by_the_echo(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def preset(session: Any, request: Any) -> Any:
-        session.error(request.request_id, 10349, "Order TIF was set to GTC based on order preset.")
-        return attrs.evolve(request, time_in_force="GTC")
-
-    on_request(monkeypatch, requests.PlaceOrder, preset)
-    check = found()["order presets"]
+def test_a_preset_that_changes_the_tif_is_found_by_the_echo() -> None:
+    check = found(lambda gate: gate.control.preset("GTC"))["order presets"]
     assert check.verdict is Verdict.FAIL
     assert "time_in_force DAY became GTC" in check.detail
     assert "10349" in check.detail
@@ -147,23 +138,29 @@ def refusing(monkeypatch: pytest.MonkeyPatch, code: int, text: str) -> None:
     on_request(monkeypatch, requests.PlaceOrder, refuse)
 
 
-def test_a_read_only_api_is_named_and_is_no_missing_permission(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    refusing(monkeypatch, 321, f"{READ_ONLY} mode.")
-    checks = found()
+def test_a_read_only_api_is_named_and_is_no_missing_permission() -> None:
+    checks = found(lambda gate: gate.control.read_only())
     assert checks["read-only API"].verdict is Verdict.FAIL
     assert "Read-Only API" in checks["read-only API"].hint
     assert checks[f"permission {STOCK}"].verdict is Verdict.UNKNOWN
     assert checks["order presets"].verdict is Verdict.UNKNOWN
 
 
-def test_a_precaution_is_named_with_its_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusing(monkeypatch, 383, "The order size exceeds the Size Limit of 0.")
+@pytest.mark.parametrize("code", [109, 163, 383])
+def test_a_precaution_is_named_with_its_way_out(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing(monkeypatch, code, "The order exceeds a limit of the Precautionary Settings.")
     checks = found()
     assert checks["precautions"].verdict is Verdict.FAIL
-    assert "Size Limit" in checks["precautions"].detail
+    assert "Precautionary" in checks["precautions"].detail
     assert checks[f"permission {STOCK}"].verdict is Verdict.UNKNOWN
+
+
+def test_a_size_limit_of_the_gateways_own_is_met_by_a_what_if() -> None:
+    checks = found(lambda gate: gate.control.precautions(size="0.5"))
+    assert (checks["precautions"].verdict, "383" in checks["precautions"].detail) == (
+        Verdict.FAIL,
+        True,
+    )
 
 
 def test_a_missing_permission_is_told_for_the_exchange_that_was_asked(

@@ -9,10 +9,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from alluse_paper.broker import PaperBroker
 from alluse_paper.market import HaltEvent, QuoteEvent
+from alluse_paper.orders import NewOrder
 from alluse_paper.plugin import alluse_brokers
 from alluse_paper.recording import RecordingWriter
 from alluse_paper.settings import PaperSettings
@@ -37,6 +40,7 @@ from alluse_core.model import (
     OrderGroup,
     OrderIdentity,
     OrderReport,
+    OrderType,
     Quote,
     Side,
 )
@@ -45,6 +49,7 @@ from alluse_core.ports import Broker, EvidenceSink, OrderMessage
 from alluse_core.testing.clock import VirtualClock
 from alluse_core.testing.conformance import make_context
 from alluse_core.testing.conformance_broker import BrokerConformance
+from alluse_core.testing.conformance_broker import Desk as StandardDesk
 
 AAPL = Instrument.stock("AAPL")
 SPY = Instrument.stock("SPY")
@@ -56,10 +61,13 @@ class TestPaperBroker(BrokerConformance):
     def open_broker(self, evidence: EvidenceSink) -> AbstractAsyncContextManager[Broker]:
         return self._open(evidence)
 
+    def open_with_two_accounts(self, evidence: EvidenceSink) -> AbstractAsyncContextManager[Broker]:
+        return self._open(evidence, accounts=("DU1", "DU2"))
+
     @asynccontextmanager
-    async def _open(self, evidence: EvidenceSink) -> AsyncIterator[Broker]:
+    async def _open(self, evidence: EvidenceSink, **more: Any) -> AsyncIterator[Broker]:
         self.clock = VirtualClock()
-        settings = PaperSettings(seed=3, speed=10.0)
+        settings = PaperSettings(seed=3, speed=10.0, **more)
         (provider,) = alluse_brokers()
         broker = provider.open(
             make_context(name="paper", settings=settings, clock=self.clock, evidence=evidence)
@@ -72,6 +80,62 @@ class TestPaperBroker(BrokerConformance):
     async def pass_time(self) -> None:
         await self.clock.advance(0.05)
         await asyncio.sleep(0)
+
+    async def pause_market(self, desk: StandardDesk) -> None:
+        player = paper_of(desk).player
+        assert player is not None
+        player.speed = 1e-9
+        await self.clock.advance(0.5)
+
+    async def part_next_fill(self, desk: StandardDesk) -> None:
+        await self.pause_market(desk)
+        self.show(desk, float(self.quantity) / 2)
+
+    async def show_the_rest(self, desk: StandardDesk) -> None:
+        self.show(desk, float(self.quantity))
+
+    def show(self, desk: StandardDesk, size: float) -> None:
+        """Show the present prices with ``size`` units on both sides."""
+        exchange = paper_of(desk).exchange
+        top = exchange.top(self.instrument)
+        assert top is not None
+        now = self.clock.now().timestamp()
+        exchange.on_market(QuoteEvent(self.instrument, now, top.bid, size, top.ask, size))
+
+    async def ignore_next_modify(self, desk: StandardDesk) -> None:
+        exchange = paper_of(desk).exchange
+        replace = exchange.replace
+
+        def keeping(number: int, **terms: Any) -> None:
+            price = exchange.order(number).request.limit_price
+            replace(number, **{**terms, "limit_price": price})
+
+        exchange.replace = keeping  # type: ignore[method-assign]
+
+    async def reject_next(self, desk: StandardDesk) -> None:
+        exchange = paper_of(desk).exchange
+        place = exchange.place
+        exchange.place = lambda request: place(  # type: ignore[method-assign]
+            attrs.evolve(request, quantity=Decimal(10**9))
+        )
+
+    async def place_by_hand(self, desk: StandardDesk) -> None:
+        broker = paper_of(desk)
+        order = NewOrder(
+            broker.accounts[0],
+            self.instrument,
+            Side.BUY,
+            Decimal(1),
+            OrderType.LIMIT,
+            Decimal(2),
+        )
+        broker.exchange.place(order)
+
+
+def paper_of(desk: StandardDesk) -> PaperBroker:
+    """Return the broker under test as what it is."""
+    assert isinstance(desk.broker, PaperBroker)
+    return desk.broker
 
 
 class Desk:
