@@ -27,7 +27,9 @@ def order_fields(version: int = 176, **changes: str) -> list[str]:
     row += ["", "", "", "", "0", "", "", "", "", "", "", "", "", "", ""]
     row += ["0", "", "", "0", "0", "", "", "0", "", "0", "0", "0", "0"]
     row += ["", "", "", "", "", "", "0", "", "", "", "", "", "", "", "", "0", "0", "0", "0"]
-    row += [""] * sum(version >= since for since in (158, 160, 162, 166, 169))
+    row += [""] * sum(version >= since for since in (158, 160, 162, 166, 169, 183))
+    row += ["0"] * (version >= 184) + ["", "2147483647"] * (187 <= version < 190)
+    row += ["0"] * (version >= 189) + ["2147483647"] * (version >= 192) + ["0"] * (version >= 199)
     for name, value in changes.items():
         row[int(name[1:])] = value
     return row
@@ -41,7 +43,7 @@ def test_an_order_has_115_fields_at_version_176() -> None:
     assert (order.order_ref, order.transmit, order.what_if) == ("ref", True, False)
 
 
-@pytest.mark.parametrize("version", range(157, 179))
+@pytest.mark.parametrize("version", range(157, 201))
 def test_an_order_is_read_at_every_version_and_at_no_other_length(version: int) -> None:
     fields = order_fields(version)
     assert isinstance(decode(fields, version), r.PlaceOrder)
@@ -114,12 +116,15 @@ def test_no_request_however_malformed_raises_anything_else(
 
 
 @settings(max_examples=300)
-@given(st.integers(0, 114), FIELDS, st.booleans())
-def test_an_order_with_one_field_spoilt_is_read_or_refused(at: int, value: str, cut: bool) -> None:
-    fields = order_fields()
+@given(st.integers(0, 114), FIELDS, st.booleans(), st.integers(157, 200))
+def test_an_order_with_one_field_spoilt_is_read_or_refused(
+    at: int, value: str, cut: bool, version: int
+) -> None:
+    fields = order_fields(version)
+    at = min(at, len(fields) - 1)
     fields[at] = value
     with contextlib.suppress(UnknownMessage, UnreadableMessage):
-        decode(fields[:at] if cut and at else fields, 176)
+        decode(fields[:at] if cut and at else fields, version)
 
 
 @given(st.binary(max_size=200))

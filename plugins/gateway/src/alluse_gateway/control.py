@@ -161,6 +161,17 @@ class Control(NewsControl, OrderControl):
             )
         self._gateway.scenario.begin()
 
+    def bulletin(self, text: str, exchange: str = "", kind: int = 1) -> int:
+        """Send a news bulletin to the clients that read them; return how many those are.
+
+        ``kind``: 1 a notice, 2 an exchange is unavailable, 3 it is available again.
+        """
+        if kind not in (1, 2, 3) or not text:
+            raise UsageError(f"a bulletin has a text and a kind of 1, 2 or 3, not {kind}")
+        readers = self._gateway.news.bulletin(str(text), str(exchange), kind)
+        self._note("bulletin", text=text, exchange=exchange, kind=kind)
+        return readers
+
     def status(self) -> dict[str, Any]:
         """Return what is connected and what is wrong, JSON-ready."""
         faults = self._gateway.faults
@@ -243,6 +254,7 @@ COMMANDS = (
     "next_order_id",
     "manual_order",
     "begin",
+    "bulletin",
     "ledger",
     "status",
     *ORDER_COMMANDS,

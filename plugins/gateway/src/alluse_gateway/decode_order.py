@@ -232,5 +232,5 @@ def _pegged(cursor: Cursor, terms: dict[str, str], fields: list[str]) -> None:
     kind = fields[18].replace(" ", "")
     if kind == "PEGBEST":
         f.read(cursor.run(2), f.COMPETE, terms)
-    if kind == "PEGMID" or terms.get("competeAgainstBestOffset") == "Infinite":
+    if kind == "PEGMID" or terms.get("competeAgainstBestOffset") == "Infinity":
         f.read(cursor.run(2), f.MIDPOINT, terms)

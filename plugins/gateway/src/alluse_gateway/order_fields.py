@@ -31,8 +31,12 @@ def _number(field: str) -> str:
     return "" if value is None else decimal_text(value)
 
 
+_UP_TO_MID = frozenset({"Infinity", "Infinite", "inf"})
+"""Spellings of an offset that reaches to the middle: of IBKR's client and of ib_insync's."""
+
+
 def _offset(field: str) -> str:
-    return "Infinite" if field in ("Infinite", "Infinity", "inf") else _number(field)
+    return "Infinity" if field in _UP_TO_MID else _number(field)
 
 
 _KINDS = {"s": _text, "i": _int, "f": _flag, "n": _number, "o": _offset}

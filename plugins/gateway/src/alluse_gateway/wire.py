@@ -139,7 +139,7 @@ def number(value: float) -> str:
     if value != value:
         return ""
     if math.isinf(value):
-        return "Infinite" if value > 0 else "-Infinite"
+        return "Infinity" if value > 0 else "-Infinity"
     if value == int(value) and abs(value) < _LARGEST:
         return str(int(value))
     return repr(value)
