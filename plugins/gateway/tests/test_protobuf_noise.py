@@ -13,7 +13,7 @@ from alluse_gateway import requests as r
 from alluse_gateway import wire
 from alluse_gateway.decode import UnknownMessage, UnreadableMessage
 from alluse_gateway.protobuf.codec import ProtobufForm
-from alluse_gateway.protobuf.layout import read_text
+from alluse_gateway.protobuf.layout import read_escaped
 from alluse_gateway.protobuf.questions import questions
 from alluse_gateway.protobuf.replies import ROWS
 from alluse_gateway.protobuf.schema import schema
@@ -94,7 +94,7 @@ def test_any_bytes_are_a_request_or_a_refusal(payload: bytes) -> None:
 @given(st.text())
 def test_free_text_survives_its_escape(text: str) -> None:
     meant = text.replace("\0", "").encode("utf-8", "replace").decode()
-    assert (read_text(wire.escaped(meant)) or "") == meant
+    assert (read_escaped(wire.escaped(meant)) or "") == meant
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

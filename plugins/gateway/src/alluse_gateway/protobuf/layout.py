@@ -4,6 +4,7 @@ A row is read from left to right, one field of text per word:
 
 ====================  ============================================================================
 ``name``              the field of that name
+``name~``             free text, which is escaped in the text form and is not in protobuf
 ``_``                 a field that protobuf does not have, passed over
 ``name(...)``         what stands in brackets belongs to the message in that field
 ``name*(...)``        a counted list of messages
@@ -23,6 +24,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import attrs
 
 from alluse_gateway.protobuf.schema import Field, schema
 from alluse_gateway.wire import UNSET_INT, UNSET_LONG
@@ -71,7 +74,7 @@ def _step(message: str, word: str, words: Iterator[str], named: Mapping[str, Ste
         return _pass_over
     if word.startswith("@"):
         return named[word[1:]]
-    field = schema().fields[message][word.strip("?*{}")]
+    field = schema().fields[message][word.strip("?*{}~")]
     if word.endswith("{}"):
         return _map(field.name)
     if word.startswith("?"):
@@ -81,6 +84,8 @@ def _step(message: str, word: str, words: Iterator[str], named: Mapping[str, Ste
     if field.is_message:
         inner = _inner(message, field, words, named)
         return _messages(field.name, inner) if field.repeated else _message(field.name, inner)
+    if word.endswith("~"):
+        return _scalar(attrs.evolve(field, kind="escaped"))
     return _scalars(field) if field.repeated else _scalar(field)
 
 
@@ -215,15 +220,18 @@ def read_flag(field: str) -> bool | None:
 
 
 def read_text(field: str) -> str | None:
-    """Read text, which is escaped in the text form and is not in this one; None where empty."""
+    """Read text; None where it is empty."""
     if not field:
         return None
-    if "\\" in field:
-        field = _ESCAPED.sub(_unescaped, field)
     if not field.isascii():
         # Bytes that were no UTF-8, and halves of surrogate pairs, have no place in protobuf.
         field = field.encode("utf-8", "replace").decode("utf-8")
     return field
+
+
+def read_escaped(field: str) -> str | None:
+    """Read free text as it was before it was escaped; None where it is empty."""
+    return read_text(_ESCAPED.sub(_unescaped, field) if "\\" in field else field)
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -235,9 +243,10 @@ def _unescaped(found: re.Match[str]) -> str:
 
 READERS: dict[str, Callable[[str], Any]] = {
     "string": read_text,
+    "escaped": read_escaped,
     "int": read_int,
     "long": _read_long,
     "double": read_double,
     "bool": read_flag,
 }
-"""How the text of each scalar type is read."""
+"""How the text of each scalar type is read, and free text."""

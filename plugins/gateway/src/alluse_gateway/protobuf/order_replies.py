@@ -56,7 +56,7 @@ _STATE = (
     f"status {_MARGINS} commissionAndFees minCommissionAndFees maxCommissionAndFees"
     f" commissionAndFeesCurrency marginCurrency {_MARGINS_OUTSIDE_RTH} suggestedSize rejectReason"
     " orderAllocations*(account position positionDesired positionAfter desiredAllocQty"
-    " allowedAllocQty isMonetary) warningText"
+    " allowedAllocQty isMonetary) warningText~"
 )
 
 OPEN_ORDER = (
@@ -91,7 +91,7 @@ COMPLETED_ORDER = (
     " solicited) orderState(status) order(randomizeSize randomizePrice @benchmark @conditions"
     " trailStopPrice lmtPriceOffset cashQty dontUseAutoPriceForHedge isOmsContainer autoCancelDate"
     " filledQuantity refFuturesConId autoCancelParent shareholder imbalanceOnly"
-    " routeMarketableToBbo parentPermId) orderState(completedTime completedStatus)"
+    " routeMarketableToBbo parentPermId) orderState(completedTime completedStatus~)"
     f" order({_PEG_OFFSETS} customerAccount professionalCustomer submitter)"
 )
 

@@ -37,7 +37,7 @@ _CONTRACT_DATA = (
     "reqId contract(symbol secType lastTradeDateOrContractMonth lastTradeDate strike right"
     " exchange currency localSymbol) contractDetails(marketName) contract(tradingClass conId)"
     " contractDetails(minTick) contract(multiplier) contractDetails(orderTypes validExchanges"
-    " priceMagnifier underConId longName) contract(primaryExch) contractDetails(contractMonth"
+    " priceMagnifier underConId longName~) contract(primaryExch) contractDetails(contractMonth"
     " industry category subcategory timeZoneId tradingHours liquidHours evRule evMultiplier"
     " secIdList{} aggGroup underSymbol underSecType marketRuleIds realExpirationDate stockType"
     " minSize sizeIncrement suggestedSizeIncrement) @fund"
@@ -54,7 +54,7 @@ _BOND_DATA = (
     " contract(lastTradeDateOrContractMonth) contractDetails(issueDate ratings bondType couponType"
     " convertible callable puttable descAppend) contract(exchange currency)"
     " contractDetails(marketName) contract(tradingClass conId) contractDetails(minTick orderTypes"
-    " validExchanges nextOptionDate nextOptionType nextOptionPartial bondNotes longName timeZoneId"
+    " validExchanges nextOptionDate nextOptionType nextOptionPartial bondNotes longName~ timeZoneId"
     " tradingHours liquidHours evRule evMultiplier secIdList{} aggGroup marketRuleIds minSize"
     " sizeIncrement suggestedSizeIncrement)"
 )
@@ -69,7 +69,7 @@ ROWS: dict[int, tuple[int, str, str]] = {
         "orderId status filled remaining avgFillPrice permId parentId lastFillPrice clientId"
         " whyHeld mktCapPrice",
     ),
-    4: (203, "ErrorMessage", "id errorCode errorMsg advancedOrderRejectJson errorTime"),
+    4: (203, "ErrorMessage", "id errorCode errorMsg~ advancedOrderRejectJson~ errorTime"),
     5: (203, "OpenOrder", order_replies.OPEN_ORDER),
     53: (204, "OpenOrdersEnd", "_"),
     100: (204, "OrderBound", "permId clientId orderId"),
@@ -136,11 +136,11 @@ ROWS: dict[int, tuple[int, str, str]] = {
     ),
     99: (208, "TickByTickData", "reqId tickType @tick"),
     108: (208, "HistoricalDataEnd", "reqId startDateStr endDateStr"),
-    14: (209, "NewsBulletin", "_ newsMsgId newsMsgType newsMessage originatingExch"),
-    83: (209, "NewsArticle", "reqId articleType articleText"),
-    84: (209, "TickNews", "reqId timestamp providerCode articleId headline extraData"),
+    14: (209, "NewsBulletin", "_ newsMsgId newsMsgType newsMessage~ originatingExch"),
+    83: (209, "NewsArticle", "reqId articleType articleText~"),
+    84: (209, "TickNews", "reqId timestamp providerCode articleId headline~ extraData"),
     85: (209, "NewsProviders", "newsProviders*(providerCode providerName)"),
-    86: (209, "HistoricalNews", "reqId time providerCode articleId headline"),
+    86: (209, "HistoricalNews", "reqId time providerCode articleId headline~"),
     87: (209, "HistoricalNewsEnd", "reqId hasMore"),
     104: (209, "WshMetaData", "reqId dataJson"),
     105: (209, "WshEventData", "reqId dataJson"),
@@ -154,7 +154,7 @@ ROWS: dict[int, tuple[int, str, str]] = {
     ),
     94: (210, "PnL", "reqId dailyPnL unrealizedPnL realizedPnL"),
     95: (210, "PnLSingle", "reqId position dailyPnL unrealizedPnL realizedPnL value"),
-    16: (211, "ReceiveFA", "_ faDataType xml"),
+    16: (211, "ReceiveFA", "_ faDataType xml~"),
     59: (
         211,
         "CommissionAndFeesReport",
@@ -181,7 +181,7 @@ ROWS: dict[int, tuple[int, str, str]] = {
         212,
         "SymbolSamples",
         "reqId contractDescriptions*(contract(conId symbol secType primaryExch currency)"
-        " derivativeSecTypes* contract(description issuerId))",
+        " derivativeSecTypes* contract(description~ issuerId))",
     ),
     82: (212, "SmartComponents", "reqId smartComponents*(bitNumber exchange exchangeLetter)"),
     93: (212, "MarketRule", "marketRuleId priceIncrements*(lowEdge increment)"),
@@ -191,7 +191,7 @@ ROWS: dict[int, tuple[int, str, str]] = {
     65: (213, "VerifyMessageApi", "_ apiData"),
     66: (213, "VerifyCompleted", "_ isSuccessful errorText"),
     67: (213, "DisplayGroupList", "_ reqId groups"),
-    68: (213, "DisplayGroupUpdated", "_ reqId contractInfo"),
+    68: (213, "DisplayGroupUpdated", "_ reqId contractInfo~"),
     80: (
         213,
         "MarketDepthExchanges",
