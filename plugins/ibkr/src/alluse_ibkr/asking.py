@@ -9,6 +9,7 @@ from typing import Any
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
 from alluse_core.ports import Pacer, Priority
+from alluse_ibkr.client_ids import ClientIdLocks
 from alluse_ibkr.clock_skew import ClockSkew
 from alluse_ibkr.deadline import within
 from alluse_ibkr.lease import Lease
@@ -30,6 +31,7 @@ class Asking:
     _pacer: Pacer
     _skew: ClockSkew
     _session: Session | None
+    _reserved: ClientIdLocks
     _numbers: Iterator[int]
     _locks: dict[str, asyncio.Lock]
 
@@ -55,6 +57,7 @@ class Asking:
         """Borrow the present socket. Raises BrokerUnavailable where there is none."""
         session = self.session
         self.meters.leases.value += 1
+        self._reserved.stamp(session.client_id, self._clock.now().timestamp())
         return Lease(self, session, self.token)
 
     def next_number(self) -> int:
@@ -74,6 +77,7 @@ class Asking:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         session.wrapper.pending.probes.append(answer)
         began, asked = self._clock.monotonic(), self._clock.now().timestamp()
+        self._reserved.stamp(session.client_id, asked)
         session.client.reqCurrentTime()
         try:
             told = await within(self._clock, answer, deadline)

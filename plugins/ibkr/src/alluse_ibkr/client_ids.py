@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 from pathlib import Path
 from typing import IO
@@ -11,6 +12,12 @@ from alluse_core.errors import BrokerUnavailable
 
 TWS_CLIENTS = 32
 """Connections that one TWS or IB Gateway takes (TWS API, "up to 32 client applications")."""
+
+_STAMP_EVERY = 0.2
+"""Seconds between two stamps of an id: a stamp costs a system call."""
+
+_REST = 1.0 + _STAMP_EVERY + 0.05
+"""Seconds after a stamp in which a message may have been sent less than a second ago."""
 
 
 class ClientIdTaken(BrokerUnavailable):
@@ -30,6 +37,7 @@ class ClientIdLocks:
         self._name = f"{''.join(c if c.isalnum() else '-' for c in host)}_{port}"
         self._where = f"{host}:{port}"
         self._held: dict[int, IO[str]] = {}
+        self._stamped: dict[int, float] = {}
 
     @property
     def held(self) -> frozenset[int]:
@@ -58,9 +66,12 @@ class ClientIdLocks:
                 f"client id {client_id} of {self._where} is in use by process {holder}",
                 hint="give each program that shares a TWS a client_id of its own",
             )
+        sent_at = os.fstat(lock.fileno()).st_mtime
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        # Writing the holder is no message to the broker.
+        os.utime(lock.fileno(), (sent_at, sent_at))
         self._held[client_id] = lock
 
     def give(self, client_id: int) -> None:
@@ -68,6 +79,25 @@ class ClientIdLocks:
         lock = self._held.pop(client_id, None)
         if lock is not None:
             lock.close()
+
+    def stamp(self, client_id: int, now: float) -> None:
+        """Write down that a message was sent under an id at Unix time ``now``."""
+        lock = self._held.get(client_id)
+        if lock is None or 0 <= now - self._stamped.get(client_id, -1.0) < _STAMP_EVERY:
+            return
+        self._stamped[client_id] = now
+        os.utime(lock.fileno(), (now, now))
+
+    def rest(self, now: float) -> float:
+        """Return seconds until no message of a former process counts in the broker's window.
+
+        Every process that shares the folder is looked at, whoever it was and however it ended.
+        """
+        latest = max(
+            (path.stat().st_mtime for path in self._folder.glob(f"{self._name}_*.lock")),
+            default=-math.inf,
+        )
+        return _REST + latest - now if 0 <= now - latest < _REST else 0.0
 
     def close(self) -> None:
         """End all reservations."""
@@ -80,7 +110,11 @@ class ClientIdLocks:
     def _open(self, client_id: int) -> IO[str]:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = self._path(client_id).open("a+", encoding="ascii", errors="replace")
+            path = self._path(client_id)
+            fresh = not path.exists()
+            lock = path.open("a+", encoding="ascii", errors="replace")
+            if fresh:
+                os.utime(lock.fileno(), (0.0, 0.0))
         except OSError as error:
             raise BrokerUnavailable(
                 f"client id {client_id} cannot be reserved in {str(self._folder)!r}: {error}",

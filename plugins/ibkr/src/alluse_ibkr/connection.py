@@ -85,7 +85,7 @@ class Connection(Asking):
         self._retired: dict[int, str] = {}
         self._clock = surroundings.clock
         self._pacer = surroundings.pacer
-        self._locks_of_ids = surroundings.locks
+        self._reserved = surroundings.locks
         self._listener = listener
         self._events = events
         self._skew = surroundings.skew
@@ -153,9 +153,14 @@ class Connection(Asking):
     async def open(self) -> None:
         """Connect, or raise BrokerUnavailable; afterwards the watchdog keeps it connected.
 
-        A client id that is in use is waited for, ``client_id_patience`` seconds at most.
+        A process that ended just now may have filled the broker's window of a second, which this
+        one's pacer knows nothing of: it is waited out. A client id that is in use is waited for,
+        ``client_id_patience`` seconds at most.
         """
         self.meters.began()
+        rest = self._reserved.rest(self._clock.now().timestamp())
+        if rest > 0 and self.fixed:
+            await self._clock.sleep(rest)
         deadline = self._clock.monotonic() + self.settings.client_id_patience
         while True:
             try:
@@ -164,7 +169,7 @@ class Connection(Asking):
             except ClientIdTaken as taken:
                 wait = min(_RETRY_TAKEN, self.settings.reconnect_max)
                 if self._clock.monotonic() + wait > deadline:
-                    self._locks_of_ids.give(self.client_id)
+                    self._reserved.give(self.client_id)
                     self._listener.on_error(-1, CLIENT_ID_IN_USE, str(taken))
                     raise
                 await self._clock.sleep(wait)
@@ -185,7 +190,7 @@ class Connection(Asking):
             self._session.close()
             self._went_down(self._session.lost.result())
         for client_id in self._client_ids:
-            self._locks_of_ids.give(client_id)
+            self._reserved.give(client_id)
 
     async def _connect(self) -> None:
         self.connecting = True
@@ -206,7 +211,7 @@ class Connection(Asking):
 
     async def _attempt(self, client_id: int) -> None:
         self.meters.attempts.value += 1
-        self._locks_of_ids.take(client_id)
+        self._reserved.take(client_id)
         session = Session(
             self._library,
             self.settings,
@@ -219,13 +224,14 @@ class Connection(Asking):
             await session.connect()
         except ClientIdTaken:
             if not self.fixed:
-                self._locks_of_ids.give(client_id)
+                self._reserved.give(client_id)
             raise
         except BrokerUnavailable as error:
             fault = strikes.VERSION if isinstance(error, VersionRefused) else session.fault
             if fault:
                 self._struck(client_id, fault)
             raise
+        self._reserved.stamp(client_id, self._clock.now().timestamp())
         # Its startApi counts in the broker's window: without this turn the first second of a
         # connection would hold 51 messages, and error 100.
         await self._pacer.turn(Priority.CANCEL)
@@ -276,7 +282,7 @@ class Connection(Asking):
         self._retired[client_id] = verdict
         left = [each for each in self._client_ids if each not in self._retired]
         if left:
-            self._locks_of_ids.give(client_id)
+            self._reserved.give(client_id)
         else:
             self.quarantined = verdict
             self._retired.clear()
