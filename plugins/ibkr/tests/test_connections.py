@@ -441,8 +441,8 @@ def test_a_data_id_whose_framing_breaks_again_and_again_is_retired_for_another(
         async with scripted(server) as port:
             lab = Lab(port=port, library=library, heartbeat=0.02)
             async with connected(lab) as broker:
-                await until(lambda: "19" in served, "the next id")
-                await broker._data.probe()
+                data = broker._data
+                await until(lambda: data.ready and data.client_id == 19, "the next id")
                 assert served.count("18") == strikes.ALLOWED
                 assert "framing" in broker._data.retired[18]
                 assert lab.sample("connections_retired", role="data") == 1
@@ -452,7 +452,7 @@ def test_a_data_id_whose_framing_breaks_again_and_again_is_retired_for_another(
     assert "client id 18 of the data connection is retired" in caplog.text
 
 
-def test_a_role_without_another_id_tries_on_slowly_and_says_why() -> None:
+def test_a_role_without_another_id_tries_on_slowly_and_orders_keep_their_id_and_pace() -> None:
     clock = VirtualClock()
     lab = Lab(clock, reconnect_max=30.0)
 
@@ -469,7 +469,9 @@ def test_a_role_without_another_id_tries_on_slowly_and_says_why() -> None:
         for _ in range(strikes.ALLOWED):
             orders._struck(17, strikes.MUTE)
         assert orders.client_id == 17
-        assert orders._pause(False) == 30.0
+        assert "stopped answering" in orders.quarantined
+        assert orders._pause(False) <= 0.02
+        assert orders._pause(True) == 30.0
         await lab.broker.close()
 
     asyncio.run(story())

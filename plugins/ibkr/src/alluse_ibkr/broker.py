@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -33,17 +34,20 @@ from alluse_core.ports import (
 )
 from alluse_core.providers import Context
 from alluse_ibkr import accounts
+from alluse_ibkr.calendar import Calendar
 from alluse_ibkr.client import REQUEST_IDS_FROM, load
 from alluse_ibkr.client_ids import ClientIdLocks
 from alluse_ibkr.clock_skew import ClockSkew
 from alluse_ibkr.connection import Connection, RoleEvents, Surroundings
 from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.endpoint import Endpoint
 from alluse_ibkr.evidence import EvidenceDesk
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.lookup import Lookup
 from alluse_ibkr.order_desk import OrderDesk
 from alluse_ibkr.pool import Pool
 from alluse_ibkr.settings import IbkrSettings
+from alluse_ibkr.windows import windows_of
 
 T = TypeVar("T")
 
@@ -69,6 +73,7 @@ class IbkrBroker:
             historical_bars=True,
         )
         self._pool: Pool | None = None
+        self._calendar: asyncio.Task[None] | None = None
         self._order_desk: OrderDesk | None = None
         self._line_desk: LineDesk | None = None
         self._lookup: Lookup | None = None
@@ -94,6 +99,7 @@ class IbkrBroker:
         assert self._pool is not None
         try:
             await self._pool.open()
+            self._calendar = asyncio.ensure_future(self._look_at_the_clock())
         except BaseException:
             await self.close()
             raise
@@ -137,6 +143,7 @@ class IbkrBroker:
             skew,
             ClientIdLocks(folder, settings.host, settings.port),
             itertools.count(REQUEST_IDS_FROM),
+            Endpoint(settings.host, settings.port),
         )
         events = RoleEvents(
             up=lambda: orders.turn(LinkState.UP, "connected"),
@@ -153,12 +160,35 @@ class IbkrBroker:
 
     async def close(self) -> None:
         """End all connections. Orders at the broker stay as they are."""
+        calendar, self._calendar = self._calendar, None
+        if calendar is not None:
+            calendar.cancel()
+            await asyncio.gather(calendar, return_exceptions=True)
         if self._line_desk is not None and self._lookup is not None:
             await self._lookup.close()
             await self._line_desk.close()
         if self._pool is not None:
             await self._pool.close()
         self._pool = self._line_desk = self._lookup = self._evidence = None
+
+    async def _look_at_the_clock(self) -> None:
+        assert self._pool is not None
+        assert self._order_desk is not None
+        settings, orders = self._settings, self._pool.orders
+        calendar = Calendar(
+            self.name,
+            self._context.clock,
+            windows_of(settings.region, settings.restart_at),
+            self._context.telemetry,
+            self._order_desk.gate,
+            lambda: orders.down_since,
+        )
+        await calendar.run()
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All connections of this login, that of the orders first, then that of the data."""
+        return tuple(self._pool) if self._pool is not None else ()
 
     @property
     def _orders(self) -> Connection | None:

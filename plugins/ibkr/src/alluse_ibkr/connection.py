@@ -18,6 +18,7 @@ from alluse_ibkr.client import Library
 from alluse_ibkr.client_ids import ClientIdLocks, ClientIdTaken
 from alluse_ibkr.clock_skew import ClockSkew
 from alluse_ibkr.deadline import within
+from alluse_ibkr.endpoint import Endpoint
 from alluse_ibkr.meters import RoleMeters
 from alluse_ibkr.session import Session, VersionRefused
 from alluse_ibkr.settings import IbkrSettings
@@ -52,6 +53,7 @@ class Surroundings:
     skew: ClockSkew
     locks: ClientIdLocks
     numbers: Iterator[int]
+    endpoint: Endpoint
 
 
 class Connection(Asking):
@@ -59,7 +61,8 @@ class Connection(Asking):
 
     ``client_ids`` are tried in order where one is taken (error 326); an order role has one only.
     An id that misbehaves again and again is retired and the next one takes its place; a role
-    whose last id did so tries on, slowly, and says why (``quarantined``).
+    whose last id did so tries on, slowly, and says why (``quarantined``). Orders alone keep their
+    id, and their pace: nothing else may change or cancel them.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Connection(Asking):
         self._listener = listener
         self._events = events
         self._skew = surroundings.skew
+        self._endpoint = surroundings.endpoint
         self._session: Session | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -219,6 +223,7 @@ class Connection(Asking):
             self._clock,
             self._listener,
             self._undecodable,
+            self._endpoint,
         )
         try:
             await session.connect()
@@ -348,6 +353,7 @@ class Connection(Asking):
                     alarmed = True
                     self._listener.on_error(-1, CLIENT_ID_IN_USE, str(taken))
             except BrokerUnavailable as error:
+                self._endpoint.failed()
                 self._listener.on_still_down(str(error))
 
     def _pause(self, alarmed: bool) -> float:
@@ -355,4 +361,4 @@ class Connection(Asking):
         delay = self._backoff.next()
         if self.quarantined and not self.fixed:
             return max(delay, QUARANTINE)
-        return max(delay, self.settings.reconnect_max) if alarmed or self.quarantined else delay
+        return max(delay, self.settings.reconnect_max) if alarmed else delay

@@ -49,7 +49,8 @@ class OrderDesk(Listener):
         read_only: bool,
         data_lost: Callable[[], None],
     ) -> None:
-        self.link = LinkState.DOWN
+        self._state = LinkState.DOWN
+        self._gated = ""
         self.floor = 0
         self.connection: Connection | None = None
         self._broker = broker
@@ -247,16 +248,43 @@ class OrderDesk(Listener):
 
     def on_retired(self, role: str, client_id: int, reason: str, heir: int | None) -> None:
         """Tell that a client id misbehaved for good, and what takes its place."""
-        follows = f"client id {heir} takes its place" if heir is not None else "it has no other"
-        text = f"client id {client_id} of the {role} connection is retired: {reason}; {follows}"
+        if role == "order":
+            text = f"the order connection is in trouble: {reason}; it keeps client id {client_id}"
+        elif heir is None:
+            text = f"the {role} connection has no client id left that works: {reason}"
+        else:
+            text = (
+                f"client id {client_id} of the {role} connection is retired: {reason}; "
+                f"client id {heir} takes its place"
+            )
         _log.warning("%s: %s", self._broker, text)
+
+    # --- the link --------------------------------------------------------------------------
+
+    @property
+    def link(self) -> LinkState:
+        """The state of the link; DEGRADED also where it works and new risk is gated."""
+        return LinkState.DEGRADED if self._gated and self._state is LinkState.UP else self._state
 
     def turn(
         self, state: LinkState, reason: str, code: int | None = None, *, data_lost: bool = False
     ) -> None:
         """Take a new state of the link and report it."""
-        self.link = state
+        self._state = state
         self.emit(LinkReport(self._broker, state, reason, code, data_lost))
+        if self._gated and state is LinkState.UP:
+            # UP first: cancels that waited for the link must leave, window or not.
+            self.emit(LinkReport(self._broker, LinkState.DEGRADED, self._gated))
+
+    def gate(self, reason: str) -> None:
+        """Allow no new risk for ``reason``, or allow it again ("")."""
+        before, self._gated = self._gated, reason
+        if bool(before) == bool(reason) or self._state is not LinkState.UP:
+            return
+        if reason:
+            self.emit(LinkReport(self._broker, LinkState.DEGRADED, reason))
+        else:
+            self.emit(LinkReport(self._broker, LinkState.UP, "the restart window is over"))
 
 
 _REMEMBERED = 100_000

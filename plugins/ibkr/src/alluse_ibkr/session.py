@@ -11,6 +11,7 @@ from alluse_core.errors import BrokerUnavailable, RequestFailed
 from alluse_ibkr import strikes
 from alluse_ibkr.client import Library, open_client
 from alluse_ibkr.client_ids import ClientIdTaken
+from alluse_ibkr.endpoint import Endpoint
 from alluse_ibkr.reading import Reading
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.wrapper import Listener, Wrapper
@@ -19,6 +20,10 @@ INFO_CODES = frozenset(
     {399, 2104, 2106, 2107, 2108, 2119, 2152, 2158, 2159, 2174, 2176, 10090, 10167}
 )
 """Errors that may bear a request's id and do not end it."""
+
+_BAD_LENGTH, _PORT_CHANGED = 507, 1300
+_SOCKET_CODES = frozenset({504, _BAD_LENGTH, _PORT_CHANGED})
+"""Said about the socket itself: it is of no use any more."""
 
 
 class VersionRefused(BrokerUnavailable):
@@ -36,7 +41,10 @@ class Session:
         clock: Clock,
         listener: Listener,
         undecodable: Callable[[str], None],
+        endpoint: Endpoint | None = None,
     ) -> None:
+        self._endpoint = endpoint or Endpoint(settings.host, settings.port)
+        self._port = self._endpoint.port
         self.client_id = client_id
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._settings = settings
@@ -67,7 +75,7 @@ class Session:
         """Do the handshake, or raise BrokerUnavailable with the step that failed."""
         settings = self._settings
         shaking = asyncio.ensure_future(
-            self.client.connectAsync(settings.host, settings.port, self.client_id, 0)
+            self.client.connectAsync(settings.host, self._port, self.client_id, 0)
         )
         timer = asyncio.ensure_future(self._clock.sleep(settings.connect_timeout))
         try:
@@ -83,7 +91,7 @@ class Session:
             raise failure
 
     def _failure(self, shaking: asyncio.Future[None]) -> BrokerUnavailable | None:
-        where = f"{self._settings.host}:{self._settings.port}"
+        where = f"{self._settings.host}:{self._port}"
         if self._refusal is not None:
             return self._refusal
         if self.lost.done():
@@ -157,14 +165,19 @@ class Session:
         if code == 326 and self._refusal is None:
             self._refusal = ClientIdTaken(
                 f"client id {self.client_id} is in use at "
-                f"{self._settings.host}:{self._settings.port}: {text}",
+                f"{self._settings.host}:{self._port}: {text}",
                 hint="end the other program that uses this client id, or wait for the gateway to "
                 "let go of it; the id for orders is not changed, since only it may change them",
             )
             self._end("refused the client id")
             return
         question = self.wrapper.pending.numbered.get(request_id)
-        if question is None:
+        if request_id == -1 and code in _SOCKET_CODES:
+            self._listener.on_error(request_id, code, text)
+            if code == _PORT_CHANGED:
+                self._endpoint.move(text)
+            self.drop(f"said {code}: {text}", strikes.FRAMING if code == _BAD_LENGTH else "")
+        elif question is None:
             self._said = f"{code} {text}"
             self._listener.on_error(request_id, code, text)
         elif code not in INFO_CODES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from alluse_core.errors import SettingsError
+from alluse_ibkr.windows import REGIONS, windows_of
 
 MAX_CONNECTIONS = 25
 """Connections of one login here. A TWS takes 32, and people's other programs need some."""
@@ -35,6 +36,10 @@ class IbkrSettings:
     A client id that is in use is waited for ``client_id_patience`` seconds: TWS lets go of one
     some seconds after its connection was lost. Processes that share ``client_id_dir`` ("": the
     broker's own state folder) never try each other's ids.
+
+    ``region`` names IBKR's servers, whose published reset windows gate new risk: north-america,
+    europe or asia-pacific; "" gates in none. ``restart_at`` is when TWS restarts by itself, as in
+    "23:45 America/New_York"; new risk is gated from a minute before to five minutes after.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +63,8 @@ class IbkrSettings:
     watcher: bool = False
     client_id_patience: float = 15.0
     client_id_dir: str = ""
+    region: str = ""
+    restart_at: str = ""
 
     def __attrs_post_init__(self) -> None:
         if self.library not in LIBRARIES:
@@ -81,6 +88,14 @@ class IbkrSettings:
             raise SettingsError(
                 f"client_id_patience is {self.client_id_patience}, and must not be negative"
             )
+        if self.region and self.region not in REGIONS:
+            raise SettingsError(
+                f"region is {self.region!r}, and must be one of {', '.join(REGIONS)}, or empty"
+            )
+        try:
+            windows_of(self.region, self.restart_at)
+        except ValueError as error:
+            raise SettingsError(f"restart_at: {error}") from None
         if self.market_data_type not in (1, 2, 3, 4):
             raise SettingsError(f"market_data_type is {self.market_data_type}, and must be 1 to 4")
         times = ("connect_timeout", "request_timeout", "heartbeat", "reconnect_min")
