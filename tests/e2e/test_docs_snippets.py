@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from alluse_gateway.control import COMMANDS
+from alluse_gateway.scenario import parse
 from alluse_gateway.step_arguments import problem_with
 from alluse_paper.rows import SHAPES
 
@@ -25,46 +26,72 @@ SNIPPETS = [
     pytest.param(code, id=f"{page.stem}-{number}")
     for page in sorted(HOW_TO.glob("*.md"))
     for number, code in enumerate(_blocks(page, "python"), 1)
+    if PORT in code or CONTROL_PORT in code
 ]
+OURS = HOW_TO / "test-your-own-bot.md"
+
+
+def _python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stderr.count("Traceback") == 0, finished.stderr
+    return finished
 
 
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_a_snippet_of_a_how_to_page_runs_against_the_gateway(code, gateway, tmp_path) -> None:
-    assert PORT in code or CONTROL_PORT in code
     here = code.replace(PORT, str(gateway.port)).replace(CONTROL_PORT, str(gateway.control_port))
     before = gateway.control(do="status")["ledger"]
-    finished = subprocess.run(
-        [sys.executable, "-c", here],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stderr.count("Traceback") == 0, finished.stderr
+    finished = _python("-c", here, cwd=tmp_path)
     entries = gateway.control(do="ledger", since=before)["entries"]
     kinds = [entry["event"] for entry in entries]
     if "LimitOrder" in code:
         assert finished.stdout.split() == ["Submitted"]
         assert "canceled" in kinds
-    elif "MarketOrder" in code:
+    elif "MarketOrder" in code or '"MKT"' in code:
         assert finished.stdout.split() == ["Filled", "10.0"]
         assert "fill" in kinds
     else:
         assert str(gateway.port) in finished.stdout
 
 
-def test_both_client_libraries_are_shown() -> None:
-    shown = "".join(_blocks(HOW_TO / "test-your-bot.md", "python"))
-    assert "from ib_insync import" in shown
-    assert "from ib_async import" in shown
+def test_the_test_suite_that_the_page_shows_passes(tmp_path) -> None:
+    (code,) = [each for each in _blocks(OURS, "python") if "import pytest" in each]
+    (tmp_path / "test_bot.py").write_text(code, "utf-8")
+    finished = _python("-m", "pytest", "-q", "-p", "no:cacheprovider", ".", cwd=tmp_path)
+    assert "1 passed" in finished.stdout
+
+
+def test_the_scenario_that_the_page_shows_is_read() -> None:
+    (text,) = _blocks(OURS, "toml")
+    assert len(parse(text, "mine.toml").steps) == 3
+
+
+def test_the_ledger_is_read_as_the_page_shows(serve, tmp_path) -> None:
+    (code,) = [each for each in _blocks(OURS, "python") if "truth.orders" in each]
+    path = tmp_path / "ledger.jsonl"
+    with serve("--ledger", str(path)) as gateway:
+        buy = next(each.values[0] for each in SNIPPETS if "MarketOrder" in str(each.values[0]))
+        _python("-c", str(buy).replace(PORT, str(gateway.port)), cwd=tmp_path)
+    assert _python("-c", code, cwd=tmp_path).stdout.split() == ["FILLED", "10"]
+
+
+def test_every_client_library_is_shown() -> None:
+    shown = "".join(_blocks(OURS, "python"))
+    for name in ("ib_insync", "ib_async", "ibapi.client"):
+        assert f"from {name} import" in shown
 
 
 def test_each_control_command_is_shown_once_and_is_carried_out(serve) -> None:
     at_any_time, needing = (
-        [json.loads(line) for line in block.splitlines()]
-        for block in _blocks(HOW_TO / "test-your-bot.md", "json")
+        [json.loads(line) for line in block.splitlines()] for block in _blocks(OURS, "json")
     )
     shown = [each["do"] for each in (*at_any_time, *needing)]
     assert sorted(shown) == sorted(COMMANDS)
