@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from alluse_paper.exchange import Exchange
 from alluse_paper.hours import Hours
 from alluse_paper.market import Listing
 
@@ -27,14 +27,15 @@ _SMART = frozenset({SecurityType.STOCK, SecurityType.OPTION, SecurityType.COMBO}
 class ContractDesk:
     """The listings of one market, by contract number and by symbol."""
 
-    def __init__(self, desk: Desk, listings: Iterable[Listing]) -> None:
+    def __init__(self, desk: Desk, exchange: Exchange) -> None:
         self._desk = desk
+        self._exchange = exchange
         self._by_id: dict[int, Listing] = {}
         self._by_symbol: dict[str, list[Listing]] = {}
         self._by_local: dict[str, list[Listing]] = {}
         self._texts: dict[int, answers.ContractText] = {}
         self._rules: dict[Decimal, int] = {}
-        for listing in listings:
+        for listing in exchange.listings:
             self._by_id[listing.con_id] = listing
             self._by_symbol.setdefault(listing.instrument.symbol, []).append(listing)
             self._by_local.setdefault(listing.local_symbol, []).append(listing)
@@ -64,6 +65,10 @@ class ContractDesk:
             "you must specify the multiplier or trading class."
         )
 
+    def hours(self, listing: Listing) -> Hours:
+        """Return the trading hours of ``listing`` as they are now."""
+        return self._exchange.hours(listing)
+
     def text(self, listing: Listing) -> answers.ContractText:
         """Return ``listing`` as it is written, made once."""
         text = self._texts.get(listing.con_id)
@@ -80,9 +85,10 @@ class ContractDesk:
         now = self._desk.clock.now()
         calendars: dict[Hours, answers.Calendar] = {}
         for listing in found:
-            calendar = calendars.get(listing.hours)
+            hours = self.hours(listing)
+            calendar = calendars.get(hours)
             if calendar is None:
-                calendar = calendars[listing.hours] = calendar_of(listing.hours, now)
+                calendar = calendars[hours] = calendar_of(hours, now)
             session.send(
                 answers.contract_details(
                     session.version,

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import attrs
 
+from alluse_gateway import decode_market as market
 from alluse_gateway import decode_reference
 from alluse_gateway import requests as r
-from alluse_gateway.decode_order import Cursor, contract_of, legs_of, place_order
+from alluse_gateway.decode_order import Cursor, contract_of, place_order
 from alluse_gateway.wire import UNSET_INT, FieldError, to_flag, to_int
 
 Decoder = Callable[[list[str], int], r.Request]
@@ -69,36 +70,6 @@ def _start_api(fields: list[str], version: int) -> r.Request:
     return r.StartApi(-1, to_int(fields[2]), fields[3] if len(fields) > 3 else "")
 
 
-def _market_data(fields: list[str], version: int) -> r.Request:
-    contract = contract_of(fields, 3)
-    cursor = Cursor(fields, 15)
-    if contract.security_type == "BAG":
-        contract = attrs.evolve(contract, legs=legs_of(cursor))
-    if to_flag(cursor.take()):
-        cursor.skip(3)
-    ticks, snapshot, regulatory = cursor.take(), cursor.take(), cursor.take()
-    return r.MarketData(to_int(fields[2]), contract, ticks, to_flag(snapshot), to_flag(regulatory))
-
-
-def _historical(fields: list[str], version: int) -> r.Request:
-    contract = contract_of(fields, 2)
-    cursor = Cursor(fields, 15)
-    end, bar_size, duration, rth, what, form = [cursor.take() for _ in range(6)]
-    if contract.security_type == "BAG":
-        contract = attrs.evolve(contract, legs=legs_of(cursor))
-    return r.HistoricalData(
-        to_int(fields[1]),
-        contract,
-        end,
-        bar_size,
-        duration,
-        to_flag(rth),
-        what,
-        to_int(form, 1) == 2,
-        to_flag(cursor.take()),
-    )
-
-
 def _cancel_order(fields: list[str], version: int) -> r.Request:
     cursor = Cursor(fields, 2 if version < _UNVERSIONED else 1)
     order_id = to_int(cursor.take())
@@ -154,19 +125,6 @@ def _details(fields: list[str], version: int) -> r.Request:
     return r.ContractDetails(to_int(fields[2]), contract)
 
 
-def _tick_by_tick(fields: list[str], version: int) -> r.Request:
-    return r.TickByTick(to_int(fields[1]), contract_of(fields, 2), fields[14])
-
-
-def _real_time_bars(fields: list[str], version: int) -> r.Request:
-    return r.RealTimeBars(to_int(fields[2]), contract_of(fields, 3), fields[16])
-
-
-def _head_timestamp(fields: list[str], version: int) -> r.Request:
-    what, form = fields[16], fields[17]
-    return r.HeadTimestamp(to_int(fields[1]), contract_of(fields, 2), what, to_int(form, 1) == 2)
-
-
 def _option_parameters(fields: list[str], version: int) -> r.Request:
     return r.OptionParameters(to_int(fields[1]), fields[2], fields[4], to_int(fields[5], 0))
 
@@ -190,7 +148,7 @@ def _unsupported(name: str, at: int) -> Decoder:
 
 _TABLE: dict[int, tuple[str, int, Decoder]] = {
     # id: (name, where its request id is, decoder)
-    1: ("reqMktData", 2, _market_data),
+    1: ("reqMktData", 2, market.market_data),
     2: ("cancelMktData", 2, _number(r.CancelMarketData, 2)),
     3: ("placeOrder", 1, place_order),
     4: ("cancelOrder", 2, _cancel_order),
@@ -199,15 +157,21 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     7: ("reqExecutions", 2, _executions),
     8: ("reqIds", 0, _bare(r.NextIds)),
     9: ("reqContractDetails", 2, _details),
+    10: ("reqMktDepth", 2, market.market_depth),
+    11: ("cancelMktDepth", 2, _number(r.CancelMarketDepth, 2)),
     14: ("setServerLogLevel", 0, lambda f, v: r.ServerLogLevel(-1, to_int(f[2], 0))),
     15: ("reqAutoOpenOrders", 0, lambda f, v: r.AutoOpenOrders(-1, to_flag(f[2]))),
     16: ("reqAllOpenOrders", 0, lambda f, v: r.OpenOrders(-1, True)),
     17: ("reqManagedAccts", 0, _bare(r.ManagedAccounts)),
-    20: ("reqHistoricalData", 1, _historical),
-    25: ("cancelHistoricalData", 2, _number(r.CancelHistory, 2)),
+    20: ("reqHistoricalData", 1, market.historical),
+    25: ("cancelHistoricalData", 2, market.cancel_bars),
     49: ("reqCurrentTime", 0, _bare(r.CurrentTime)),
-    50: ("reqRealTimeBars", 2, _real_time_bars),
+    50: ("reqRealTimeBars", 2, market.real_time_bars),
     51: ("cancelRealTimeBars", 2, _number(r.CancelHistory, 2)),
+    54: ("calculateImpliedVolatility", 2, market.calculation),
+    55: ("calculateOptionPrice", 2, market.calculation),
+    56: ("cancelCalculateImpliedVolatility", 2, _number(r.CancelCalculation, 2)),
+    57: ("cancelCalculateOptionPrice", 2, _number(r.CancelCalculation, 2)),
     58: ("reqGlobalCancel", 0, _global_cancel),
     59: ("reqMarketDataType", 0, lambda f, v: r.MarketDataType(-1, to_int(f[2]))),
     61: ("reqPositions", 0, _bare(r.Positions)),
@@ -221,7 +185,9 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     77: ("cancelAccountUpdatesMulti", 2, _cancel_account(76, 2)),
     78: ("reqSecDefOptParams", 1, _option_parameters),
     81: ("reqMatchingSymbols", 1, lambda f, v: r.MatchingSymbols(to_int(f[1]), f[2])),
-    87: ("reqHeadTimestamp", 1, _head_timestamp),
+    87: ("reqHeadTimestamp", 1, market.head_timestamp),
+    88: ("reqHistogramData", 1, market.histogram),
+    89: ("cancelHistogramData", 1, _number(r.CancelHistory, 1)),
     90: ("cancelHeadTimestamp", 1, _number(r.CancelHistory, 1)),
     91: ("reqMarketRule", 1, _number(r.MarketRule, 1)),
     92: ("reqPnL", 1, lambda f, v: r.ProfitAndLoss(to_int(f[1]), f[2])),
@@ -232,7 +198,8 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
         lambda f, v: r.ProfitAndLossSingle(to_int(f[1]), f[2], to_int(f[4], 0)),
     ),
     95: ("cancelPnLSingle", 1, _cancel_account(94, 1)),
-    97: ("reqTickByTickData", 1, _tick_by_tick),
+    96: ("reqHistoricalTicks", 1, market.historical_ticks),
+    97: ("reqTickByTickData", 1, market.tick_by_tick),
     98: ("cancelTickByTickData", 1, _number(r.CancelTickByTick, 1)),
     99: ("reqCompletedOrders", 0, lambda f, v: r.CompletedOrders(-1, to_flag(f[1]))),
     105: ("reqCurrentTimeInMillis", 0, lambda f, v: r.CurrentTime(-1, True)),
@@ -242,18 +209,9 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
 } | {
     kind: (name, at, _unsupported(name, at))
     for kind, name, at in (
-        (10, "reqMktDepth", 2),
-        (11, "cancelMktDepth", 2),
         (21, "exerciseOptions", 2),
         (52, "reqFundamentalData", 2),
         (53, "cancelFundamentalData", 2),
-        (54, "calculateImpliedVolatility", 2),
-        (55, "calculateOptionPrice", 2),
-        (56, "cancelCalculateImpliedVolatility", 2),
-        (57, "cancelCalculateOptionPrice", 2),
-        (88, "reqHistogramData", 1),
-        (89, "cancelHistogramData", 1),
-        (96, "reqHistoricalTicks", 1),
     )
 }
 

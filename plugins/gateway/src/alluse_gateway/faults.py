@@ -34,7 +34,8 @@ class Faults:
     orders to come are filled in parts of ``partial_fraction``. ``split`` is the longest segment
     in bytes, 0 for any; ``coalesce`` the seconds for which messages are gathered. ``taken_ids``
     are client ids that are refused as in use, with how often. ``clock_skew`` is how far ahead
-    the time that clients are told runs, in seconds. ``accounts`` stands in for the names of the
+    the time that clients are told runs, in seconds. ``competing_session``: the user is logged in
+    elsewhere, where the market data goes. ``accounts`` stands in for the names of the
     accounts that clients are told. ``orders`` is what is wrong with orders.
     """
 
@@ -58,6 +59,12 @@ class Faults:
     clock_skew: float = 0.0
     accounts: tuple[str, ...] | None = None
     orders: OrderFaults = attrs.field(factory=OrderFaults)
+    competing_session: bool = False
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether no market data goes out."""
+        return self.link_lost or self.market_farm_broken or self.competing_session
 
     def told(self, now: datetime) -> datetime:
         """Return the time that clients are told."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
 
 from alluse_paper.exchange import Exchange
-from alluse_paper.market import TopOfBook, is_price
+from alluse_paper.market import Listing, TopOfBook, is_price
 
 from alluse_core.model import Instrument, SecurityType
 from alluse_gateway import notices
@@ -15,7 +17,12 @@ from alluse_gateway import requests as r
 from alluse_gateway.answers import ticks
 from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.faults import Faults
+from alluse_gateway.generic_ticks import Figures, GenericTicks, wanted
+from alluse_gateway.option_ticks import OptionTicks
 from alluse_gateway.session import Session
+
+if TYPE_CHECKING:
+    from alluse_gateway.option_model import OptionModel
 
 SAMPLING = {SecurityType.OPTION: 0.1, SecurityType.FOREX: 0.005}
 """Seconds between two updates of a line, by IBKR's documentation; 0.25 for all other kinds."""
@@ -24,8 +31,20 @@ STOCK_SAMPLING = 0.25
 SNAPSHOT_WAIT = 11.0
 """Seconds after which a snapshot ends although nothing was seen."""
 
+_OPTION = SecurityType.OPTION
+
+BBO_MAP = "9c0001"
+"""The name of the one map of exchange letters, which reqSmartComponents tells."""
+
 LINES = 100
 """Streaming lines that an account begins with."""
+
+
+class Extra(Protocol):
+    """What a line sends beside prices and sizes."""
+
+    def send(self, top: TopOfBook) -> None:
+        """Send what has changed."""
 
 
 class Line:
@@ -44,9 +63,11 @@ class Line:
         "_rest",
         "_session",
         "_undisclosed",
-        "_writer",
+        "extras",
         "instrument",
+        "request",
         "snapshot",
+        "writer",
     )
 
     def __init__(
@@ -62,14 +83,16 @@ class Line:
         self.instrument = instrument
         self.snapshot = snapshot
         self._session = session
-        self._writer = ticks.TickWriter(request_id, delayed)
+        self.writer = ticks.TickWriter(request_id, delayed)
+        self.request = request_id
+        self.extras: tuple[Extra, ...] = ()
         nothing = (math.nan, math.nan)
         self._bid = self._ask = self._last = nothing
         self._rest = (math.nan,) * 5 + (False,)
 
     def send(self, top: TopOfBook) -> None:
         """Send every field that differs from what was last sent."""
-        send, writer = self._session.send, self._writer
+        send, writer = self._session.send, self.writer
         bid, bid_size = self._side(top.bid, top.bid_size)
         was, was_size = self._bid
         if bid != was and not (bid != bid and was != was):
@@ -89,6 +112,13 @@ class Line:
         rest = (top.volume, top.high, top.low, top.open, top.close, top.halted)
         if rest != self._rest or (top.last, top.last_size) != self._last:
             self._send_trade(top, rest)
+        for extra in self.extras:
+            extra.send(top)
+
+    def become(self, kind: int) -> None:
+        """Go on as data of another type (1 to 4), which is told first."""
+        self.writer.delayed = kind > 2
+        self._session.send(ticks.market_data_type(self.request, kind))
 
     def _side(self, price: float, size: float) -> tuple[float, float]:
         if not is_price(price):
@@ -96,7 +126,7 @@ class Line:
         return price, size if size == size else self._undisclosed
 
     def _send_trade(self, top: TopOfBook, rest: tuple[float, ...]) -> None:
-        send, writer = self._session.send, self._writer
+        send, writer = self._session.send, self.writer
         before = self._rest
         if is_price(top.last) and (top.last != self._last[0] or top.volume != before[0]):
             size = top.last_size if top.last_size == top.last_size else 0.0
@@ -110,7 +140,8 @@ class Line:
                 written = writer.size if kind == ticks.VOLUME else None
                 send(written(kind, value) if written else writer.price(kind, value, 0.0))
         if rest[5] != before[5]:
-            send(writer.generic(ticks.HALTED, 1.0 if rest[5] else 0.0))
+            reason = ticks.VOLATILITY_HALT if top.volatility_halt else ticks.GENERAL_HALT
+            send(writer.generic(ticks.HALTED, reason if rest[5] else 0.0))
         self._rest = rest  # type: ignore[assignment]
 
 
@@ -151,7 +182,10 @@ class MarketDesk:
     """Market data of all clients.
 
     ``sampling`` overrides the seconds between updates of every kind of instrument. ``entitled``
-    False makes data delayed: refused with 354, or sent as delayed to who asked for that.
+    False makes data delayed: refused with 354, or sent as delayed to who asked for that; without
+    ``delayed`` data refused with 10168. ``snapshot_seconds`` is how long a snapshot waits for more
+    after its first ticks, at most 11. ``regulatory`` snapshots, which cost money, are refused
+    unless allowed.
     """
 
     def __init__(
@@ -163,9 +197,19 @@ class MarketDesk:
         sampling: float | None = None,
         lines: int = LINES,
         entitled: bool = True,
+        delayed: bool = True,
+        snapshot_seconds: float = 0.0,
+        regulatory: bool = False,
+        figures: Figures,
+        option_model: OptionModel | None,
     ) -> None:
         self.entitled = entitled
         self.lines = lines
+        self._delayed = delayed
+        self._snapshot_seconds = min(snapshot_seconds, SNAPSHOT_WAIT)
+        self._regulatory = regulatory
+        self._figures = figures
+        self._option_model = option_model
         self._exchange = exchange
         self._contracts = contracts
         self._faults = faults
@@ -190,7 +234,7 @@ class MarketDesk:
         return sampler
 
     def _flush(self, changed: set[Instrument]) -> None:
-        if self._faults.link_lost or self._faults.market_farm_broken:
+        if self._faults.shows_nothing:
             return
         for instrument in changed:
             top = self._exchange.top(instrument)
@@ -203,7 +247,7 @@ class MarketDesk:
                     continue
                 line.send(top)
                 if line.snapshot and _shown(top):
-                    self._finish(session, request_id)
+                    self._finish_soon(session, request_id, line)
 
     def refresh(self, session: Session | None = None) -> None:
         """Send every line, of one client or all, what it has missed."""
@@ -232,40 +276,97 @@ class MarketDesk:
         if not request.snapshot and streaming >= self.lines:
             session.error(number, notices.MAX_TICKERS, "Max number of tickers has been reached")
             return
-        kind = self._data_kind(session, number)
+        kind = self._data_kind(session, number, listing.instrument)
         if not kind:
+            return
+        generic = self._generic(session, request)
+        if generic is None:
             return
         instrument = listing.instrument
         undisclosed = float(self._exchange.fill_model.undisclosed_size)
-        line = Line(session, number, instrument, request.snapshot, kind == 3, undisclosed)
+        snapshot = request.snapshot or request.regulatory
+        line = Line(session, number, instrument, snapshot, kind > 2, undisclosed)
         self._by_request[(session, number)] = line
         self._watched.setdefault(instrument, []).append((session, number, line))
-        session.send(ticks.tick_parameters(number, listing.min_tick))
+        self._equip(session, line, listing, generic)
+        exchanges = BBO_MAP if listing.instrument.exchange == "SMART" else ""
+        session.send(ticks.tick_parameters(number, listing.min_tick, exchanges))
         session.send(ticks.market_data_type(number, kind))
+        if self._faults.competing_session:
+            session.error(number, notices.COMPETING_SESSION, notices.COMPETING_TEXT)
         self._begin(session, number, line)
 
-    def _data_kind(self, session: Session, number: int) -> int:
-        """1 live, 3 delayed, 0 refused."""
+    def _equip(
+        self, session: Session, line: Line, listing: Listing, generic: frozenset[int]
+    ) -> None:
+        extras: list[Extra] = []
+        if self._option_model is not None and listing.instrument.security_type is _OPTION:
+            extras.append(OptionTicks(session, line.writer, self._option_model, listing.instrument))
+        if generic:
+            asked = GenericTicks(session, line.writer, listing, generic, self._figures)
+            extras.append(asked)
+            if not self._faults.shows_nothing:
+                asked.begin()
+        line.extras = tuple(extras)
+
+    def _generic(self, session: Session, request: r.MarketData) -> frozenset[int] | None:
+        """The generic ticks asked for; None, and told why, where the request is not allowed."""
+        found = wanted(request.generic_ticks)
+        cause = found if isinstance(found, str) else ""
+        if not cause and found and request.snapshot:
+            cause = "Snapshot market data subscription is not applicable to generic ticks"
+        if cause or isinstance(found, str):
+            text = notices.validation("bQ", cause)
+            session.error(request.request_id, notices.VALIDATION, text)
+            return None
+        if request.regulatory and not self._regulatory:
+            text = "Regulatory snapshots cost money and are not permitted here."
+            session.error(request.request_id, notices.NO_REGULATORY_SNAPSHOT, text)
+            return None
+        return found
+
+    def _data_kind(self, session: Session, number: int, instrument: Instrument) -> int:
+        """1 live, 2 frozen, 3 delayed, 4 delayed and frozen, 0 refused."""
+        asked = session.market_data_type
+        frozen = asked in (2, 4) and not self._is_open(instrument)
         if self.entitled:
-            return 1
+            return 2 if frozen else 1
         text = "Requested market data is not subscribed."
-        if session.market_data_type in (3, 4):
+        if not self._delayed:
+            text = f"{text} Delayed market data is not enabled."
+            session.error(number, notices.NO_DELAYED_DATA, text)
+            return 0
+        if asked in (3, 4):
             session.error(number, notices.DELAYED_DATA, f"{text} Displaying delayed market data.")
-            return 3
+            return 4 if frozen else 3
         session.error(number, notices.NOT_SUBSCRIBED, f"{text} Delayed market data is available.")
         return 0
 
+    def _is_open(self, instrument: Instrument) -> bool:
+        now = self._exchange.market_time
+        if now != now:
+            return False
+        hours = self._exchange.hours(self._exchange.listing(instrument))
+        return hours.is_open(datetime.fromtimestamp(now, UTC), extended=True)
+
     def _begin(self, session: Session, number: int, line: Line) -> None:
         top = self._exchange.top(line.instrument)
-        paused = self._faults.market_farm_broken or session.congested
+        paused = self._faults.shows_nothing or session.congested
         if top is not None and not paused:
             line.send(top)
             if line.snapshot and _shown(top):
-                self._finish(session, number)
+                self._finish_soon(session, number, line)
                 return
         if line.snapshot:
             loop = asyncio.get_running_loop()
             loop.call_later(SNAPSHOT_WAIT, self._give_up, session, number, line)
+
+    def _finish_soon(self, session: Session, number: int, line: Line) -> None:
+        if self._snapshot_seconds > 0:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._snapshot_seconds, self._give_up, session, number, line)
+        else:
+            self._finish(session, number)
 
     def _give_up(self, session: Session, number: int, line: Line) -> None:
         if self._by_request.get((session, number)) is line:
@@ -289,6 +390,45 @@ class MarketDesk:
             )
             return
         session.market_data_type = request.kind
+
+    # --- what the control interface does ------------------------------------------------------
+
+    def become(self, kind: int, client: int | None = None) -> int:
+        """Let every line go on as data of another type; return how many."""
+        chosen = self._chosen(client)
+        for _, line in chosen:
+            line.become(kind)
+        return len(chosen)
+
+    def compete(self) -> int:
+        """Tell every line that another session of the user has the data; return how many."""
+        chosen = self._chosen(None)
+        for session, line in chosen:
+            session.error(line.request, notices.COMPETING_SESSION, notices.COMPETING_TEXT)
+        return len(chosen)
+
+    def fail(self, client: int | None = None) -> int:
+        """End every line with 10182; return how many."""
+        chosen = self._chosen(client)
+        for session, line in chosen:
+            self._drop(session, line.request)
+            text = notices.LIVE_UPDATES_TEXT
+            session.error(line.request, notices.LIVE_UPDATES_FAILED, text)
+        return len(chosen)
+
+    def lend(self) -> None:
+        """Send what can be borrowed to every line that asked for it."""
+        for line in self._by_request.values():
+            for extra in line.extras:
+                if isinstance(extra, GenericTicks) and not self._faults.shows_nothing:
+                    extra.lend()
+
+    def _chosen(self, client: int | None) -> list[tuple[Session, Line]]:
+        return [
+            (session, line)
+            for (session, _), line in self._by_request.items()
+            if client is None or session.client_id == client
+        ]
 
     def _drop(self, session: Session, number: int) -> bool:
         line = self._by_request.pop((session, number), None)

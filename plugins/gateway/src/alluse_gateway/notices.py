@@ -19,8 +19,13 @@ NO_DEFINITION: Final = 200
 REJECTED: Final = 201
 CANCELLED: Final = 202
 NO_TICKER: Final = 300
+MAX_DEPTH: Final = 309
+NO_DEPTH_TICKER: Final = 310
+DEPTH_HALTED: Final = 316
+DEPTH_RESET: Final = 317
 READ_ERROR: Final = 320
 VALIDATION: Final = 321
+PROCESSING: Final = 322
 CLIENT_ID_IN_USE: Final = 326
 NOT_SUBSCRIBED: Final = 354
 NO_SCAN: Final = 365
@@ -31,6 +36,7 @@ SIZE_BELOW_MINIMUM: Final = 388
 ORDER_MESSAGE: Final = 399
 HELD_FOR_LOCATE: Final = 404
 ZERO_SIZE: Final = 434
+REAL_TIME_QUERY: Final = 420
 UNKNOWN_MESSAGE: Final = 505
 BAD_LENGTH: Final = 507
 LINK_LOST: Final = 1100
@@ -42,6 +48,7 @@ HISTORY_FARM_BROKEN: Final = 2105
 HISTORY_FARM_OK: Final = 2106
 SERVER_LINK_BROKEN: Final = 2110
 DEFINITIONS_FARM_OK: Final = 2158
+NO_DEPTH: Final = 10092
 CANCEL_NOT_FOUND: Final = 10147
 CANCEL_REFUSED: Final = 10148
 DELAYED_DATA: Final = 10167
@@ -53,6 +60,11 @@ NO_NBBO_PRICE_CAP: Final = 10270
 NO_NEWS_FEED: Final = 10276
 FRACTIONAL_SIZE: Final = 10243
 PRESET_TIF: Final = 10349
+NO_DELAYED_DATA: Final = 10168
+NO_REGULATORY_SNAPSHOT: Final = 10170
+LIVE_UPDATES_FAILED: Final = 10182
+COMPETING_SESSION: Final = 10197
+BAD_TIME: Final = 10314
 
 BROADCASTS: Final = {
     LINK_LOST: "Connectivity between IBKR and Trader Workstation has been lost.",
@@ -76,6 +88,12 @@ BROADCASTS: Final = {
 
 GREETING_NOTICES: Final = (MARKET_FARM_OK, HISTORY_FARM_OK, DEFINITIONS_FARM_OK)
 
+COMPETING_TEXT: Final = "No market data during competing live session"
+LIVE_UPDATES_TEXT: Final = "Failed to request live updates (disconnected)."
+DEPTH_RESET_TEXT: Final = (
+    "Market depth data has been RESET. Please empty deep book contents before applying any new "
+    "entries."
+)
 NO_DEFINITION_TEXT: Final = "No security definition has been found for the request"
 IN_USE_TEXT: Final = (
     "Unable to connect as the client id is already in use. Retry with a unique client id."

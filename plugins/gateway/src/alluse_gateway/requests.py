@@ -223,14 +223,19 @@ class MarketDataType(Request):
 
 @attrs.frozen
 class TickByTick(Request):
+    """``count`` ticks of the past are sent first."""
+
     contract: Contract = Contract()
     kind: str = ""
+    count: int = 0
+    ignore_size: bool = False
 
 
 @attrs.frozen
 class RealTimeBars(Request):
     contract: Contract = Contract()
     what: str = ""
+    use_rth: bool = False
 
 
 @attrs.frozen
@@ -256,7 +261,58 @@ class HeadTimestamp(Request):
 
 @attrs.frozen
 class CancelHistory(Request):
-    """Cancels historical bars, a head time stamp or real-time bars."""
+    """Cancels historical bars (``bars``), a head time stamp, a histogram or real-time bars."""
+
+    bars: bool = False
+
+
+@attrs.frozen
+class HistoricalTicks(Request):
+    """``start`` or ``end`` is empty; ``count`` ticks after the one or before the other."""
+
+    contract: Contract = Contract()
+    start: str = ""
+    end: str = ""
+    count: int = 0
+    what: str = ""
+    use_rth: bool = False
+
+
+@attrs.frozen
+class Histogram(Request):
+    """``period`` as IBKR writes it: "3 days"."""
+
+    contract: Contract = Contract()
+    use_rth: bool = False
+    period: str = ""
+
+
+@attrs.frozen
+class MarketDepth(Request):
+    contract: Contract = Contract()
+    rows: int = 0
+    smart: bool = False
+
+
+@attrs.frozen
+class CancelMarketDepth(Request):
+    pass
+
+
+@attrs.frozen
+class CalculateOption(Request):
+    """``value`` is the option's price where its volatility is wanted (``implied``), else its
+    volatility. None: the client left a number out."""
+
+    contract: Contract = Contract()
+    value: float | None = None
+    under_price: float | None = None
+    implied: bool = False
+
+
+@attrs.frozen
+class CancelCalculation(Request):
+    pass
 
 
 @attrs.frozen

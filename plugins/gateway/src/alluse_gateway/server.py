@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from alluse_paper.exchange import Exchange
 from alluse_paper.margin_call import margin_calls
-from alluse_paper.market import Market
+from alluse_paper.market import Market, RemembersPast
 from alluse_paper.player import Player
 
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.errors import BrokerError
-from alluse_core.model import Instrument
+from alluse_core.model import Instrument, SecurityType
 from alluse_gateway import control_server, handshake, notices, wire
 from alluse_gateway import requests as r
 from alluse_gateway.account import AccountDesk
@@ -27,10 +27,15 @@ from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.control import Control
 from alluse_gateway.display_groups import DisplayGroupDesk
 from alluse_gateway.faults import Faults
+from alluse_gateway.generic_ticks import SHARES_TO_BORROW, Figures
 from alluse_gateway.history import HistoryDesk
+from alluse_gateway.history_source import HistorySource
+from alluse_gateway.history_ticks import HistoricalTicksDesk
 from alluse_gateway.ledger import Ledger
 from alluse_gateway.market_data import LINES, MarketDesk
+from alluse_gateway.market_depth import DepthDesk
 from alluse_gateway.news import NewsDesk
+from alluse_gateway.option_ticks import CalculationDesk
 from alluse_gateway.order_faults import READ_ONLY
 from alluse_gateway.order_questions import OrderQuestions
 from alluse_gateway.orders import OrderDesk
@@ -41,6 +46,9 @@ from alluse_gateway.scenario import Scenario, find
 from alluse_gateway.scenario_player import ScenarioPlayer
 from alluse_gateway.session import Session
 from alluse_gateway.tick_by_tick import TickByTickDesk
+
+if TYPE_CHECKING:
+    from alluse_gateway.option_model import OptionModel
 
 HOST = "127.0.0.1"
 RATE_LIMIT = 50
@@ -61,9 +69,11 @@ class SimulatedGateway:
     contract, side and account (IBKR: 20). ``forced_liquidation`` closes positions of an account
     whose excess liquidity is below zero, where the exchange checks margins. ``scenario`` is
     played from the first client's start on, or as it says: one that is shipped, by name, or a
-    file's, or one made by hand; its times and durations are multiplied by ``time_scale``. Use it
-    as an async context manager; ``port``, ``control_port``, ``control`` and ``ledger`` are valid
-    inside. Raises PortInUse.
+    file's, or one made by hand; its times and durations are multiplied by ``time_scale``.
+    ``history_seconds`` is how long an answer with bars takes; ``history_pacing`` False lifts
+    IBKR's rules of how often they may be asked for; :class:`MarketDesk` tells of ``delayed``,
+    ``snapshot_seconds`` and ``regulatory_snapshots``. Use it as an async context manager;
+    ``port``, ``control_port``, ``control`` and ``ledger`` are valid inside. Raises PortInUse.
     """
 
     def __init__(
@@ -90,6 +100,11 @@ class SimulatedGateway:
         forced_liquidation: bool = True,
         scenario: str | Path | Scenario | None = None,
         time_scale: float = 1.0,
+        delayed: bool = True,
+        snapshot_seconds: float = 0.0,
+        regulatory_snapshots: bool = False,
+        history_seconds: float = 0.0,
+        history_pacing: bool = True,
     ) -> None:
         if not handshake.MIN_VERSION <= version <= handshake.MAX_VERSION:
             raise ValueError(
@@ -121,12 +136,42 @@ class SimulatedGateway:
         self._playing: asyncio.Task[Any] | None = None
         self._unlisten: list[Callable[[], None]] = []
         self._history = BarHistory()
-        self.contracts = ContractDesk(self, exchange.listings)
-        self.market_data = MarketDesk(
-            exchange, self.contracts, self.faults, sampling=sampling, lines=lines, entitled=entitled
-        )
+        self.contracts = ContractDesk(self, exchange)
         self.tick_by_tick = TickByTickDesk(exchange, self.contracts, self.faults)
-        self.history = HistoryDesk(exchange, self.contracts, self.faults, self._history)
+        past = market.past() if isinstance(market, RemembersPast) else None
+        source = HistorySource(exchange, self._history, past)
+        self.history = HistoryDesk(
+            self.clock,
+            self.contracts,
+            self.faults,
+            source,
+            seconds=history_seconds,
+            pacing=history_pacing,
+        )
+        self.depth = DepthDesk(exchange, self.contracts, self.faults)
+        self.lent: dict[Instrument, float] = {}
+        model = _option_model(exchange)
+        self.calculations = CalculationDesk(self.contracts, model)
+        figures = Figures(
+            exchange,
+            source,
+            self._history,
+            lambda listing: self.lent.get(listing.instrument, SHARES_TO_BORROW),
+        )
+        self.market_data = MarketDesk(
+            exchange,
+            self.contracts,
+            self.faults,
+            sampling=sampling,
+            lines=lines,
+            entitled=entitled,
+            delayed=delayed,
+            snapshot_seconds=snapshot_seconds,
+            regulatory=regulatory_snapshots,
+            figures=figures,
+            option_model=model,
+        )
+        self.historical_ticks = HistoricalTicksDesk(self.contracts, source, self._history)
         self.accounts = AccountDesk(self.clock, exchange, self.contracts, self.faults)
         self.orders = OrderDesk(
             self.clock,
@@ -197,6 +242,7 @@ class SimulatedGateway:
         failures = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         self.market_data.close()
+        self.history.close()
         for session in tuple(self.sessions):
             session.close("the gateway stops")
         await self.stop_listening()
@@ -278,6 +324,7 @@ class SimulatedGateway:
         if top is not None:
             self._history.on_top(instrument, top)
             self.tick_by_tick.on_market(instrument, top)
+            self.depth.on_market(instrument, top)
         self.market_data.on_market(instrument)
         self.orders.on_market(instrument)
 
@@ -300,6 +347,7 @@ class SimulatedGateway:
         self.market_data.forget(session)
         self.history.forget(session)
         self.tick_by_tick.forget(session)
+        self.depth.forget(session)
         self.accounts.forget(session)
         self.news.forget(session)
         self.scanner.forget(session)
@@ -367,6 +415,7 @@ class SimulatedGateway:
         if data_lost:
             self.market_data.forget()
             self.tick_by_tick.forget()
+            self.depth.forget()
         self.orders.events.release()
         while self._deferred:
             session, request = self._deferred.popleft()
@@ -383,6 +432,16 @@ class SimulatedGateway:
     def clients(self) -> Iterable[int]:
         """Return the ids of the clients that are connected."""
         return tuple(self._clients)
+
+
+def _option_model(exchange: Exchange) -> OptionModel | None:
+    """Return the model of the listed options, whose library is loaded where there are any."""
+    kinds = {each.instrument.security_type for each in exchange.listings}
+    if SecurityType.OPTION not in kinds:
+        return None
+    from alluse_gateway.option_model import OptionModel
+
+    return OptionModel(exchange)
 
 
 def _port_error(error: OSError, port: int) -> BrokerError:

@@ -72,7 +72,7 @@ class TickByTickDesk:
     def on_market(self, instrument: Instrument, top: TopOfBook) -> None:
         """An instrument has moved. A slow reader loses ticks, as with market data lines."""
         watchers = self._watched.get(instrument)
-        if not watchers or self._faults.link_lost or self._faults.market_farm_broken:
+        if not watchers or self._faults.shows_nothing:
             return
         quote = (top.bid, top.ask, top.bid_size, top.ask_size)
         trade = (top.last, top.volume)

@@ -36,6 +36,11 @@ class Hours:
     calendar: str = ""
     special: tuple[tuple[date, SpecialDay], ...] = ()
 
+    @property
+    def tzinfo(self) -> ZoneInfo:
+        """The exchange's own zone."""
+        return ZoneInfo(self.zone)
+
     def with_special(self, day: date, special: SpecialDay) -> Hours:
         """Return these hours with ``day`` made different."""
         kept = [row for row in self.special if row[0] != day]

@@ -78,3 +78,45 @@ def real_time_bar(request_id: int, second: int, bar: WrittenBar) -> bytes:
         bar.wap,
         bar.count,
     )
+
+
+def historical_schedule(
+    request_id: int, start: str, end: str, zone: str, sessions: Iterable[tuple[str, str, str]]
+) -> bytes:
+    """Message 106: (start, end, day) of each session."""
+    rows = list(sessions)
+    values = [value for row in rows for value in row]
+    return message(106, request_id, start, end, zone, len(rows), *values)
+
+
+def histogram(request_id: int, rows: Iterable[tuple[float, int]]) -> bytes:
+    """Message 89: (price, size) by rising price."""
+    found = list(rows)
+    return message(89, request_id, len(found), *[value for row in found for value in row])
+
+
+def ticks_mid(request_id: int, rows: Iterable[tuple[int, float]], done: bool) -> bytes:
+    """Message 96: (second, price)."""
+    found = list(rows)
+    values = [value for second, price in found for value in (second, 0, price, 0)]
+    return message(96, request_id, len(found), *values, done)
+
+
+def ticks_bid_ask(
+    request_id: int, rows: Iterable[tuple[int, float, float, float, float]], done: bool
+) -> bytes:
+    """Message 97: (second, bid, ask, bid size, ask size)."""
+    found = list(rows)
+    values = [value for second, *rest in found for value in (second, 0, *rest)]
+    return message(97, request_id, len(found), *values, done)
+
+
+def ticks_last(request_id: int, rows: Iterable[tuple[int, float, float, str]], done: bool) -> bytes:
+    """Message 98: (second, price, size, exchange)."""
+    found = list(rows)
+    values = [
+        value
+        for second, price, size, exchange in found
+        for value in (second, 0, price, size, exchange, "")
+    ]
+    return message(98, request_id, len(found), *values, done)
