@@ -13,13 +13,14 @@ from alluse_core.errors import InstrumentNotFound, UsageError, did_you_mean
 from alluse_core.model import Instrument, OrderType, Side
 from alluse_gateway import notices
 from alluse_gateway.control_link import seconds_of
+from alluse_gateway.control_market import MARKET_COMMANDS, MarketControl
 from alluse_gateway.control_news import NewsControl
 from alluse_gateway.control_orders import ORDER_COMMANDS, OrderControl
 from alluse_gateway.faults import HANDSHAKE_STEPS, Rejection
 from alluse_gateway.message_kinds import kinds_of
 
 
-class Control(NewsControl, OrderControl):
+class Control(NewsControl, MarketControl, OrderControl):
     """Faults to inject, each at once. ``client`` is a client id, or None for every client.
 
     Every injection is noted in the ledger. Wrong arguments raise UsageError and change nothing.
@@ -257,5 +258,6 @@ COMMANDS = (
     "bulletin",
     "ledger",
     "status",
+    *MARKET_COMMANDS,
     *ORDER_COMMANDS,
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from alluse_paper.exchange import Exchange
 from alluse_paper.margin_call import margin_calls
-from alluse_paper.market import Market, RemembersPast
+from alluse_paper.market import Listing, Market, RemembersPast
 from alluse_paper.player import Player
 
 from alluse_core.clock import Clock, SystemClock
@@ -156,7 +156,7 @@ class SimulatedGateway:
             exchange,
             source,
             self._history,
-            lambda listing: self.lent.get(listing.instrument, SHARES_TO_BORROW),
+            self._shares_to_borrow,
         )
         self.market_data = MarketDesk(
             exchange,
@@ -422,6 +422,11 @@ class SimulatedGateway:
             self._routes[type(request)](session, request)
         if not data_lost:
             self.market_data.refresh()
+
+    def _shares_to_borrow(self, listing: Listing) -> float:
+        if self.exchange.is_unlocated(listing.instrument):
+            return 0.0
+        return self.lent.get(listing.instrument, SHARES_TO_BORROW)
 
     @property
     def account_names(self) -> tuple[str, ...]:

@@ -214,6 +214,10 @@ class Exchange:
         """
         self._desk.unlocated.add(self.listing(instrument).instrument)
 
+    def is_unlocated(self, instrument: Instrument) -> bool:
+        """Whether sales that open a short position wait for shares to be located."""
+        return instrument in self._desk.unlocated
+
     def locate(self, instrument: Instrument) -> None:
         """Shares of ``instrument`` can be borrowed (again): what waits for them goes on.
 
