@@ -58,19 +58,19 @@ class MarketControl:
         self._note("resume", symbol=symbol)
         self._gateway.exchange.halt(instrument, False)
 
-    async def farm_flap(self, farm: str = "market", times: int = 1, seconds: float = 1.0) -> None:
-        """Break a data farm (market, history) and mend it, ``times`` times.
+    async def farm_flap(self, farm: str = "market", flaps: int = 1, seconds: float = 1.0) -> None:
+        """Break a data farm (market, history) and mend it, ``flaps`` times.
 
         It is broken for ``seconds``, and as long whole in between; returns after the last time.
         """
         if farm not in FARMS:
             raise UsageError(f"{farm!r} is not among {list(FARMS)}{did_you_mean(farm, FARMS)}")
-        if times < 1:
-            raise UsageError(f"a farm breaks once at least, not {times} times")
+        if flaps < 1:
+            raise UsageError(f"a farm breaks once at least, not {flaps} times")
         pause = seconds_of(seconds)
-        self._note("farm_flap", farm=farm, times=times, seconds=seconds)
+        self._note("farm_flap", farm=farm, flaps=flaps, seconds=seconds)
         broken, mended = FARMS[farm]
-        for number in range(times):
+        for number in range(flaps):
             if number:
                 await self._gateway.clock.sleep(pause)
             self.broadcast(broken)
