@@ -25,6 +25,8 @@ bench: $(VENV)/.dev
 torture: $(VENV)/.dev
 	ALLUSE_SESSIONS=$(or $(SESSIONS),300) ALLUSE_KILLS=$(or $(KILLS),60) $(BIN)/pytest --timeout 0 \
 	  tests/e2e/test_orders_against_the_gateway.py tests/e2e/test_killed_traders.py $(ARGS)
+	-$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-torture.txt
+	$(BIN)/python plugins/gateway/tests/fuzz_frames.py --runs $(or $(FRAMES),1000000)
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

@@ -6,6 +6,7 @@ import asyncio
 import random
 from typing import Any
 
+import fuzz_frames
 import pytest
 from alluse_gateway import wire
 from alluse_gateway.decode import NAMES
@@ -99,3 +100,44 @@ def test_no_noise_raises_or_disturbs_another_client(seed: int) -> None:
 
     asyncio.run(asyncio.wait_for(story(), 20))
     assert raised == []
+
+
+def test_varied_frames_of_every_version_raise_nothing_and_leave_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fuzz_frames, "GENERATION", 600)
+    target = fuzz_frames.Target(3000)
+    fuzz_frames.by_random(target, 5)
+    assert "3000 inputs" in target.report("a seeded random generator", 1.0)
+    assert target.written > 10_000
+    target.close()
+
+
+class Keeping(fuzz_frames.Target):
+    """Keeps what it is given, as a gateway that leaks would."""
+
+    kept: list[list[int]]
+
+    def one(self, data: bytes) -> None:
+        super().one(data)
+        self.kept += [[0] for _ in range(30)]
+
+
+def test_the_fuzz_notices_memory_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz_frames, "GENERATION", 300)
+    target = Keeping(1800)
+    target.kept = []
+    with pytest.raises(fuzz_frames.Growth):
+        fuzz_frames.by_random(target, 5)
+    target.close()
+
+
+def test_the_fuzz_notices_an_error_that_leaves_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Any, session: Any, request: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SimulatedGateway, "asked", broken)
+    target = fuzz_frames.Target(1000)
+    with pytest.raises(ZeroDivisionError):
+        fuzz_frames.by_random(target, 5)
+    target.close()
