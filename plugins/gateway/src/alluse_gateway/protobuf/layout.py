@@ -25,14 +25,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from alluse_gateway.protobuf.schema import Field, schema
 from alluse_gateway.wire import UNSET_INT, UNSET_LONG
 
 Fields = Iterator[str]
 Step = Callable[[Fields, Any], None]
 """Takes from the fields what it needs and puts it into the message."""
+
+Scalar = tuple[str, Callable[[str], Any]]
+"""The name of a field and how its text is read; the empty name is passed over."""
 
 _UNSET_DOUBLE = 1.7976931348623157e308
 _WORDS = re.compile(r"[()]|[^\s()]+")
@@ -54,10 +55,20 @@ def layout(message: str, row: str, steps: Mapping[str, Step] | None = None) -> S
 def _block(message: str, words: Iterator[str], named: Mapping[str, Step]) -> Step:
     """Compile words up to the bracket that closes them, or to the end."""
     steps: list[Step] = []
+    scalars: list[Scalar] = []
     for word in words:
         if word == ")":
             break
+        scalar = _scalar_of(message, word)
+        if scalar is not None:
+            scalars.append(scalar)
+            continue
+        if scalars:
+            steps.append(_run(scalars))
+            scalars = []
         steps.append(_step(message, word, words, named))
+    if scalars:
+        steps.append(_run(scalars))
     if len(steps) == 1:
         return steps[0]
     every = tuple(steps)
@@ -69,24 +80,32 @@ def _block(message: str, words: Iterator[str], named: Mapping[str, Step]) -> Ste
     return block
 
 
-def _step(message: str, word: str, words: Iterator[str], named: Mapping[str, Step]) -> Step:
+def _scalar_of(message: str, word: str) -> Scalar | None:
+    """Return the name and the reader of a word that stands for one scalar; None for another."""
     if word == "_":
-        return _pass_over
+        return "", READERS["string"]
+    if word[0] in "@?" or word[-1] in "?*}":
+        return None
+    field = schema().fields[message][word.rstrip("~")]
+    if field.is_message or field.repeated:
+        return None
+    return field.name, READERS["escaped" if word.endswith("~") else field.kind]
+
+
+def _step(message: str, word: str, words: Iterator[str], named: Mapping[str, Step]) -> Step:
     if word.startswith("@"):
         return named[word[1:]]
-    field = schema().fields[message][word.strip("?*{}~")]
+    field = schema().fields[message][word.strip("?*{}")]
     if word.endswith("{}"):
         return _map(field.name)
     if word.startswith("?"):
         return _where(field.name, _inner(message, field, words, named))
     if word.endswith("?"):
         return _optional(field, _inner(message, field, words, named))
-    if field.is_message:
-        inner = _inner(message, field, words, named)
-        return _messages(field.name, inner) if field.repeated else _message(field.name, inner)
-    if word.endswith("~"):
-        return _scalar(attrs.evolve(field, kind="escaped"))
-    return _scalars(field) if field.repeated else _scalar(field)
+    if not field.is_message:
+        return _scalars(field)
+    inner = _inner(message, field, words, named)
+    return _messages(field.name, inner) if field.repeated else _message(field.name, inner)
 
 
 def _inner(message: str, field: Field, words: Iterator[str], named: Mapping[str, Step]) -> Step:
@@ -98,19 +117,18 @@ def _inner(message: str, field: Field, words: Iterator[str], named: Mapping[str,
 # --- steps --------------------------------------------------------------------------------------
 
 
-def _pass_over(fields: Fields, target: Any) -> None:
-    next(fields)
+def _run(scalars: list[Scalar]) -> Step:
+    row = tuple(scalars)
 
+    def run(fields: Fields, target: Any) -> None:
+        for name, read in row:
+            field = next(fields)
+            if field and name:
+                value = read(field)
+                if value is not None:
+                    setattr(target, name, value)
 
-def _scalar(field: Field) -> Step:
-    name, read = field.name, READERS[field.kind]
-
-    def scalar(fields: Fields, target: Any) -> None:
-        value = read(next(fields))
-        if value is not None:
-            setattr(target, name, value)
-
-    return scalar
+    return run
 
 
 def _scalars(field: Field) -> Step:

@@ -7,9 +7,9 @@ is empty in text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from operator import attrgetter
+from itertools import groupby
 from typing import Any
 
 import attrs
@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from alluse_gateway.protobuf.order_questions import ORDER, order_steps
 from alluse_gateway.protobuf.schema import schema
-from alluse_gateway.protobuf.writing import Writer, flag, put, tags_joined
+from alluse_gateway.protobuf.writing import Writer, flag, flattened, put, tags_joined
 
 _CONTRACT_NAMES = (
     *("conId", "symbol", "secType", "lastTradeDateOrContractMonth", "strike", "right"),
@@ -179,16 +179,24 @@ ROWS: dict[int, tuple[str, str]] = {
 
 @attrs.frozen
 class Question:
-    """One kind of request: its message, and what writes its text."""
+    """One kind of request: its message, and its text.
+
+    A part of the text is a step, or a run of fields: each a path into the message, and what stands
+    there where the message has nothing.
+    """
 
     message: Callable[[], Message]
-    writers: tuple[Writer, ...]
+    parts: tuple[Writer | tuple[tuple[str, str], ...], ...]
 
     def fields(self, kind: int, message: Message) -> list[str]:
         """Return the request as the fields of its text, the message id first."""
         row = [str(kind)]
-        for write in self.writers:
-            write(message, row)
+        flat = flattened(message)
+        for part in self.parts:
+            if isinstance(part, tuple):
+                row += [flat.get(path, absent) for path, absent in part]
+            else:
+                part(message, row)
         return row
 
 
@@ -239,27 +247,35 @@ def _scanner_options(name: str) -> Writer:
 _STEPS: dict[str, Writer] = {"legs": _legs, "delta_neutral": _delta_neutral, "dates": _dates}
 
 
-def _writer(name: str, word: str) -> Writer:
-    """Return what writes the fields that one word of a row stands for."""
+def _step(word: str) -> Writer:
+    """Return what writes the fields that a step of a row stands for."""
+    name = word[1:]
+    if name.startswith("counted_"):
+        return _counted_options(name.removeprefix("counted_"))
+    if name.startswith("scanner"):
+        return _scanner_options(name)
+    return {**_STEPS, **order_steps()}.get(name) or _options(name)
+
+
+def _field(message: str, word: str) -> tuple[str, str]:
+    """Return a word's path and what stands there where it is absent. Raises KeyError."""
     if word.startswith("'"):
-        return lambda message, row: row.append(word.strip("'"))
-    if word.startswith("@counted_"):
-        return _counted_options(word.removeprefix("@counted_"))
-    if word.startswith("@scanner"):
-        return _scanner_options(word[1:])
-    if word.startswith("@"):
-        known = {**_STEPS, **order_steps()}
-        return known[word[1:]] if word[1:] in known else _options(word[1:])
+        return word, word.strip("'")
     *path, last = word.split(".")
-    fields = schema().fields[name]
+    fields = schema().fields[message]
     for part in path:
         fields = schema().fields[fields[part].kind]
     if last not in fields:
-        raise KeyError(f"{name} has no field {word}")
-    if not path:
-        return lambda message, row: row.append(put(message, last))
-    inner = attrgetter(".".join(path))
-    return lambda message, row: row.append(put(inner(message), last))
+        raise KeyError(f"{message} has no field {word}")
+    return word, ""
+
+
+def _parts(message: str, row: str) -> Iterator[Writer | tuple[tuple[str, str], ...]]:
+    for is_step, words in groupby(row.split(), lambda word: word.startswith("@")):
+        if is_step:
+            yield from (_step(word) for word in words)
+        else:
+            yield tuple(_field(message, word) for word in words)
 
 
 @cache
@@ -267,9 +283,6 @@ def questions() -> Mapping[int, Question]:
     """Return how each request is written as text; made once."""
     classes = schema().classes
     return {
-        kind: Question(
-            classes[name],
-            tuple(_writer(name, word) for word in row.split()),
-        )
+        kind: Question(classes[name], tuple(_parts(name, row)))
         for kind, (name, row) in ROWS.items()
     }

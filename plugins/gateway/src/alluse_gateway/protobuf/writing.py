@@ -5,17 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from google.protobuf.message import Message
+
 from alluse_gateway.wire import number
 
 Writer = Callable[[Any, list[str]], None]
-"""Appends the fields that belong to a message's values."""
+"""Appends fields that no word says: of a list, of a map, or of what the message itself decides."""
 
 
 def put(message: Any, name: str) -> str:
     """Return one scalar as text; empty where it is absent."""
-    if not message.HasField(name):
-        return ""
-    value = getattr(message, name)
+    return scalar(getattr(message, name)) if message.HasField(name) else ""
+
+
+def flattened(message: Any, prefix: str = "") -> dict[str, str]:
+    """Return every scalar that is there as text, by its path: ``reqId``, ``contract.symbol``.
+
+    Lists and maps are left out.
+    """
+    flat = {}
+    for field, value in message.ListFields():
+        if isinstance(value, (str, int, float)):
+            flat[prefix + field.name] = scalar(value)
+        elif isinstance(value, Message):
+            flat |= flattened(value, f"{prefix}{field.name}.")
+    return flat
+
+
+def scalar(value: str | float) -> str:
+    """Return a value as text."""
     if value is True or value is False:
         return flag(value)
     if isinstance(value, float):
