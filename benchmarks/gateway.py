@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -42,20 +42,26 @@ def run(
 async def _measure(orders: int, agents: int, rounds: int, singles: int) -> list[Result]:
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        async with _gateway() as port, _raw(port) as raw, _ours(port, path) as ours:
-            for side in (ours, raw):
-                await _together(side, agents, agents)
-            throughput = await _throughput(ours, raw, orders, agents, rounds)
-            latency, device = await _latency(ours, raw, singles, path / "device")
+        async with _gateway() as port, _ours(port, path) as ours:
+            throughput = await _throughput(ours, port, orders, agents, rounds)
+            async with _raw(port) as raw:
+                latency, device = await _latency(ours, raw, singles, path / "device")
     return [_throughput_result(throughput, orders, agents), _latency_result(latency, device)]
 
 
-async def _throughput(ours: Trade, raw: Trade, orders: int, agents: int, rounds: int) -> Turns:
+async def _throughput(ours: Trade, port: int, orders: int, agents: int, rounds: int) -> Turns:
+    """Time both sides in turn, each after a short round that is not timed.
+
+    The peer is connected in its own turns alone: its ``IB`` is subscribed to the account, and
+    would decode in our turns what our fills do to it.
+    """
     times: dict[int, list[float]] = {0: [], 1: []}
     for number in range(rounds):
         for which in (0, 1) if number % 2 == 0 else (1, 0):
-            seconds = await _together((ours, raw)[which], orders, agents)
-            times[which].append(seconds / orders)
+            async with AsyncExitStack() as stack:
+                side = ours if which == 0 else await stack.enter_async_context(_raw(port))
+                await _together(side, agents, agents)
+                times[which].append(await _together(side, orders, agents) / orders)
     return Turns(tuple(times[0]), tuple(times[1]))
 
 

@@ -265,6 +265,12 @@ def test_liquid_hours_are_utc_and_skip_closed_days() -> None:
 # --- the wire ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("number", [0.1, 1e-7, 1e22, -0.0, 123456.789, 2.0**53, -17.25, 5e-324])
+def test_a_float_keeps_the_digits_that_it_came_with(number: float) -> None:
+    assert exact(number) == Decimal(str(number))
+    assert exact(number) == exact(str(number))
+
+
 def test_unset_numbers_are_none_and_the_rest_is_exact() -> None:
     for unset in ("", None, sys.float_info.max, math.nan, 2147483647):
         assert exact(unset) is None

@@ -19,6 +19,7 @@ from typing import Any
 import attrs
 
 from alluse_core.errors import PluginError
+from alluse_ibkr.parsing import FieldParser
 
 _log = logging.getLogger("alluse_ibkr.wire")
 
@@ -110,4 +111,5 @@ def open_client(library: Library, wrapper: Any, failed: Callable[[str], None]) -
     log = _WireLog(failed)
     client._logger = log
     client.decoder.logger = log
+    client.decoder.parse = FieldParser().parse
     return client

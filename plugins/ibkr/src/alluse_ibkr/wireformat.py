@@ -18,6 +18,8 @@ def exact(value: float | str | Decimal | None) -> Decimal | None:
     """Return a wire number as Decimal; None where it was unset (1.79e308, NaN, empty)."""
     if value is None or value == "":
         return None
+    if value.__class__ is float:
+        return _exact_float(value)
     if not isinstance(value, Decimal):
         number = float(value)
         if not math.isfinite(number) or abs(number) >= _UNSET:
@@ -27,6 +29,13 @@ def exact(value: float | str | Decimal | None) -> Decimal | None:
         value = Decimal(str(value))
     whole = value.to_integral_value()
     return whole if whole == value else value.normalize()
+
+
+def _exact_float(value: float) -> Decimal | None:
+    if not -_UNSET < value < _UNSET or value == _UNSET_INTEGER:
+        return None
+    # The shortest text that reads back as the same float, which is what the wire had.
+    return Decimal(int(value)) if value.is_integer() else Decimal(repr(value))
 
 
 def exact_or_zero(value: float | str | None) -> Decimal:
