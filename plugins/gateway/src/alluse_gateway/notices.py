@@ -12,6 +12,7 @@ CANNOT_MODIFY: Final = 104
 DOES_NOT_MATCH: Final = 105
 PERCENT_LIMIT: Final = 109
 PRICE_VARIATION: Final = 110
+CLOSE_TIF: Final = 113
 ORDER_NOT_FOUND: Final = 135
 NOT_CANCELLABLE: Final = 161
 HISTORY_ERROR: Final = 162
@@ -109,6 +110,7 @@ PERCENT_LIMIT_TEXT: Final = (
 )
 LOCATE_TEXT: Final = "Order held while securities are located."
 READ_ONLY_TEXT: Final = "The API interface is currently in Read-Only mode."
+CLOSE_TIF_TEXT: Final = "The Tif option should be set to DAY for MOC and LOC orders."
 ZERO_SIZE_TEXT: Final = "The order size cannot be zero."
 FRACTIONAL_TEXT: Final = (
     "Fractional-sized order cannot be placed via API. Please use desktop version to place it."

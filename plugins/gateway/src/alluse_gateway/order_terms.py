@@ -14,6 +14,7 @@ from alluse_core.model import OrderType, Side, TimeInForce
 from alluse_gateway import notices
 from alluse_gateway.answers.contracts import ContractText
 from alluse_gateway.answers.orders import OrderEcho
+from alluse_gateway.order_prices import CLOSES, TYPES, prices_of
 from alluse_gateway.order_refusals import Refusal as Refusal
 from alluse_gateway.order_refusals import invalid, unsupported
 from alluse_gateway.requests import PlaceOrder
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _HELD_ZONE = ZoneInfo("America/New_York")
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL, "SSHORT": Side.SELL}
-_TYPES = {each.value: each for each in OrderType} | {"STPLMT": OrderType.STOP_LIMIT}
 _TIFS = {each.value: each for each in TimeInForce}
 _OCA = {2: OcaRule.REDUCE, 3: OcaRule.REDUCE}
 
@@ -36,7 +36,7 @@ def new_order(
     ``parent`` is the permanent number of the order that ``parent_id`` names.
     """
     side = _SIDES.get(request.action)
-    kind = _TYPES.get(request.order_type)
+    kind = TYPES.get(request.order_type)
     tif = _TIFS.get(request.time_in_force)
     if side is None:
         return invalid(f"Invalid side {request.action!r}")
@@ -56,9 +56,12 @@ def new_order(
     if account not in accounts:
         cause = "Invalid account code" if account else "You must specify an account"
         return invalid(f"{cause} '{account}'.")
-    prices = _prices(request, kind, listing.min_tick)
+    prices = prices_of(request, listing)
     if isinstance(prices, Refusal):
         return prices
+    at_close = request.order_type in CLOSES
+    if at_close and tif is not TimeInForce.DAY:
+        return Refusal(notices.CLOSE_TIF, notices.CLOSE_TIF_TEXT)
     good_till = moment(request.good_till) if request.good_till else None
     if (tif is TimeInForce.GTD) and good_till is None:
         return invalid("Invalid date/time format of the good-till date")
@@ -71,8 +74,8 @@ def new_order(
         side=side,
         quantity=request.quantity,
         order_type=kind,
-        limit_price=prices[0],
-        stop_price=prices[1],
+        limit_price=prices.limit,
+        stop_price=prices.stop,
         time_in_force=tif,
         outside_rth=request.outside_rth,
         good_till=good_till if tif is TimeInForce.GTD else None,
@@ -82,6 +85,10 @@ def new_order(
         transmit=request.transmit,
         good_after=good_after,
         all_or_none=request.all_or_none,
+        trail=prices.trail,
+        trail_percent=prices.trail_percent,
+        trail_limit=prices.trail_limit,
+        at_close=at_close,
     )
 
 
@@ -97,21 +104,6 @@ def _size(request: PlaceOrder, listing: Listing) -> Refusal | None:
     if size < listing.min_size:
         return Refusal(notices.SIZE_BELOW_MINIMUM, notices.below_minimum(size, listing.min_size))
     return None
-
-
-def _prices(
-    request: PlaceOrder, kind: OrderType, tick: Decimal
-) -> tuple[Decimal | None, Decimal | None] | Refusal:
-    limit = request.limit_price if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
-    stop = request.aux_price if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None
-    if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) and limit is None:
-        return invalid("You must enter a valid limit price.")
-    if kind in (OrderType.STOP, OrderType.STOP_LIMIT) and stop is None:
-        return invalid("You must enter a valid stop price.")
-    for price in (limit, stop):
-        if price is not None and price % tick != 0:
-            return Refusal(notices.PRICE_VARIATION, notices.PRICE_TEXT)
-    return limit, stop
 
 
 def echo_of(

@@ -304,6 +304,9 @@ class OrderDesk:
             outside_rth=terms.outside_rth,
             transmit=terms.transmit or None,
             order_type=terms.order_type,
+            trail=terms.trail,
+            trail_percent=terms.trail_percent,
+            trail_limit=terms.trail_limit,
         )
         self._ledger.note(
             "replace",

@@ -45,6 +45,9 @@ from alluse_paper.sessions import Sessions, day_end, utc
 from alluse_paper.working import Working
 
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPG)
+CLOSE = "waits for the close"
+CLOSING_SECONDS = 1.0
+"""How long before the end of the session an order for the close goes to work."""
 LOCATE = "waits for shares to be located"
 OPEN = "waits for the market to open"
 TIME = "waits for its time"
@@ -310,7 +313,11 @@ class Desk:
     def _held_until(self, order: Working, reason: str) -> datetime | None:
         if reason == TIME:
             return order.request.good_after
-        return utc(order.opens_at) if reason == OPEN and math.isfinite(order.opens_at) else None
+        return (
+            utc(order.opens_at)
+            if reason in (OPEN, CLOSE) and math.isfinite(order.opens_at)
+            else None
+        )
 
     def _hold_reason(self, order: Working, book: Book) -> str:
         if not order.transmitted:
@@ -327,7 +334,20 @@ class Desk:
             if order not in book.waiting:
                 book.waiting.append(order)
             return OPEN
+        if order.request.at_close and self._waits_for_close(order, book):
+            return CLOSE
         return ""
+
+    def _waits_for_close(self, order: Working, book: Book) -> bool:
+        if not self.sessions.binds_at(self.market_time):
+            return False
+        starts = order.expires_at - CLOSING_SECONDS
+        if self.market_time >= starts:
+            return False
+        order.opens_at = starts
+        if order not in book.waiting:
+            book.waiting.append(order)
+        return True
 
     def _is_unlocated(self, order: Working) -> bool:
         """Whether it sells more than is held of what nobody lends."""
