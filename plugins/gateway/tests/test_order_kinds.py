@@ -10,7 +10,7 @@ import pytest
 from alluse_gateway.server import SimulatedGateway
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
-from alluse_paper.market import Listing, QuoteEvent, TradeEvent
+from alluse_paper.market import Listing, QuoteEvent
 from gateway_lab import AAPL, START, client, make_exchange, quote, trade, until
 from test_order_faults import trading, working
 

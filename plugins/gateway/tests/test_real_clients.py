@@ -190,7 +190,7 @@ def test_orders_that_cannot_be_are_refused_with_ibkrs_codes(name: str) -> None:
                 (contract, lib.LimitOrder("BUY", 1, 10.001), 110),
                 (contract, lib.LimitOrder("BUY", 10**9, 100.0), 201),
                 (contract, lib.LimitOrder("BUY", 1, 10.0, account="DU9"), 321),
-                (contract, lib.Order(action="BUY", totalQuantity=1, orderType="TRAIL"), 387),
+                (contract, lib.Order(action="BUY", totalQuantity=1, orderType="PEG MKT"), 387),
                 (contract, lib.LimitOrder("BUY", 1, 10.0, parentId=77), 135),
             ]
             for target, order, code in cases:

@@ -70,6 +70,15 @@ def _start_api(fields: list[str], version: int) -> r.Request:
     return r.StartApi(-1, to_int(fields[2]), fields[3] if len(fields) > 3 else "")
 
 
+def _exercise(fields: list[str], version: int) -> r.Request:
+    # The contract comes without its primary exchange.
+    contract = contract_of([*fields[3:11], "", *fields[11:14]], 0)
+    action, quantity = to_int(fields[14]), to_int(fields[15])
+    return r.ExerciseOptions(
+        to_int(fields[2]), contract, action, quantity, fields[16], to_flag(fields[17])
+    )
+
+
 def _cancel_order(fields: list[str], version: int) -> r.Request:
     cursor = Cursor(fields, 2 if version < _UNVERSIONED else 1)
     order_id = to_int(cursor.take())
@@ -164,6 +173,7 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
     16: ("reqAllOpenOrders", 0, lambda f, v: r.OpenOrders(-1, True)),
     17: ("reqManagedAccts", 0, _bare(r.ManagedAccounts)),
     20: ("reqHistoricalData", 1, market.historical),
+    21: ("exerciseOptions", 2, _exercise),
     25: ("cancelHistoricalData", 2, market.cancel_bars),
     49: ("reqCurrentTime", 0, _bare(r.CurrentTime)),
     50: ("reqRealTimeBars", 2, market.real_time_bars),
@@ -209,7 +219,6 @@ _TABLE: dict[int, tuple[str, int, Decoder]] = {
 } | {
     kind: (name, at, _unsupported(name, at))
     for kind, name, at in (
-        (21, "exerciseOptions", 2),
         (52, "reqFundamentalData", 2),
         (53, "cancelFundamentalData", 2),
     )

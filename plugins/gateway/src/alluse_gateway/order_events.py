@@ -199,7 +199,6 @@ class OrderEvents:
 
     def _settled(self, booked: Booked, fill: x.Fill) -> None:
         """An exercise, assignment or expiry: there is an execution, and no order was ever seen."""
-        booked.fills.append(fill)
         booked.status, booked.ended_at = "Filled", self._clock.now()
         paid = answers.commission_report(fill, fill.realized if fill.realized else None)
         for session in self._listeners(booked):

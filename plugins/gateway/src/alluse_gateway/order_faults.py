@@ -18,6 +18,7 @@ READ_ONLY = frozenset(
         r.PlaceOrder,
         r.CancelOrder,
         r.GlobalCancel,
+        r.ExerciseOptions,
         r.OpenOrders,
         r.AutoOpenOrders,
         r.CompletedOrders,

@@ -125,6 +125,17 @@ class GlobalCancel(Request):
 
 
 @attrs.frozen
+class ExerciseOptions(Request):
+    """``action`` 1 exercises and 2 lets lapse; ``override`` exercises what is out of the money."""
+
+    contract: Contract = Contract()
+    action: int = 0
+    quantity: int = 0
+    account: str = ""
+    override: bool = False
+
+
+@attrs.frozen
 class OpenOrders(Request):
     """``everyone``: of all clients, not the asking one's only."""
 

@@ -26,6 +26,7 @@ from alluse_gateway.bars import BarHistory
 from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.control import Control
 from alluse_gateway.display_groups import DisplayGroupDesk
+from alluse_gateway.exercises import ExerciseDesk
 from alluse_gateway.faults import Faults
 from alluse_gateway.generic_ticks import SHARES_TO_BORROW, Figures
 from alluse_gateway.history import HistoryDesk
@@ -184,6 +185,7 @@ class SimulatedGateway:
             strict_ids=strict_order_ids,
             active_orders=active_orders,
         )
+        self.exercises = ExerciseDesk(exchange, self.contracts, self.ledger)
         self.orders.master_client_id = master_client_id
         self.questions = OrderQuestions(self.clock, self.orders.book, self.orders.hears)
         self.reference = ReferenceDesk(exchange)

@@ -72,7 +72,7 @@ def expire(exchange: Exchange, account: str, instrument: Instrument) -> None:
     if held == 0:
         return
     if instrument.security_type is SecurityType.OPTION:
-        inside = _intrinsic(exchange, instrument)
+        inside = intrinsic(exchange, instrument)
         if inside is not None and inside >= EXERCISE_BY_EXCEPTION:
             (exercise if held > 0 else assign)(exchange, account, instrument)
             return
@@ -111,7 +111,7 @@ def _deliver(
         return f"the underlying of {option} is not listed"
     closes = Side.SELL if cause is Cause.EXERCISE else Side.BUY
     in_cash = underlying.security_type is SecurityType.INDEX
-    worth = (_intrinsic(exchange, option) or ZERO) if in_cash else ZERO
+    worth = (intrinsic(exchange, option) or ZERO) if in_cash else ZERO
     exchange.settle(account, option, closes, wanted, worth, cause)
     if not in_cash:
         buys = (option.right is Right.CALL) == (cause is Cause.EXERCISE)
@@ -121,7 +121,7 @@ def _deliver(
     return ""
 
 
-def _intrinsic(exchange: Exchange, option: Instrument) -> Decimal | None:
+def intrinsic(exchange: Exchange, option: Instrument) -> Decimal | None:
     """Return what exercising brings per unit, at least 0; None where no price is known."""
     underlying = underlying_of(exchange, option)
     mark = _mark(exchange, underlying) if underlying is not None else None
