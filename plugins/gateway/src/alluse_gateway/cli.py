@@ -57,6 +57,7 @@ class _Gateway(click.Group):
 @click.option("--faults", type=int, metavar="SEED", help="Play random faults, printed as TOML.")
 @click.option("--faults-rate", default=RATE, show_default=True, help="Random faults a minute.")
 @click.option("--time-scale", default=1.0, show_default=True, help="Stretches a scenario's times.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder that outlives restarts.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ports as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not tell of clients, orders and faults.")
 @click.option("--until-stdin-closes", is_flag=True, help="End with the process that started it.")
@@ -77,6 +78,7 @@ def command(
     faults: int | None,
     faults_rate: float,
     time_scale: float,
+    state: Path | None,
     as_json: bool,
     quiet: bool,
     until_stdin_closes: bool,
@@ -108,6 +110,7 @@ def command(
         sampling=sampling,
         lines=lines,
         ledger_path=ledger,
+        state=state,
         # Without a file nobody reads the ledger of this process but the control interface.
         ledger_keep=10_000,
         scenario=_script(scenario, faults, faults_rate),

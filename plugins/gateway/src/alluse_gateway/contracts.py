@@ -53,6 +53,10 @@ class ContractDesk:
         )
         return [each for each in pool if fits(contract, each)]
 
+    def by_number(self, con_id: int) -> Listing | None:
+        """Return the listing with this contract number."""
+        return self._by_id.get(con_id)
+
     def one(self, contract: r.Contract) -> Listing | str:
         """Return the only listing that fits, or the text of error 200."""
         found = self.find(contract)

@@ -116,6 +116,18 @@ class OrderBook:
         if booked.order_id != EXTERNAL:
             self._by_client[(booked.client_id, booked.order_id)] = booked
 
+    def restore(self, booked: Booked) -> None:
+        """Enter an order of an earlier gateway; of two with one id, the later one has it."""
+        self.add(booked)
+        if booked.order_id < 0:
+            self._bound = max(self._bound, -booked.order_id)
+        elif booked.order_id != EXTERNAL:
+            self.use_id(booked.client_id, booked.order_id)
+
+    def next_ids(self) -> dict[int, int]:
+        """Return the next order id of every client that has used one."""
+        return dict(self._next_ids)
+
     def bind(self, booked: Booked) -> None:
         """Give an order made by hand a negative id, by which client 0 can change and cancel it."""
         self._bound += 1

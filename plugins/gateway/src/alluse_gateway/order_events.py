@@ -11,19 +11,18 @@ from alluse_paper import orders as x
 from alluse_paper.desk import LOCATE, OPEN
 
 from alluse_core.clock import Clock
-from alluse_core.model import Instrument, OrderType, Verb
+from alluse_core.model import Instrument, Verb
 from alluse_gateway import notices
 from alluse_gateway.answers import orders as answers
 from alluse_gateway.faults import Faults
 from alluse_gateway.ledger import Ledger
 from alluse_gateway.order_book import Booked, OrderBook
+from alluse_gateway.order_status import status_of
 from alluse_gateway.order_terms import face, held_text
 from alluse_gateway.session import Session
 
 Listeners = Callable[[Booked], Iterable[Session]]
 """Returns the connected clients that hear of an order."""
-
-_STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
 class OrderEvents:
@@ -140,29 +139,20 @@ class OrderEvents:
     def _accepted(self, booked: Booked, event: x.OrderAccepted) -> None:
         if booked.stale:
             self._take_terms(booked, event.order.request)
-        kind = event.order.request.order_type
-        if kind in _STOPS and not event.order.triggered:
-            self._say(booked, "PreSubmitted", "trigger")
-        elif kind is OrderType.MARKET or (booked.doomed and booked.doomed.told == "PreSubmitted"):
-            # TWS shows a market order as PreSubmitted until it fills.
-            self._say(booked, "PreSubmitted")
-        else:
-            self._say(booked, "Submitted")
+        status, why_held = status_of(event.order)
+        if booked.doomed and booked.doomed.told == "PreSubmitted":
+            status = "PreSubmitted"
+        self._say(booked, status, why_held)
 
     def _held(self, booked: Booked, event: x.OrderHeld) -> None:
-        request = event.order.request
-        if event.reason == "not transmitted":
+        status, why_held = status_of(event.order)
+        if not status:
             return
-        if request.parent is not None:
-            held = "child,trigger" if request.order_type in _STOPS else "child"
-            self._say(booked, "PreSubmitted", held)
-            return
+        self._say(booked, status, why_held)
         if event.reason == LOCATE:
-            self._say(booked, "PreSubmitted", "locate")
             self._error(booked, notices.HELD_FOR_LOCATE, notices.LOCATE_TEXT)
-            return
-        self._say(booked, "PreSubmitted")
-        self._error(booked, notices.ORDER_MESSAGE, held_text(booked, event))
+        elif event.order.request.parent is None:
+            self._error(booked, notices.ORDER_MESSAGE, held_text(booked, event))
 
     def _error(self, booked: Booked, code: int, text: str) -> None:
         for session in self._listeners(booked):

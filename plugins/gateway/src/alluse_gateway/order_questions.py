@@ -59,18 +59,19 @@ class OrderQuestions:
 
     def forget_past_days(self) -> None:
         """Drop the orders that ended on earlier days, New York time, as TWS does."""
-        midnight = self._midnight()
+        midnight = self.midnight()
         if midnight != self._cleared:
             self._cleared = midnight
             self._book.forget_before(midnight)
 
-    def _midnight(self) -> datetime:
+    def midnight(self) -> datetime:
+        """Return when this day began, New York time."""
         now = self._clock.now().astimezone(_DAY_ZONE)
         return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
     def completed(self, session: Session, request: r.CompletedOrders) -> None:
         """Answer reqCompletedOrders with what ended on this day, New York time."""
-        midnight = self._midnight()
+        midnight = self.midnight()
         for booked in self._book:
             ended = booked.ended_at
             if ended is None or ended < midnight or booked.is_settlement:
@@ -98,7 +99,7 @@ class OrderQuestions:
     def executions(self, session: Session, request: r.Executions) -> None:
         """Answer reqExecutions: 11 for each fill of this day, 55, then 59 for each."""
         since = moment(request.since) if request.since else None
-        first = self._midnight() - timedelta(days=min(max(request.days - 1, 0), 7))
+        first = self.midnight() - timedelta(days=min(max(request.days - 1, 0), 7))
         found = [
             (booked, fill)
             for booked in self._book

@@ -47,6 +47,7 @@ class OrderDesk:
     ) -> None:
         self.book = OrderBook()
         self.master_client_id: int | None = None
+        self.placed: Callable[[int], None] = _unheard
         self._clock = clock
         self._exchange = exchange
         self._contracts = contracts
@@ -396,3 +397,7 @@ class OrderDesk:
             told = booked.order_status("PendingCancel")
             for session in self._listeners(booked):
                 session.send(told)
+
+
+def _unheard(number: int) -> None:
+    """Nobody keeps what was placed."""

@@ -46,6 +46,7 @@ from alluse_gateway.scanner import ScannerDesk
 from alluse_gateway.scenario import Scenario, find
 from alluse_gateway.scenario_player import ScenarioPlayer
 from alluse_gateway.session import Session
+from alluse_gateway.state import State
 from alluse_gateway.tick_by_tick import TickByTickDesk
 
 if TYPE_CHECKING:
@@ -68,13 +69,15 @@ class SimulatedGateway:
     ``sampling`` overrides the seconds between two ticks of a line, 0 passes every change on.
     ``rate_limit`` 0 lifts the limit on messages; ``active_orders`` sets one on living orders of a
     contract, side and account (IBKR: 20). ``forced_liquidation`` closes positions of an account
-    whose excess liquidity is below zero, where the exchange checks margins. ``scenario`` is
+    whose excess liquidity is below zero, where the exchange checks margins. ``state`` is a folder
+    in which orders, ids, executions and accounts outlive this gateway. ``scenario`` is
     played from the first client's start on, or as it says: one that is shipped, by name, or a
     file's, or one made by hand; its times and durations are multiplied by ``time_scale``.
     ``history_seconds`` is how long an answer with bars takes; ``history_pacing`` False lifts
     IBKR's rules of how often they may be asked for; :class:`MarketDesk` tells of ``delayed``,
     ``snapshot_seconds`` and ``regulatory_snapshots``. Use it as an async context manager;
-    ``port``, ``control_port``, ``control`` and ``ledger`` are valid inside. Raises PortInUse.
+    ``port``, ``control_port``, ``control`` and ``ledger`` are valid inside. Raises PortInUse, and
+    StateError for a folder that cannot be used.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class SimulatedGateway:
         master_client_id: int | None = None,
         active_orders: int = 0,
         forced_liquidation: bool = True,
+        state: Path | None = None,
         scenario: str | Path | Scenario | None = None,
         time_scale: float = 1.0,
         delayed: bool = True,
@@ -192,6 +196,8 @@ class SimulatedGateway:
         self.news = NewsDesk(self.clock, self.contracts, self._clients.values)
         self.scanner = ScannerDesk(exchange)
         self.display_groups = DisplayGroupDesk()
+        self._folder = state
+        self._state: State | None = None
         self._routes = routes(self)
         self.scenario: ScenarioPlayer | None = None
         if scenario is not None:
@@ -214,10 +220,12 @@ class SimulatedGateway:
 
     async def start(self) -> None:
         """Listen, and play the market and the scenario if there is one to play."""
+        if self._folder is not None:
+            self._remember(self._folder)
         if self.scenario is not None:
             self.scenario.start()
-        await self.start_listening()
         try:
+            await self.start_listening()
             if self.control_port is not None:
                 await self._listen_for_control()
         except BrokerError:
@@ -231,6 +239,15 @@ class SimulatedGateway:
         if self.player is not None:
             self._playing = asyncio.create_task(self.player.run())
             self._tasks.append(self._playing)
+
+    def _remember(self, folder: Path) -> None:
+        state = State(folder, self.clock, self.exchange, self.contracts)
+        try:
+            state.load(self.orders.book, self.ledger, self.questions.midnight())
+        except BaseException:
+            state.close()
+            raise
+        self._state, self.orders.placed = state, state.touch
 
     async def stop(self) -> None:
         """Disconnect everybody and let go of the ports; raise what went wrong meanwhile."""
@@ -247,6 +264,9 @@ class SimulatedGateway:
         self.history.close()
         for session in tuple(self.sessions):
             session.close("the gateway stops")
+        if self._state is not None:
+            self._state.close()
+            self._state = None
         await self.stop_listening()
         if self._control_server is not None:
             self._control_server.close()

@@ -78,6 +78,15 @@ class _Ledger:
     holdings: dict[Instrument, Holding] = attrs.field(factory=dict)
 
 
+@attrs.frozen
+class AccountState:
+    """All that an account holds, to be kept and put back."""
+
+    cash: Mapping[str, Decimal]
+    commissions: Mapping[str, Decimal]
+    holdings: tuple[Holding, ...]
+
+
 class Accounts:
     """All accounts of the exchange. ``deposit`` in ``currency`` opens each.
 
@@ -112,6 +121,19 @@ class Accounts:
         if account not in self._ledgers:
             self.names = (*self.names, account)
             self._ledgers[account] = _Ledger({self.currency: self._deposit})
+
+    def state(self, account: str) -> AccountState:
+        """Return what an account holds."""
+        ledger = self._ledger(account)
+        return AccountState(
+            dict(ledger.cash), dict(ledger.commissions), tuple(ledger.holdings.values())
+        )
+
+    def restore(self, account: str, state: AccountState) -> None:
+        """Let an account hold what it held."""
+        ledger = self._ledger(account)
+        ledger.cash, ledger.commissions = dict(state.cash), dict(state.commissions)
+        ledger.holdings = {holding.instrument: holding for holding in state.holdings}
 
     def rate_from(self, pairs: Iterable[Instrument]) -> None:
         """Name the currency pairs whose marks convert between currencies."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -42,7 +42,7 @@ from alluse_paper.orders import (
 )
 from alluse_paper.reservations import Reservations
 from alluse_paper.sessions import Sessions, day_end, utc
-from alluse_paper.working import Working
+from alluse_paper.working import UNTRANSMITTED, Working
 
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPG)
 CLOSE = "waits for the close"
@@ -271,6 +271,38 @@ class Desk:
         if self._to_release:
             self._release()
 
+    def restore(self, shown: Iterable[ExchangeOrder]) -> None:
+        """Go on with orders of an earlier exchange, in the order of their numbers.
+
+        Nothing is said of them: they are as they were. Numbers go on above theirs.
+        """
+        orders = [
+            Working.of(each, self._clock.now()) for each in sorted(shown, key=lambda o: o.number)
+        ]
+        for order in orders:
+            self.orders[order.number] = order
+            self._number = max(self._number, order.number)
+        ended = [order for order in orders if not order.is_open]
+        self._ended.extend(sorted(ended, key=lambda each: each.changed_at or each.placed_at))
+        fills = sorted((fill for o in orders for fill in o.executions), key=lambda each: each.time)
+        self._fills.extend(fills)
+        self._executions = max(
+            [self._executions, *(int(fill.execution_id.split(".")[1], 16) for fill in fills)]
+        )
+        for order in orders:
+            parent = self.orders.get(order.request.parent) if order.request.parent else None
+            self._groups.join(order, parent)
+        for order in orders:
+            if order.is_open:
+                self._open[order.number] = order
+                self._reservations.hold(order)
+                if order.request.time_in_force is TimeInForce.GTD:
+                    self._arrange_expiry(order)
+                if order.request.good_after is not None:
+                    self._arrange_start(order, order.request.good_after)
+                self._proceed(order)
+        self._release()
+
     # --- what there is -------------------------------------------------------------------------
 
     def open_orders(self) -> tuple[Working, ...]:
@@ -321,7 +353,7 @@ class Desk:
 
     def _hold_reason(self, order: Working, book: Book) -> str:
         if not order.transmitted:
-            return "not transmitted"
+            return UNTRANSMITTED
         parent = self._groups.parent_of(order)
         if parent is not None and parent.filled == 0:
             return f"waits for its parent {parent.number}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -13,7 +13,7 @@ from alluse_core.clock import Clock
 from alluse_core.errors import InstrumentNotFound, OrderNotFound
 from alluse_core.model.instrument import Instrument, Right, SecurityType, Side
 from alluse_core.model.order import OrderType, TimeInForce
-from alluse_paper.accounts import Accounts
+from alluse_paper.accounts import Accounts, AccountState
 from alluse_paper.agenda import Agenda
 from alluse_paper.book import Book
 from alluse_paper.catalog import Catalog
@@ -75,6 +75,7 @@ class Exchange:
         self._books: dict[Instrument, Book] = {}
         self._listeners: tuple[Listener, ...] = ()
         self._market_listeners: tuple[MarketListener, ...] = ()
+        self._changed: Callable[[int], None] | None = None
         self.accounts = Accounts(accounts, self._mark, deposit=deposit, margin=margin)
         self.accounts.rate_from(
             listing.instrument
@@ -272,6 +273,24 @@ class Exchange:
             )
         )
 
+    # --- to go on later -----------------------------------------------------------------------
+
+    def on_change(self, changed: Callable[[int], None]) -> None:
+        """Call ``changed`` with the number of each order that becomes different, when it does.
+
+        That is before listeners hear of it. One caller at a time.
+        """
+        self._changed = changed
+
+    def restore(
+        self, orders: Iterable[ExchangeOrder], accounts: Mapping[str, AccountState]
+    ) -> None:
+        """Go on with the orders and accounts of an earlier exchange; accounts unknown are left."""
+        for name, state in accounts.items():
+            if self.accounts.knows(name):
+                self.accounts.restore(name, state)
+        self._desk.restore(orders)
+
     # --- the market ---------------------------------------------------------------------------
 
     def on_market(self, event: MarketEvent) -> None:
@@ -435,6 +454,8 @@ class Exchange:
         self._agenda.enter(self._inbound, action)
 
     def _emit(self, event: ExchangeEvent) -> None:
+        if self._changed is not None:
+            self._changed(event.order.number)
         self._return(lambda: self._deliver(event))
 
     def _return(self, action: Callable[[], None]) -> None:

@@ -12,6 +12,8 @@ from alluse_core.model.instrument import Side
 from alluse_core.model.order import OrderState, OrderType
 from alluse_paper.orders import ZERO, ExchangeOrder, Fill, NewOrder
 
+UNTRANSMITTED = "not transmitted"
+
 
 @attrs.define(eq=False)
 class Working:
@@ -46,6 +48,26 @@ class Working:
     expires_at: float = math.inf
     commission: Decimal = ZERO
     trail_stop: Decimal | None = None
+
+    @classmethod
+    def of(cls, shown: ExchangeOrder, placed_at: datetime) -> Working:
+        """Return the record of an order as it was shown, to go on with it."""
+        fills = list(shown.executions)
+        return cls(
+            shown.number,
+            shown.request,
+            shown.placed_at or placed_at,
+            shown.state,
+            shown.filled,
+            sum((fill.quantity * fill.price for fill in fills), ZERO),
+            shown.reason,
+            fills,
+            shown.changed_at,
+            arrived=True,
+            transmitted=shown.reason != UNTRANSMITTED,
+            triggered=shown.triggered,
+            commission=sum((fill.commission for fill in fills), ZERO),
+        )
 
     @property
     def remaining(self) -> Decimal:
