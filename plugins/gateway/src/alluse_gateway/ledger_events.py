@@ -113,6 +113,14 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
             "An account lacks margin, and this order closes a position of it.",
             ("account", "symbol", "side", "quantity", "perm_id"),
         ),
+        "exercise": Kind(
+            "exerciseOptions arrived; a reason says why nothing came of it.",
+            ("client_id", "order_id", "symbol", "lapse", "quantity", "account", "reason"),
+        ),
+        "restored": Kind(
+            "What an earlier gateway kept in the state folder was put back.",
+            ("orders", "accounts"),
+        ),
         "correction": Kind(
             "An execution stands for an earlier one; a quantity of 0 busts it.",
             (*_ORDER, "execution_id", "was", "quantity", "price"),
