@@ -481,3 +481,77 @@ def test_depth_has_its_limit_and_its_errors() -> None:
             raw.close()
 
     run(story)
+
+
+# --- tick by tick -------------------------------------------------------------------------------
+
+
+def test_ticks_of_the_past_precede_a_stream_of_ticks() -> None:
+    async def story() -> None:
+        exchange = make_exchange()
+        async with SimulatedGateway(exchange) as gateway:
+            raw = await RawClient.connect(gateway)
+            for step in range(4):
+                trade(exchange, AAPL, 101.0 + step, at=START + step)
+            raw.send(97, 1, *STOCK, "Last", 3, 0)
+            fields = await raw.read_until("98")
+            assert fields[1:3] == ["1", "3"]
+            assert [fields[5 + 6 * row] for row in range(3)] == ["102", "103", "104"]
+            trade(exchange, AAPL, 110.0, at=START + 9)
+            assert (await raw.read_until("99"))[4] == "110"
+            raw.close()
+
+    run(story)
+
+
+# --- contracts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_an_option_names_its_underlying_and_its_ticks_by_price(name: str) -> None:
+    async def story() -> None:
+        market = SyntheticMarket(3, chains=("AAPL",))
+        async with SimulatedGateway(market=market) as gateway, client(name, gateway) as ib:
+            lib = library(name)
+            (stock,) = await ib.reqContractDetailsAsync(lib.Stock("AAPL", "SMART", "USD"))
+            chain = await ib.reqContractDetailsAsync(
+                lib.Option("AAPL", strike=195, right="C", exchange="SMART", currency="USD")
+            )
+            assert len(chain) >= 5, "several expiries fit"
+            assert {each.underConId for each in chain} == {stock.contract.conId}
+            assert {each.underSecType for each in chain} == {"STK"}
+            rules = [each.marketRuleIds.split(",") for each in chain]
+            assert len(rules[0]) == len(chain[0].validExchanges.split(","))
+            steps = await ib.reqMarketRuleAsync(int(rules[0][0]))
+            assert [(step.lowEdge, step.increment) for step in steps] == [(0, 0.01), (3, 0.05)]
+            found = await ib.reqMatchingSymbolsAsync("AAPL")
+            assert found[0].derivativeSecTypes == ["OPT"]
+            assert {each.contract.symbol for each in await ib.reqMatchingSymbolsAsync("spdr")} == {
+                "SPY"
+            }
+
+    run(story)
+
+
+def test_the_hours_of_the_next_days_know_thanksgiving_and_the_short_day_after() -> None:
+    from datetime import UTC, datetime
+
+    from alluse_gateway.contracts import calendar_of
+    from alluse_paper.hours import FUTURES_HOURS, STOCK_HOURS
+
+    when = datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
+    stocks = calendar_of(STOCK_HOURS, when)
+    assert stocks.zone == "America/New_York"
+    assert stocks.liquid.split(";")[:4] == [
+        "20261125:0930-20261125:1600",
+        "20261126:CLOSED",
+        "20261127:0930-20261127:1300",
+        "20261128:CLOSED",
+    ]
+    assert "20261127:0400-20261127:1700" in stocks.trading
+    futures = calendar_of(FUTURES_HOURS, when)
+    assert futures.zone == "America/Chicago"
+    assert futures.trading.split(";")[1:3] == [
+        "20261125:1700-20261126:1200",
+        "20261126:1700-20261127:1215",
+    ]

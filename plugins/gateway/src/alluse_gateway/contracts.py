@@ -21,6 +21,12 @@ CALENDAR_DAYS = 5
 FIRST_RULE = 26
 """The number of the first market rule; there is one for each price increment in use."""
 
+Increments = tuple[tuple[Decimal, Decimal], ...]
+
+ROOTS = {"SPXW": "SPX", "NDXP": "NDX", "RUTW": "RUT"}
+"""Option classes that are named after another symbol than their underlying's."""
+
+_DERIVATIVES = (SecurityType.OPTION, SecurityType.FUTURE)
 _SMART = frozenset({SecurityType.STOCK, SecurityType.OPTION, SecurityType.COMBO})
 
 
@@ -34,12 +40,16 @@ class ContractDesk:
         self._by_symbol: dict[str, list[Listing]] = {}
         self._by_local: dict[str, list[Listing]] = {}
         self._texts: dict[int, answers.ContractText] = {}
-        self._rules: dict[Decimal, int] = {}
+        self._rules: dict[Increments, int] = {}
+        self._derivatives: dict[str, set[str]] = {}
         for listing in exchange.listings:
             self._by_id[listing.con_id] = listing
             self._by_symbol.setdefault(listing.instrument.symbol, []).append(listing)
             self._by_local.setdefault(listing.local_symbol, []).append(listing)
-            self._rules.setdefault(listing.min_tick, FIRST_RULE + len(self._rules))
+            self._rules.setdefault(increments_of(listing), FIRST_RULE + len(self._rules))
+            if listing.instrument.security_type in _DERIVATIVES:
+                kinds = self._derivatives.setdefault(listing.instrument.symbol, set())
+                kinds.add(listing.instrument.security_type.value)
 
     def find(self, contract: r.Contract) -> list[Listing]:
         """Return every listing that ``contract`` fits."""
@@ -99,27 +109,54 @@ class ContractDesk:
                     request.request_id,
                     listing,
                     calendar,
-                    self._rules[listing.min_tick],
+                    self._rules[increments_of(listing)],
+                    self.underlying(listing),
                 )
             )
         session.send(answers.contract_details_end(request.request_id))
 
+    def underlying(self, listing: Listing) -> Listing | None:
+        """Return what a listed option is on, a stock or an index; None where it is not listed."""
+        instrument = listing.instrument
+        if instrument.security_type is not SecurityType.OPTION:
+            return None
+        names = (instrument.symbol, ROOTS.get(instrument.symbol, ""))
+        for each in (found for name in names for found in self._by_symbol.get(name, ())):
+            if each.instrument.security_type in (SecurityType.STOCK, SecurityType.INDEX):
+                return each
+        return None
+
     def symbols(self, session: Session, request: r.MatchingSymbols) -> None:
-        """Answer reqMatchingSymbols with the stocks whose symbol begins with the pattern."""
+        """Answer reqMatchingSymbols with stocks and indexes whose symbol begins with the pattern,
+        or whose name holds it."""
         pattern = request.pattern.upper()
+        kinds = (SecurityType.STOCK, SecurityType.INDEX)
         found = [
             each
             for symbol, listings in sorted(self._by_symbol.items())
             for each in listings
-            if symbol.startswith(pattern) and each.instrument.security_type is SecurityType.STOCK
+            if each.instrument.security_type in kinds
+            and (symbol.startswith(pattern) or pattern in each.long_name.upper())
         ]
-        session.send(answers.symbol_samples(session.version, request.request_id, found[:16]))
+        found.sort(key=lambda each: not each.instrument.symbol.startswith(pattern))
+        rows = found[:16]
+        derived = {each.instrument.symbol: self._derived(each) for each in rows}
+        number = request.request_id
+        session.send(answers.symbol_samples(session.version, number, rows, derived))
+
+    def _derived(self, listing: Listing) -> list[str]:
+        """Return the kinds of derivatives that are listed on something."""
+        symbol = listing.instrument.symbol
+        roots = [root for root, name in ROOTS.items() if name == symbol]
+        return sorted(
+            {kind for name in (symbol, *roots) for kind in self._derivatives.get(name, ())}
+        )
 
     def market_rule(self, session: Session, request: r.MarketRule) -> None:
-        """Answer reqMarketRule: one increment at all prices."""
-        for tick, rule in self._rules.items():
+        """Answer reqMarketRule: the increments by rising price."""
+        for increments, rule in self._rules.items():
             if rule == request.request_id:
-                session.send(answers.market_rule(rule, [(0, tick)]))
+                session.send(answers.market_rule(rule, increments))
                 return
         session.error(-1, notices.VALIDATION, notices.validation("rule", "unknown market rule"))
 
@@ -147,6 +184,11 @@ class ContractDesk:
                 )
             )
         session.send(answers.option_parameters_end(request.request_id))
+
+
+def increments_of(listing: Listing) -> Increments:
+    """Return the (from price, tick) pairs of a listing, which hold on all its exchanges."""
+    return listing.increments or ((Decimal(0), listing.min_tick),)
 
 
 def fits(contract: r.Contract, listing: Listing) -> bool:

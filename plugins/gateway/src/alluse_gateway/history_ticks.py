@@ -65,11 +65,14 @@ class HistoricalTicksDesk:
             rows = self._before(listing, request, end.timestamp())
         _send(session, request, listing, rows)
 
-    def latest(self, listing: Listing, what: str, count: int) -> list[tuple[float, ...]]:
-        """Return the newest ticks of a kind, oldest first."""
-        request = r.HistoricalTicks(count=min(count, MOST), what=what)
+    def precede(
+        self, session: Session, number: int, listing: Listing, what: str, count: int
+    ) -> None:
+        """Send the newest ticks of a kind, before a stream of them."""
+        request = r.HistoricalTicks(number, count=min(count, MOST), what=what)
         present = self._source.present
-        return self._before(listing, request, present + 1) if math.isfinite(present) else []
+        rows = self._before(listing, request, present + 1) if math.isfinite(present) else []
+        _send(session, request, listing, rows[-count:])
 
     def _before(
         self, listing: Listing, request: r.HistoricalTicks, end: float

@@ -11,13 +11,12 @@ from alluse_paper.pricing import Greeks, greeks_of, price_of, years_to_expiry
 from scipy.optimize import brentq
 
 from alluse_core.model import Instrument, Right, SecurityType
+from alluse_gateway.contracts import ROOTS
 
 LOWEST, HIGHEST = 0.001, 5.0
 """Volatilities between which one is looked for."""
 
 _UNDERLYINGS = (SecurityType.STOCK, SecurityType.INDEX)
-_ROOTS = {"SPXW": "SPX", "NDXP": "NDX", "RUTW": "RUT"}
-"""Option classes that are named after another symbol than their underlying's."""
 
 
 @attrs.frozen
@@ -59,7 +58,7 @@ class OptionModel:
     def underlying(self, option: Instrument) -> Instrument | None:
         """Return what an option is on, None where it is not listed."""
         found = self._underlyings.get(option.symbol)
-        return found or self._underlyings.get(_ROOTS.get(option.symbol, ""))
+        return found or self._underlyings.get(ROOTS.get(option.symbol, ""))
 
     def terms(self, option: Instrument, spot: float | None = None) -> Terms | None:
         """Return the terms of an option now; None where it is none or its underlying is unknown."""

@@ -142,7 +142,6 @@ class SimulatedGateway:
         self._unlisten: list[Callable[[], None]] = []
         self._history = BarHistory()
         self.contracts = ContractDesk(self, exchange)
-        self.tick_by_tick = TickByTickDesk(exchange, self.contracts, self.faults)
         past = market.past() if isinstance(market, RemembersPast) else None
         source = HistorySource(exchange, self._history, past)
         self.history = HistoryDesk(
@@ -177,6 +176,9 @@ class SimulatedGateway:
             option_model=model,
         )
         self.historical_ticks = HistoricalTicksDesk(self.contracts, source, self._history)
+        self.tick_by_tick = TickByTickDesk(
+            exchange, self.contracts, self.faults, self.historical_ticks
+        )
         self.accounts = AccountDesk(self.clock, exchange, self.contracts, self.faults)
         self.orders = OrderDesk(
             self.clock,

@@ -13,20 +13,34 @@ from alluse_gateway import requests as r
 from alluse_gateway.answers import ticks
 from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.faults import Faults
+from alluse_gateway.history_ticks import HistoricalTicksDesk
 from alluse_gateway.session import Session
 
 MAX_REQUESTS = 5
 """Requests of one client at a time; IBKR allows one for every twenty lines of market data."""
 
 _LAST = {"Last": 1, "AllLast": 2}
+_HISTORY = {
+    "Last": "TRADES",
+    "AllLast": "TRADES",
+    "BidAsk": "BID_ASK",
+    "MidPoint": "MIDPOINT",
+}
 _KINDS = frozenset({*_LAST, "BidAsk", "MidPoint"})
 
 
 class TickByTickDesk:
     """Answers reqTickByTickData from what the exchange shows from then on."""
 
-    def __init__(self, exchange: Exchange, contracts: ContractDesk, faults: Faults) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        contracts: ContractDesk,
+        faults: Faults,
+        history: HistoricalTicksDesk,
+    ) -> None:
         self._exchange = exchange
+        self._history = history
         self._contracts = contracts
         self._faults = faults
         self._requests: dict[tuple[Session, int], tuple[Instrument, str]] = {}
@@ -50,6 +64,9 @@ class TickByTickDesk:
         else:
             self._requests[(session, number)] = (listing.instrument, request.kind)
             self._arrange()
+            if request.count > 0:
+                what = _HISTORY[request.kind]
+                self._history.precede(session, number, listing, what, request.count)
 
     def cancel(self, session: Session, number: int) -> None:
         """End one request; an unknown one is no error."""

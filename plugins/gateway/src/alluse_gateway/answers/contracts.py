@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 from alluse_paper.market import Listing
@@ -57,14 +57,19 @@ class Calendar:
 
 
 def contract_details(
-    version: int, request_id: int, listing: Listing, calendar: Calendar, rule: int
+    version: int,
+    request_id: int,
+    listing: Listing,
+    calendar: Calendar,
+    rule: int,
+    underlying: Listing | None = None,
 ) -> bytes:
     """Message 10. ``rule`` is the market rule that holds on every exchange named."""
     instrument = listing.instrument
     expiry = instrument.expiry.strftime("%Y%m%d") if instrument.expiry else ""
     exchanges = ",".join(dict.fromkeys((instrument.exchange, listing.primary_exchange)))
     old = version < 164
-    is_option = instrument.security_type is SecurityType.OPTION
+    under = underlying.instrument if underlying is not None else None
     values: list[object] = [10, *([8] if old else []), request_id]
     values += [
         instrument.symbol,
@@ -85,7 +90,7 @@ def contract_details(
         ORDER_TYPES,
         exchanges,
         1,  # price magnifier
-        0,
+        underlying.con_id if underlying is not None else 0,
         escaped(listing.long_name),
         listing.primary_exchange,
         expiry[:6],
@@ -99,8 +104,8 @@ def contract_details(
         0,
         0,  # security ids
         1,  # aggregated group
-        instrument.symbol if is_option else "",
-        "STK" if is_option else "",
+        under.symbol if under is not None else "",
+        under.security_type.value if under is not None else "",
         ",".join([str(rule)] * len(exchanges.split(","))),
         expiry,
         "COMMON" if instrument.security_type is SecurityType.STOCK else "",
@@ -119,14 +124,20 @@ def contract_details_end(request_id: int) -> bytes:
     return message(52, 1, request_id)
 
 
-def symbol_samples(version: int, request_id: int, listings: Iterable[Listing]) -> bytes:
-    """Message 79."""
+def symbol_samples(
+    version: int,
+    request_id: int,
+    listings: Iterable[Listing],
+    derivatives: Mapping[str, Sequence[str]] | None = None,
+) -> bytes:
+    """Message 79. ``derivatives`` names the kinds of derivatives by symbol."""
     rows = list(listings)
     values: list[object] = [79, request_id, len(rows)]
     for listing in rows:
         instrument = listing.instrument
         values += [listing.con_id, instrument.symbol, instrument.security_type.value]
-        values += [listing.primary_exchange, instrument.currency, 0]
+        kinds = (derivatives or {}).get(instrument.symbol, ())
+        values += [listing.primary_exchange, instrument.currency, len(kinds), *kinds]
         if version >= 176:
             values += [escaped(listing.long_name), ""]
     return message(*values)
