@@ -18,6 +18,7 @@ from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.lease import Lease
 from alluse_ibkr.meters import COMPONENT
 from alluse_ibkr.quiet import break_silence
+from alluse_ibkr.rhythm import SilenceWatch
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.ticks import Line
 from alluse_ibkr.wrapper import Listener
@@ -92,6 +93,8 @@ class LineDesk(Listener):
         self._listening: asyncio.Task[None] | None = None
         self._line_free = asyncio.Event()
         self._has_lines = asyncio.Event()
+        self._silence = SilenceWatch()
+        self._silent_lines = registry.counter(COMPONENT, "silent_lines", broker=name)
         self._resubscriptions = registry.counter(COMPONENT, "resubscriptions", broker=name)
         self._quiet_probes = registry.counter(COMPONENT, "quiet_probes", broker=name)
         self._quotes_out = registry.counter(COMPONENT, "quotes_out", broker=name)
@@ -123,6 +126,8 @@ class LineDesk(Listener):
         """Return when a line was last known to be alive: its own tick, or any sign of life."""
         if math.isnan(line.alive_at) or not self._is_live(line) or self._broken:
             return line.alive_at
+        if self._silence.suspect(line):
+            return line.quote.changed_at if line.quote is not None else line.alive_at
         assert self.connection is not None
         return max(line.alive_at, self.connection.heard_at)
 
@@ -315,15 +320,28 @@ class LineDesk(Listener):
 
     def on_heartbeat(self, now: float) -> None:
         """Confirm quiet lines to their takers: same values, same sequence, a newer sign of life."""
+        self._look_for_silence(now)
         for line in self._lines.values():
             old = line.quote
             if old is None or self.suspended or not self._is_live(line):
+                continue
+            if self._silence.suspect(line):
                 continue
             if now - old.confirmed_at < self._settings.heartbeat:
                 continue
             line.quote = confirmed = _confirmed(old, now)
             for sink in line.sinks:
                 sink(confirmed)
+
+    def _look_for_silence(self, now: float) -> None:
+        """Ask again for lines that are silent far beyond their own habit while others tick."""
+        if self.suspended:
+            return
+        living = [line for line in self._lines.values() if self._is_live(line)]
+        for line in self._silence.look(living, now):
+            self._silent_lines.value += 1
+            self._spawn(self._request(line))
+            self._resubscriptions.value += 1
 
     def on_error(self, request_id: int, code: int, text: str) -> None:
         """Follow what the broker says of a line, of its farms and of its uplink."""
