@@ -75,6 +75,8 @@ RSS = "=system_resources.memory_usage_mb"
 CPU, OWN_CPU = "=system_resources.cpu_percent", "=system_resources.process_cpu_percent"
 LAG = "event_loop.lag_ms"
 LINK = "=broker.link_up/broker=main"
+OVERDUE = "=ibkr_integration.outage_overdue_seconds/broker=main"
+LOGIN = "=ibkr_integration.weekly_login_due/broker=main"
 UNKNOWN_NOW = "=trading_system.unknown_orders"
 DIFFERENCES = "=trading_system.position_differences/broker=main"
 COMPARISONS = "=trading_system.position_comparisons/broker=main"
@@ -393,6 +395,23 @@ TIMELINES: list[tuple[str, Callable[[], Rule[Any]], list[Step], list[str]]] = [
         lambda: BrokerLinkDown(LinkSettings(keep_firing_for=3.0)),
         [(2, {LINK: 1.0}), (1, {LINK: 0.0}), (1, {LINK: 1.0}), (1, {LINK: 0.0}), (5, {LINK: 1.0})],
         ["3 pending{broker=main}", "3 firing{broker=main}", "9 resolved{broker=main}"],
+    ),
+    (
+        "an outage that is overdue is told beside the link, and so is the weekly login",
+        lambda: BrokerLinkDown(LinkSettings()),
+        [
+            (1, {LINK: 0.0, OVERDUE: -300.0, LOGIN: 0.0}),
+            (1, {LINK: 0.0, OVERDUE: 1.0, LOGIN: 0.0}),
+            (1, {LINK: 0.0, OVERDUE: 60.0, LOGIN: 1.0}),
+        ],
+        [
+            "1 pending{broker=main}",
+            "1 firing{broker=main}",
+            "2 pending{broker=main,cause=overdue}",
+            "2 firing{broker=main,cause=overdue}",
+            "3 pending{broker=main,cause=weekly_login}",
+            "3 firing{broker=main,cause=weekly_login}",
+        ],
     ),
     (
         "a link that is not measured any more keeps its alert",

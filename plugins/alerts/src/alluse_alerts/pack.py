@@ -17,7 +17,11 @@ from alluse_core.ports import MetricView
 
 
 class BrokerLinkDown(Rule[LinkSettings]):
-    """The order path to a broker does not work. ``broker.link_up`` is 1 while it does."""
+    """The order path to a broker does not work. ``broker.link_up`` is 1 while it does.
+
+    An outage that outlasts its reset window, and one that needs the weekly login, are subjects of
+    their own: told apart from the first word of it, and told anew.
+    """
 
     name = "broker_link_down"
     severity = Severity.CRITICAL
@@ -32,6 +36,31 @@ class BrokerLinkDown(Rule[LinkSettings]):
             condition = Condition.CLEAR if up >= 1.0 else Condition.TRIP
             state = "up" if up >= 1.0 else "down"
             yield Reading(condition, up, 1.0, f"the link to {name} is {state}", series.labels)
+        yield from self._overdue(view)
+        yield from self._login(view)
+
+    def _overdue(self, view: MetricView) -> Iterator[Reading]:
+        for series, late in view.latest("ibkr_integration", "outage_overdue_seconds").items():
+            name = dict(series.labels).get("broker", "?")
+            condition = Condition.TRIP if late > 0 else Condition.CLEAR
+            text = f"the link to {name} is overdue for {late / 60:.0f} min: look at its gateway"
+            if late <= 0:
+                text = f"the link to {name} is not overdue"
+            subject = (*series.labels, ("cause", "overdue"))
+            yield Reading(condition, late, 0.0, text, subject)
+
+    def _login(self, view: MetricView) -> Iterator[Reading]:
+        for series, due in view.latest("ibkr_integration", "weekly_login_due").items():
+            name = dict(series.labels).get("broker", "?")
+            condition = Condition.TRIP if due >= 1.0 else Condition.CLEAR
+            text = f"{name} waits for no login"
+            if due >= 1.0:
+                text = (
+                    f"{name} waits for THE WEEKLY LOGIN: a person must log in at TWS or IB Gateway "
+                    "with the second factor; nothing can be sent until then"
+                )
+            subject = (*series.labels, ("cause", "weekly_login"))
+            yield Reading(condition, due, 1.0, text, subject)
 
 
 class UnknownOrder(Rule[UnknownOrderSettings]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 from alluse_core.errors import BrokerUnavailable
@@ -172,7 +171,6 @@ class Pool:
         for connection in others:
             await connection.close()
         await self.orders.close()
-        await asyncio.sleep(0)
         self._surroundings.locks.close()
 
     # --- the data pair ---------------------------------------------------------------------
