@@ -13,6 +13,7 @@ from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
 from alluse_paper.market import Listing
 from gateway_lab import AAPL, START, client, library, make_exchange, quote, trade, until
+from ibapi.scanner import ScannerSubscription
 from ibapi_lab import IbapiClient, ibapi_client, order, stock
 
 from alluse_core import Instrument
@@ -155,6 +156,14 @@ def test_the_tables_that_change_with_no_market_are_told(version: int) -> None:
         for asks, answer in answers:
             asks()
             await ib.hears(answer)
+        wanted = ScannerSubscription()
+        wanted.instrument, wanted.locationCode = "STK", "STK.US.MAJOR"
+        wanted.scanCode = "MOST_ACTIVE"
+        trade(gateway.exchange, AAPL, 100.0, 50.0)
+        ask.reqScannerSubscription(7, wanted, [], [])
+        (row,) = await ib.hears("scannerData")
+        assert (row[1], row[2].contract.symbol) == (0, "AAPL")
+        await ib.hears("scannerDataEnd")
         ask.reqNewsBulletins(True)
         ask.reqCurrentTime()
         await ib.hears("currentTime")
