@@ -57,7 +57,15 @@ def test_the_command_is_registered() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--speed", "0"], ["--port", "99999"], ["--rate-limit", "-1"]]
+    "arguments",
+    [
+        ["--speed", "0"],
+        ["--port", "99999"],
+        ["--rate-limit", "-1"],
+        ["--chain", "NONE"],
+        ["--months", "0"],
+        ["--symbols", "3"],
+    ],
 )
 def test_arguments_that_cannot_be_meant_are_usage_errors(arguments: list[str]) -> None:
     result = CliRunner().invoke(command, arguments)

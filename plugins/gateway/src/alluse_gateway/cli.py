@@ -45,6 +45,8 @@ class _Gateway(click.Group):
 @click.option("--speed", default=1.0, show_default=True, help="Market seconds per second.")
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option("--symbols", default=20, show_default=True, help="Symbols of the synthetic market.")
+@click.option("--chain", multiple=True, help="A stock with an option chain; may be repeated.")
+@click.option("--months", default=1, show_default=True, help="Contract months of the future.")
 @click.option("--control-port", type=int, help="Loopback port of the control interface.")
 @click.option(
     "--rate-limit", default=RATE_LIMIT, show_default=True, help="Messages a second; 0: unlimited."
@@ -68,6 +70,8 @@ def command(
     speed: float,
     seed: int,
     symbols: int,
+    chain: tuple[str, ...],
+    months: int,
     control_port: int | None,
     rate_limit: int,
     sampling: float | None,
@@ -101,7 +105,7 @@ def command(
     if not (time_scale > 0 and faults_rate > 0):
         raise UsageError("--time-scale and --faults-rate are positive")
     gateway = SimulatedGateway(
-        market=_market(replay, seed, symbols),
+        market=_market(replay, seed, symbols, chain, months),
         port=port,
         control_port=control_port,
         speed=speed,
@@ -142,7 +146,9 @@ def _script(scenario: str | None, seed: int | None, rate: float) -> Scenario | N
     return script
 
 
-def _market(replay: Path | None, seed: int, symbols: int) -> Market:
+def _market(
+    replay: Path | None, seed: int, symbols: int, chains: tuple[str, ...], months: int
+) -> Market:
     if replay is not None:
         from alluse_paper.recording import Recording
 
@@ -150,7 +156,10 @@ def _market(replay: Path | None, seed: int, symbols: int) -> Market:
     from alluse_paper.synthetic import SyntheticMarket
 
     # The session of today, so that what expires does so in the future.
-    return SyntheticMarket(seed, symbols, SystemClock().now())
+    try:
+        return SyntheticMarket(seed, symbols, SystemClock().now(), chains=chains, months=months)
+    except ValueError as error:
+        raise UsageError(f"there is no such synthetic market: {error}") from error
 
 
 async def _serve(gateway: SimulatedGateway, as_json: bool, until_stdin_closes: bool) -> None:
