@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -240,7 +240,11 @@ class Runtime:
             clock=self.clock,
             telemetry=self.registry,
             settings=self.settings.quotes,
+            needed=self._instruments_at_work,
         )
+
+    def _instruments_at_work(self) -> Collection[Instrument]:
+        return self.orders.instruments_at_work
 
     def _assemble_monitor(self, store: MetricStore) -> None:
         sources = [

@@ -219,6 +219,17 @@ class Book:
             if quantity
         ]
 
+    def instruments_at_work(self) -> frozenset[Instrument]:
+        """Return the instruments of live orders, and of positions that are not zero."""
+        working = {
+            instrument
+            for instruments in self._working.values()
+            for instrument, orders in instruments.items()
+            if orders
+        }
+        held = {key[2] for key, quantity in self.positions.items() if quantity}
+        return frozenset(working | held)
+
     def _cost(self, broker: str, account: str, instrument: Instrument) -> Decimal:
         return self.costs.get((broker, account, instrument), ZERO)
 

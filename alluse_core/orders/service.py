@@ -16,6 +16,7 @@ from alluse_core.model import (
     Commission,
     Evidence,
     Execution,
+    Instrument,
     LinkReport,
     LinkState,
     NodeIdentity,
@@ -339,6 +340,11 @@ class Orders:
     def positions(self) -> Snapshot[Position]:
         """Return what the accounts hold: the broker's word, and our fills since."""
         return Snapshot(tuple(self._book.held()), self._as_of(), self._all_known())
+
+    @property
+    def instruments_at_work(self) -> frozenset[Instrument]:
+        """The instruments of live orders and of positions, whichever broker they are at."""
+        return self._book.instruments_at_work()
 
     def account_values(self) -> Snapshot[AccountValue]:
         """Return the accounts' figures, as last told."""

@@ -13,7 +13,11 @@ from alluse_core.ports import Broker
 from alluse_core.quotes.lines import Line, Lines
 from alluse_core.quotes.measure import Measures
 from alluse_core.quotes.misses import Miss, Misses
-from alluse_core.quotes.plan import Plan, Route, choose
+from alluse_core.quotes.plan import Choose, Plan, Route
+
+
+_TRY_AGAIN = 0.05
+"""Seconds between two looks for a line that came free: five times the pace of new ticks."""
 
 
 class Fetchers:
@@ -30,7 +34,9 @@ class Fetchers:
         take: Callable[[Quote], Quote],
         timeout: float,
         least_idle: float,
+        choose: Choose,
     ) -> None:
+        self._choose = choose
         self._broker = broker
         self._misses = misses
         self._lines = lines
@@ -42,6 +48,7 @@ class Fetchers:
         self._tasks: list[asyncio.Task[None]] = []
         self.definitions: dict[Instrument, InstrumentDefinition] = {}
         self.idle = 0
+        self.waiting_for_a_line = 0
 
     def start(self, workers: int) -> None:
         """Start ``workers`` workers in the running loop."""
@@ -84,13 +91,13 @@ class Fetchers:
             self._fail(misses, unavailable(self._broker))
             return
         routes = [(miss, self.plan(miss.instrument, miss.reads, now).route) for miss in misses]
-        lined = [miss for miss, route in routes if route is Route.LINE]
+        lined = [miss for miss, route in routes if route in (Route.LINE, Route.WAIT)]
         # Where one request takes many, those that get a line too are answered by it sooner.
         batches = self._broker.capabilities.snapshot_batch > 1
         await self._snapshots([miss for miss in misses if batches or miss not in lined])
         for miss in lined:
             try:
-                line = await self.open_line(miss.instrument)
+                line = await self._line_for(miss)
             except AllUseError as error:
                 self._fail([miss], error)
             else:
@@ -99,8 +106,9 @@ class Fetchers:
 
     def plan(self, instrument: Instrument, reads: float, now: float) -> Plan:
         """Return how to ask for ``instrument`` at monotonic ``now``."""
-        return choose(
+        return self._choose(
             self._broker.capabilities,
+            instrument=instrument,
             reads=reads,
             held=self._lines.get(instrument) is not None,
             lines=self._lines.uses(now),
@@ -108,7 +116,24 @@ class Fetchers:
             least_idle=self._least_idle,
         )
 
-    async def open_line(self, instrument: Instrument) -> Line | None:
+    async def _line_for(self, miss: Miss) -> Line | None:
+        """Return a line for a miss, waiting for one to come free as long as somebody waits."""
+        self.waiting_for_a_line += 1
+        try:
+            line = await self.open_line(miss.instrument, miss.reads)
+            while line is None and self._misses.is_open(miss):
+                if self.plan(miss.instrument, miss.reads, self._clock.monotonic()).route not in (
+                    Route.LINE,
+                    Route.WAIT,
+                ):
+                    break
+                await self._clock.sleep(_TRY_AGAIN)
+                line = await self.open_line(miss.instrument, miss.reads)
+            return line
+        finally:
+            self.waiting_for_a_line -= 1
+
+    async def open_line(self, instrument: Instrument, reads: float = math.inf) -> Line | None:
         """Return the instrument's line, subscribing where it has none; None where none is free.
 
         Its first tick answers a miss. Raises InstrumentNotFound or AmbiguousInstrument where the
@@ -119,7 +144,7 @@ class Fetchers:
             return line
         await self.define(instrument)
         # Only now, since another worker may have taken a line while the broker was asked.
-        plan = self.plan(instrument, math.inf, self._clock.monotonic())
+        plan = self.plan(instrument, reads, self._clock.monotonic())
         if plan.release is not None:
             self._lines.release(plan.release)
             self._measures.lines_released.value += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 import attrs
@@ -11,7 +11,11 @@ import attrs
 from alluse_core.clock import Clock
 from alluse_core.model import Instrument, Quote
 from alluse_core.ports import Broker, QuoteCache, QuoteSink, Subscription
-from alluse_core.quotes.plan import LineUse
+from alluse_core.quotes.measure import Measures
+from alluse_core.quotes.plan import Demand, LineUse
+
+ANSWER_SECONDS = 2.0
+"""How long a line that polls is given for its first quote; a closed market sends none."""
 
 
 @attrs.define(eq=False)
@@ -23,6 +27,7 @@ class Line:
 
     subscription: Subscription
     used_at: float
+    opened_at: float
     pins: int = 0
 
     def use(self, now: float) -> None:
@@ -31,9 +36,24 @@ class Line:
 
 
 class Lines:
-    """The lines of one broker. ``limit`` of them at most; callers release before they open."""
+    """The lines of one broker. ``limit`` of them at most; callers release before they open.
 
-    def __init__(self, broker: Broker, cache: QuoteCache, clock: Clock, sink: QuoteSink) -> None:
+    ``needed`` names the instruments that keep their lines, read or not.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        cache: QuoteCache,
+        clock: Clock,
+        sink: QuoteSink,
+        demand: Demand,
+        measures: Measures,
+        needed: Callable[[], Collection[Instrument]],
+    ) -> None:
+        self._demand = demand
+        self._measures = measures
+        self._needed = needed
         self._broker = broker
         self._cache = cache
         self._clock = clock
@@ -62,13 +82,13 @@ class Lines:
         line = self._lines.get(instrument)
         if line is None:
             self._ticked.discard(instrument)
-            line = Line(self._broker.subscribe(instrument, self._tick), now)
+            line = Line(self._broker.subscribe(instrument, self._tick), now, now)
             self._lines[instrument] = line
         return line
 
     def watch(self, instrument: Instrument, line: Line) -> None:
         """See the next read of a line, also where the cache answers it."""
-        self._cache.watch(instrument, partial(self._read, line))
+        self._cache.watch(instrument, partial(self._read, instrument, line))
 
     def release(self, instrument: Instrument) -> None:
         """Give one line back; nothing happens where none is held."""
@@ -84,8 +104,35 @@ class Lines:
 
     def uses(self, now: float) -> Iterator[LineUse]:
         """Yield what a plan needs to know of each line."""
+        needed = self._needed()
         for instrument, line in self._lines.items():
-            yield LineUse(instrument, now - line.used_at, line.pins > 0)
+            yield LineUse(
+                instrument,
+                now - line.used_at,
+                line.pins > 0 or instrument in needed,
+                self._demand.of(instrument, now),
+                instrument in self._ticked or now - line.opened_at >= ANSWER_SECONDS,
+            )
+
+    def idle(self, now: float, seconds: float) -> list[Instrument]:
+        """Return what nobody needs and nobody read for ``seconds``."""
+        needed = self._needed()
+        return [
+            instrument
+            for instrument, line in self._lines.items()
+            if now - line.used_at > seconds and not line.pins and instrument not in needed
+        ]
+
+    def use(self, instrument: Instrument, now: float) -> None:
+        """Note a read of an instrument that may have a line."""
+        line = self._lines.get(instrument)
+        if line is not None:
+            self._note(instrument, line, now)
+
+    def _note(self, instrument: Instrument, line: Line, now: float) -> None:
+        line.use(now)
+        self._demand.count(instrument, now)
+        self._measures.line_hits.value += 1
 
     def alive_at(self, instrument: Instrument) -> float:
         """Return when the instrument's line was last known to be alive.
@@ -97,8 +144,8 @@ class Lines:
             return math.nan
         return line.subscription.alive_at
 
-    def _read(self, line: Line) -> None:
-        line.use(self._clock.monotonic())
+    def _read(self, instrument: Instrument, line: Line) -> None:
+        self._note(instrument, line, self._clock.monotonic())
 
     def _tick(self, quote: Quote) -> None:
         self._ticked.add(quote.instrument)

@@ -19,6 +19,8 @@ class Measures:
     it hits; reads through ``cached`` are not among them. ``cached_read_ms``: the cache's own part
     of those that hit, the two readings of the clock included. ``fetch_ms``: every miss, from the
     first reader to the answer. ``queue_wait_ms``: from the first reader to a worker.
+    ``line_hits`` and ``line_misses``: refresh periods in which an instrument was read while a
+    line held it fresh, and requests for one that none did; ``lines_opened`` is the churn.
     """
 
     def __init__(self, telemetry: Registry) -> None:
@@ -34,6 +36,8 @@ class Measures:
         self.unavailable = telemetry.counter(COMPONENT, "quotes_unavailable")
         self.lines_opened = telemetry.counter(COMPONENT, "lines_opened")
         self.lines_released = telemetry.counter(COMPONENT, "lines_released")
+        self.line_hits = telemetry.counter(COMPONENT, "line_hits")
+        self.line_misses = telemetry.counter(COMPONENT, "line_misses")
         self.marked = {
             condition: telemetry.counter(COMPONENT, "quotes_marked", condition=condition.value)
             for condition in QuoteCondition

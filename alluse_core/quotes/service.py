@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from alluse_core.quotes.lines import Lines
 from alluse_core.quotes.measure import COMPONENT, TIMED_ONE_IN, Measures
 from alluse_core.quotes.misses import Misses
 from alluse_core.quotes.newest import Conflated, NewestQuotes
-from alluse_core.quotes.plan import Demand
+from alluse_core.quotes.plan import Choose, Demand, choose, polling_lines
 from alluse_core.settings import QuotesSettings
 from alluse_core.telemetry import Registry
 
@@ -47,6 +47,9 @@ class Quotes:
 
     A quote without any valid side is never served as a price; :meth:`newest` returns it.
     Call :meth:`refresh` every :attr:`refresh_period` seconds.
+
+    ``needed`` names the instruments that keep a line they have, read or not: those of open orders
+    and positions. ``choose`` decides who gets one.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Quotes:
         clock: Clock,
         telemetry: Registry,
         settings: QuotesSettings,
+        needed: Callable[[], Collection[Instrument]] = frozenset,
+        choose: Choose = choose,
     ) -> None:
         self.cached: Callable[[Instrument], Quote | None] = cache.peek
         self.get: Get = _get(cache.peek, self._missed, self._timed)
@@ -67,7 +72,7 @@ class Quotes:
         self._settings = settings
         self._ttl = min(settings.ttl, settings.max_age)
         self._newest = NewestQuotes()
-        self._demand = Demand(settings.idle_line)
+        self._demand = Demand(settings.idle_line, gap=self.refresh_period)
         self._streams: dict[Instrument, list[Conflated]] = {}
         self._measures = Measures(telemetry)
         self._telemetry = telemetry
@@ -75,7 +80,9 @@ class Quotes:
         self._hits_too_old = 0
         self._stopped = True
         self._misses = Misses()
-        self._lines = Lines(broker, cache, clock, self._tick)
+        self._lines = Lines(
+            broker, cache, clock, self._tick, self._demand, self._measures, needed
+        )
         self._fetchers = Fetchers(
             broker=broker,
             misses=self._misses,
@@ -85,6 +92,7 @@ class Quotes:
             take=self._offer,
             timeout=settings.timeout,
             least_idle=4.0 * self._ttl,
+            choose=choose,
         )
         self._observe()
 
@@ -204,12 +212,10 @@ class Quotes:
 
     def refresh(self, now: float) -> None:
         """Keep what live lines hold fresh, end idle lines, fail what waited too long."""
+        for instrument in self._lines.idle(now, self._settings.idle_line):
+            self._lines.release(instrument)
+            self._measures.lines_released.value += 1
         for instrument, line in self._lines:
-            idle = now - line.used_at
-            if idle > self._settings.idle_line and not line.pins:
-                self._lines.release(instrument)
-                self._measures.lines_released.value += 1
-                continue
             self._lines.watch(instrument, line)
             quote = self.newest(instrument)
             if quote is not None and now - quote.confirmed_at < self._ttl:
@@ -264,9 +270,7 @@ class Quotes:
         quote = self.newest(instrument)
         if quote is None or not quote.age(now) <= wanted:
             return None
-        line = self._lines.get(instrument)
-        if line is not None:
-            line.use(now)
+        self._lines.use(instrument, now)
         if not servable(quote):
             if instrument in self._misses:
                 return None
@@ -286,6 +290,7 @@ class Quotes:
         if waiter is not None:
             self._measures.coalesced.value += 1
             return waiter
+        self._measures.line_misses.value += 1
         return self._misses.ask(instrument, now, now + self._settings.timeout, reads)
 
     def _served(self, quote: Quote) -> Quote:
@@ -356,6 +361,13 @@ class Quotes:
         observe("workers_idle", lambda: float(self._fetchers.idle))
         observe("lines_used", lambda: float(len(self._lines)))
         observe("lines_limit", lambda: float(self._lines.limit))
+        observe("lines_polling", self._lines_polling)
+        observe("lines_waiting", lambda: float(self._fetchers.waiting_for_a_line))
+
+    def _lines_polling(self) -> float:
+        """Lines that serve what is seldom read, while all are in use."""
+        full = len(self._lines) >= self._lines.limit
+        return float(polling_lines(self._lines.limit)) if full else 0.0
 
     def _reads_served(self) -> float:
         """Every hit of the cache that was fresh enough, and every miss that got a quote."""

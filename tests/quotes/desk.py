@@ -109,7 +109,11 @@ class Desk:
         }
 
 
-def make_desk(capabilities: BrokerCapabilities | None = None, **settings: Any) -> Desk:
+def make_desk(
+    capabilities: BrokerCapabilities | None = None,
+    needed: frozenset[Instrument] = frozenset(),
+    **settings: Any,
+) -> Desk:
     clock, telemetry = VirtualClock(), Registry()
     broker = QuoteBroker(clock, capabilities or BrokerCapabilities(streams=False))
     cache = open_lru(LruSettings(capacity=1000, implementation="python"), clock)
@@ -119,5 +123,6 @@ def make_desk(capabilities: BrokerCapabilities | None = None, **settings: Any) -
         clock=clock,
         telemetry=telemetry,
         settings=QuotesSettings(**settings),
+        needed=lambda: needed,
     )
     return Desk(clock, broker, cache, telemetry, quotes)

@@ -416,6 +416,57 @@ def test_a_line_nobody_reads_is_given_back_and_one_that_is_read_is_kept() -> Non
     scenario(lambda: make_desk(LINES), body)
 
 
+def test_what_an_order_or_a_position_needs_keeps_its_line_unread() -> None:
+    async def body(desk: Desk) -> None:
+        await line_with_a_tick(desk, AAPL)
+        await line_with_a_tick(desk, MSFT)
+        await alive(desk, 70.0, MSFT)
+        assert desk.broker.open_lines == {AAPL, MSFT}
+        third = Instrument.stock("IBM")
+        await alive(desk, 5.0)
+        await line_with_a_tick(desk, third)
+        assert desk.broker.open_lines == {AAPL, third}
+
+    scenario(lambda: make_desk(LINES, frozenset({AAPL})), body)
+
+
+def test_the_share_of_reads_that_lines_serve_is_counted() -> None:
+    async def body(desk: Desk) -> None:
+        await line_with_a_tick(desk, AAPL)
+        await alive(desk, 3.0, AAPL)
+        samples = desk.samples()
+        assert samples["market_data_system.line_misses"] == 1.0
+        assert samples["market_data_system.line_hits"] >= 3.0
+        assert samples["market_data_system.lines_waiting"] == 0.0
+
+    scenario(lambda: make_desk(LINES), body)
+
+
+TEN = BrokerCapabilities(streams=True, snapshot_batch=1, quote_lines=10, snapshot_seconds=11.0)
+
+
+def test_a_read_waits_for_the_line_that_polls_and_gets_it_when_it_has_answered() -> None:
+    async def body(desk: Desk) -> None:
+        held = [Instrument.stock(f"N{number}") for number in range(9)]
+        for instrument in held:
+            await line_with_a_tick(desk, instrument)
+        await alive(desk, 3.0, *held)
+        first = asyncio.create_task(desk.quotes.get(AAPL))
+        await desk.clock.advance(0.0)
+        second = asyncio.create_task(desk.quotes.get(MSFT))
+        await desk.clock.advance(0.2)
+        assert desk.samples()["market_data_system.lines_waiting"] >= 1.0
+        desk.broker.tick(quote(AAPL))
+        await desk.clock.advance(0.1)
+        desk.broker.tick(quote(MSFT))
+        await desk.clock.advance(0.0)
+        assert (await first).instrument is AAPL
+        assert (await second).instrument is MSFT
+        assert desk.broker.asked == []
+
+    scenario(lambda: make_desk(TEN), body)
+
+
 def test_when_lines_run_out_the_least_recently_read_one_makes_room() -> None:
     async def body(desk: Desk) -> None:
         third = Instrument.stock("IBM")

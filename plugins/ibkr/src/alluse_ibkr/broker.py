@@ -42,6 +42,7 @@ from alluse_ibkr.connection import Connection, RoleEvents, Surroundings
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.endpoint import Endpoint
 from alluse_ibkr.evidence import EvidenceDesk
+from alluse_ibkr.history import HistoryDesk
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.lookup import Lookup
 from alluse_ibkr.order_desk import OrderDesk
@@ -154,9 +155,8 @@ class IbkrBroker:
         orders.connection = pool.orders
         self._order_desk, self._line_desk = orders, data
         self._evidence = EvidenceDesk(self.name, library, pool.orders, book, orders)
-        self._lookup = Lookup(
-            self.name, pool.route, book, data, clock, pool.contracts, pool.history
-        )
+        history = HistoryDesk(self.name, pool.history, book, clock, registry)
+        self._lookup = Lookup(self.name, pool.route, book, data, clock, pool.contracts, history)
 
     async def close(self) -> None:
         """End all connections. Orders at the broker stay as they are."""

@@ -22,17 +22,14 @@ from alluse_core.model import (
     Instrument,
     InstrumentDefinition,
     Quote,
-    SecurityType,
 )
 from alluse_ibkr import contracts
 from alluse_ibkr.contracts import ContractBook
+from alluse_ibkr.history import HistoryDesk
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.route import Route
 from alluse_ibkr.ticks import Line
-from alluse_ibkr.wireformat import bar_time, exact, wire_bar_size, wire_duration, wire_time
 
-_HISTORY_AT_ONCE = 50
-"""Open history requests that IBKR allows."""
 _KEPT_SECONDS = 86400.0
 
 
@@ -47,19 +44,18 @@ class Lookup:
         lines: LineDesk,
         clock: Clock,
         contracts_route: Route,
-        history_route: Route,
+        history: HistoryDesk,
     ) -> None:
         self._name = name
         self._connection = connection
         self._contracts_route = contracts_route
-        self._history_route = history_route
         self._book = book
         self._lines = lines
         self._clock = clock
         self._definitions: dict[Instrument, asyncio.Task[InstrumentDefinition]] = {}
         self._defined_at: dict[Instrument, float] = {}
         self._rules: dict[int, Sequence[Any]] = {}
-        self._history = asyncio.Semaphore(_HISTORY_AT_ONCE)
+        self._history = history
 
     async def close(self) -> None:
         """Stop what is still being asked for."""
@@ -67,6 +63,7 @@ class Lookup:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._history.close()
 
     # --- snapshots -------------------------------------------------------------------------
 
@@ -188,34 +185,5 @@ class Lookup:
     async def bars(
         self, instrument: Instrument, end: datetime | None, duration: timedelta, size: timedelta
     ) -> Sequence[Bar]:
-        """Return historical bars: trades, or midpoints for currency pairs."""
-        shows = "MIDPOINT" if instrument.security_type is SecurityType.FOREX else "TRADES"
-        until = wire_time(end) if end is not None else ""
-        span, width = wire_duration(duration), wire_bar_size(size)
-        contract = self._book.contract(instrument)
-        async with self._history:
-            try:
-                rows = await self._history_route.ask(
-                    "bars",
-                    lambda client, number: client.reqHistoricalData(
-                        number, contract, until, span, width, shows, False, 2, False, []
-                    ),
-                    deadline=4 * self._connection.settings.request_timeout,
-                )
-            except RequestFailed as error:
-                if error.code == 162 and "no data" in str(error):
-                    return ()
-                raise
-        return tuple(_bar(row) for row in rows)
-
-
-def _bar(row: Any) -> Bar:
-    volume = exact(row.volume)
-    return Bar(
-        bar_time(str(row.date)),
-        row.open,
-        row.high,
-        row.low,
-        row.close,
-        float(volume) if volume is not None and volume >= 0 else math.nan,
-    )
+        """Return historical bars; see HistoryDesk.bars."""
+        return await self._history.bars(instrument, end, duration, size)
