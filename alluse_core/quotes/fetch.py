@@ -15,7 +15,6 @@ from alluse_core.quotes.measure import Measures
 from alluse_core.quotes.misses import Miss, Misses
 from alluse_core.quotes.plan import Choose, Plan, Route
 
-
 _TRY_AGAIN = 0.05
 """Seconds between two looks for a line that came free: five times the pace of new ticks."""
 

@@ -80,9 +80,7 @@ class Quotes:
         self._hits_too_old = 0
         self._stopped = True
         self._misses = Misses()
-        self._lines = Lines(
-            broker, cache, clock, self._tick, self._demand, self._measures, needed
-        )
+        self._lines = Lines(broker, cache, clock, self._tick, self._demand, self._measures, needed)
         self._fetchers = Fetchers(
             broker=broker,
             misses=self._misses,

@@ -108,9 +108,7 @@ def test_a_scan_waits_for_the_lines_that_poll_and_leaves_the_others_alone() -> N
 
 
 def test_a_line_changes_hands_only_for_what_is_worth_clearly_more() -> None:
-    asking = {
-        f"N{n}": LineUse(NAMES[n], 0.1, False, demand=0.0, answered=False) for n in (0, 1)
-    }
+    asking = {f"N{n}": LineUse(NAMES[n], 0.1, False, demand=0.0, answered=False) for n in (0, 1)}
     rested = LineUse(NAMES[2], 5.0, False, demand=2.0)
     assert plan(MANY, *full(N2=rested, **asking), reads=2.9) == Plan(Route.WAIT)
     assert plan(MANY, *full(N2=rested, **asking), reads=3.0) == Plan(Route.LINE, NAMES[2])

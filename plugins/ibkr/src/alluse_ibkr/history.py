@@ -32,7 +32,7 @@ from alluse_ibkr.wireformat import bar_time, exact, wire_bar_size, wire_duration
 
 
 class Slots:
-    """Lets as many at a time as a limit says that may change meanwhile; first come, first served."""
+    """Lets as many at a time as a limit that may change says; first come, first served."""
 
     def __init__(self, limit: Concurrency) -> None:
         self.limit = limit
@@ -90,9 +90,7 @@ class HistoryDesk:
         self._pacing = registry.counter(COMPONENT, "history_pacing_violations", broker=name)
         self._coalesced = registry.counter(COMPONENT, "history_coalesced", broker=name)
         self._waited = registry.timer(COMPONENT, "history_wait_ms", "ms", broker=name)
-        registry.observe(
-            COMPONENT, "history_open", lambda: float(self._slots.taken), broker=name
-        )
+        registry.observe(COMPONENT, "history_open", lambda: float(self._slots.taken), broker=name)
         registry.observe(
             COMPONENT, "history_queued", lambda: float(self._slots.waiting), broker=name
         )

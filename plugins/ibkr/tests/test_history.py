@@ -1,0 +1,145 @@
+"""Historical bars over a socket: refusals, shared requests, and questions that hang."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ibkr_lab import AAPL, LIBRARIES, Lab, Peer, connected, frame, scripted, until
+
+from alluse_core.errors import RequestFailed
+from alluse_core.testing import VirtualClock
+
+both = pytest.mark.parametrize("library", LIBRARIES)
+END = datetime(2026, 1, 5, 21, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+class Archive:
+    """Serves bars by ``answer``, and keeps what was asked and cancelled."""
+
+    def __init__(self, answer: Callable[[str, int], bytes]) -> None:
+        self.answer = answer
+        self.asked: list[list[str]] = []
+        self.cancelled: list[str] = []
+
+    async def serve(self, peer: Peer) -> None:
+        """Answer one connection."""
+        await peer.accept()
+        while True:
+            fields = await peer.message()
+            if fields[0] == "20":
+                self.asked.append(fields)
+                peer.send(self.answer(fields[1], len(self.asked)))
+            elif fields[0] == "25":
+                self.cancelled.append(fields[2])
+            elif fields[0] == "49":
+                peer.send(frame(49, 1, 1_700_000_000))
+
+
+def bar(number: str, price: float = 100.0) -> bytes:
+    row = (1_767_646_800, price, price, price, price, 5, price, 1)
+    return frame(17, number, "", "", 1, *row)
+
+
+def lab(port: int, library: str, **more: object) -> Lab:
+    return Lab(port=port, library=library, quiet=0.0, **more)  # type: ignore[arg-type]
+
+
+@both
+def test_those_who_ask_the_same_share_one_request(library: str) -> None:
+    async def story() -> None:
+        archive = Archive(lambda number, _: bar(number))
+        async with scripted(archive.serve) as port, connected(lab(port, library)) as broker:
+            one, two = await asyncio.gather(
+                broker.bars(AAPL, END, timedelta(hours=1), MINUTE),
+                broker.bars(AAPL, END, timedelta(hours=1), MINUTE),
+            )
+            assert one == two
+            assert len(one) == 1
+            assert len(archive.asked) == 1
+
+    asyncio.run(story())
+
+
+@both
+def test_no_data_is_empty_and_any_other_refusal_is_an_error(library: str) -> None:
+    texts = ["HMDS query returned no data: AAPL@SMART Trades", "No market data permissions"]
+
+    async def story() -> None:
+        archive = Archive(lambda number, turn: frame(4, 2, number, 162, texts[turn - 1], ""))
+        async with scripted(archive.serve) as port, connected(lab(port, library)) as broker:
+            assert await broker.bars(AAPL, END, timedelta(hours=1), MINUTE) == ()
+            with pytest.raises(RequestFailed, match="permissions") as caught:
+                await broker.bars(AAPL, END, timedelta(hours=1), MINUTE)
+            assert caught.value.code == 162
+
+    asyncio.run(story())
+
+
+@both
+def test_a_pacing_violation_is_waited_out_and_asked_again(library: str) -> None:
+    text = "Historical Market Data Service error message:Historical data request pacing violation"
+
+    async def story() -> None:
+        clock = VirtualClock()
+        archive = Archive(
+            lambda number, turn: frame(4, 2, number, 162, text, "") if turn == 1 else bar(number)
+        )
+        async with scripted(archive.serve) as port:
+            desk = lab(port, library, clock=clock)
+            async with connected(desk) as broker:
+                asking = asyncio.ensure_future(broker.bars(AAPL, END, timedelta(hours=1), MINUTE))
+                await until(lambda: desk.sample("history_pacing_violations"), "the violation")
+                assert not asking.done()
+                await clock.advance(15.1)
+                assert len(await asking) == 1
+                assert len(archive.asked) == 2
+
+    asyncio.run(story())
+
+
+@both
+def test_a_question_that_hangs_ends_with_an_error_and_a_cancel(library: str) -> None:
+    async def story() -> None:
+        archive = Archive(lambda _number, _turn: b"")
+        async with (
+            scripted(archive.serve) as port,
+            connected(lab(port, library, request_timeout=0.05)) as broker,
+        ):
+            with pytest.raises(RequestFailed, match="not answered") as caught:
+                await broker.bars(AAPL, END, timedelta(hours=1), MINUTE)
+            assert caught.value.code is None
+            await until(lambda: archive.cancelled, "the cancel")
+            assert archive.cancelled == [archive.asked[0][1]]
+
+    asyncio.run(story())
+
+
+@both
+def test_a_request_that_nobody_waits_for_is_cancelled(library: str) -> None:
+    async def story() -> None:
+        archive = Archive(lambda _number, _turn: b"")
+        async with scripted(archive.serve) as port, connected(lab(port, library)) as broker:
+            asking = asyncio.ensure_future(broker.bars(AAPL, END, timedelta(hours=1), MINUTE))
+            await until(lambda: archive.asked, "the request")
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await until(lambda: archive.cancelled, "the cancel")
+
+    asyncio.run(story())
+
+
+@both
+def test_a_long_range_is_asked_for_in_parts_and_told_once(library: str) -> None:
+    async def story() -> None:
+        archive = Archive(lambda number, _: bar(number))
+        async with scripted(archive.serve) as port, connected(lab(port, library)) as broker:
+            found = await broker.bars(AAPL, END, timedelta(days=3), MINUTE)
+            assert len(archive.asked) == 3
+            assert len(found) == 1, "a bar that two parts bring is one bar"
+
+    asyncio.run(story())
