@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alluse_gateway.cli import command
@@ -17,7 +18,7 @@ from alluse_gateway.random_faults import random_scenario
 from alluse_gateway.scenario import find, shipped
 from alluse_gateway.server import PortInUse
 from click.testing import CliRunner
-from gateway_lab import library
+from gateway_lab import library, until
 
 from alluse_core.errors import RecordingError, UsageError
 
@@ -44,6 +45,42 @@ def test_the_command_serves_a_client_and_ends_cleanly_when_interrupted() -> None
         ib = library("ib_insync").IB()
         await ib.connectAsync("127.0.0.1", ports["port"], clientId=1)
         assert ib.managedAccounts() == ["DU1000001"]
+        ib.disconnect()
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+
+
+def test_orders_outlive_a_killed_process_on_its_state_folder(tmp_path: Path) -> None:
+    arguments = ("--port", "0", "--json", "--state", str(tmp_path))
+    arguments += ("--account", "DU1000001", "--account", "DU1000002")
+
+    async def connected() -> tuple[asyncio.subprocess.Process, Any]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", RUN, *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        port = json.loads(await process.stdout.readline())["port"]
+        ib = library("ib_insync").IB()
+        await ib.connectAsync("127.0.0.1", port, clientId=1)
+        return process, ib
+
+    async def story() -> None:
+        lib = library("ib_insync")
+        process, ib = await connected()
+        assert ib.managedAccounts() == ["DU1000001", "DU1000002"]
+        order = lib.LimitOrder("BUY", 1, 1.0, tif="GTC", account="DU1000002", orderRef="kept")
+        trade = ib.placeOrder(lib.Stock("SPY", "SMART", "USD"), order)
+        await until(
+            lambda: trade.orderStatus.permId and trade.orderStatus.status != "PendingSubmit"
+        )
+        process.kill()
+        await process.wait()
+        ib.disconnect()
+        process, ib = await connected()
+        (shown,) = ib.openTrades()
+        assert (shown.order.orderRef, shown.order.permId) == ("kept", trade.order.permId)
         ib.disconnect()
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 0

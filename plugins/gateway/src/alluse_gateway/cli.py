@@ -59,6 +59,7 @@ class _Gateway(click.Group):
 @click.option("--faults", type=int, metavar="SEED", help="Play random faults, printed as TOML.")
 @click.option("--faults-rate", default=RATE, show_default=True, help="Random faults a minute.")
 @click.option("--time-scale", default=1.0, show_default=True, help="Stretches a scenario's times.")
+@click.option("--account", "accounts", multiple=True, help="An account; may be given again.")
 @click.option("--state", type=click.Path(path_type=Path), help="Folder that outlives restarts.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ports as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not tell of clients, orders and faults.")
@@ -82,6 +83,7 @@ def command(
     faults: int | None,
     faults_rate: float,
     time_scale: float,
+    accounts: tuple[str, ...],
     state: Path | None,
     as_json: bool,
     quiet: bool,
@@ -114,6 +116,7 @@ def command(
         sampling=sampling,
         lines=lines,
         ledger_path=ledger,
+        accounts=accounts or ("DU1000001",),
         state=state,
         # Without a file nobody reads the ledger of this process but the control interface.
         ledger_keep=10_000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -70,7 +70,9 @@ class SimulatedGateway:
     ``rate_limit`` 0 lifts the limit on messages; ``active_orders`` sets one on living orders of a
     contract, side and account (IBKR: 20). ``forced_liquidation`` closes positions of an account
     whose excess liquidity is below zero, where the exchange checks margins. ``state`` is a folder
-    in which orders, ids, executions and accounts outlive this gateway. ``scenario`` is
+    in which orders, ids, executions and accounts outlive this gateway. ``accounts`` are those of
+    an exchange of its own; one of several (an advisor's begins with F or DF) must be named by
+    every order. ``scenario`` is
     played from the first client's start on, or as it says: one that is shipped, by name, or a
     file's, or one made by hand; its times and durations are multiplied by ``time_scale``.
     ``history_seconds`` is how long an answer with bars takes; ``history_pacing`` False lifts
@@ -103,6 +105,7 @@ class SimulatedGateway:
         active_orders: int = 0,
         forced_liquidation: bool = True,
         state: Path | None = None,
+        accounts: Sequence[str] = ("DU1000001",),
         scenario: str | Path | Scenario | None = None,
         time_scale: float = 1.0,
         delayed: bool = True,
@@ -119,7 +122,7 @@ class SimulatedGateway:
         if exchange is None:
             if market is None:
                 raise ValueError("give an exchange, a market, or both")
-            exchange = Exchange(self.clock, market.listings(), seed=seed)
+            exchange = Exchange(self.clock, market.listings(), accounts=accounts, seed=seed)
         self.exchange = exchange
         self.player = Player(market, exchange, self.clock, speed) if market is not None else None
         self.faults = Faults()
