@@ -14,10 +14,12 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import attrs
 
 from alluse_core.model import Evidence, Instrument, NodeIdentity, Order, OrderState, Side
 from benchmarks.measure import Result, Turns
@@ -32,6 +34,14 @@ ALLOWED_SECONDS = 0.0003
 Trade = Callable[[int], Awaitable[None]]
 
 
+@attrs.frozen
+class Peer:
+    """The other side: how it trades, and whether it is told of its account's positions."""
+
+    trade: Trade
+    listen: Callable[[bool], None]
+
+
 def run(
     *, orders: int = 1_500, agents: int = 75, rounds: int = 7, singles: int = 100
 ) -> Iterator[Result]:
@@ -42,26 +52,26 @@ def run(
 async def _measure(orders: int, agents: int, rounds: int, singles: int) -> list[Result]:
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        async with _gateway() as port, _ours(port, path) as ours:
-            throughput = await _throughput(ours, port, orders, agents, rounds)
-            async with _raw(port) as raw:
-                latency, device = await _latency(ours, raw, singles, path / "device")
+        async with _gateway() as port, _raw(port) as peer, _ours(port, path) as ours:
+            throughput = await _throughput(ours, peer, orders, agents, rounds)
+            latency, device = await _latency(ours, peer.trade, singles, path / "device")
     return [_throughput_result(throughput, orders, agents), _latency_result(latency, device)]
 
 
-async def _throughput(ours: Trade, port: int, orders: int, agents: int, rounds: int) -> Turns:
+async def _throughput(ours: Trade, peer: Peer, orders: int, agents: int, rounds: int) -> Turns:
     """Time both sides in turn, each after a short round that is not timed.
 
-    The peer is connected in its own turns alone: its ``IB`` is subscribed to the account, and
-    would decode in our turns what our fills do to it.
+    The peer hears of its account in its own turns alone: its ``IB`` is subscribed to positions,
+    and would decode in our turns what our fills do to them.
     """
     times: dict[int, list[float]] = {0: [], 1: []}
     for number in range(rounds):
         for which in (0, 1) if number % 2 == 0 else (1, 0):
-            async with AsyncExitStack() as stack:
-                side = ours if which == 0 else await stack.enter_async_context(_raw(port))
-                await _together(side, agents, agents)
-                times[which].append(await _together(side, orders, agents) / orders)
+            side = (ours, peer.trade)[which]
+            peer.listen(which == 1)
+            await _together(side, agents, agents)
+            times[which].append(await _together(side, orders, agents) / orders)
+    peer.listen(True)
     return Turns(tuple(times[0]), tuple(times[1]))
 
 
@@ -137,7 +147,7 @@ def _latency_result(turns: Turns, device: float) -> Result:
 
 
 @asynccontextmanager
-async def _raw(port: int) -> AsyncIterator[Trade]:
+async def _raw(port: int) -> AsyncIterator[Peer]:
     from ib_insync import IB, LimitOrder, Stock
 
     client: Any = IB()  # type: ignore[no-untyped-call]
@@ -152,8 +162,11 @@ async def _raw(port: int) -> AsyncIterator[Trade]:
         while not placed.isDone():
             await placed.statusEvent
 
+    def listen(wanted: bool) -> None:
+        (client.client.reqPositions if wanted else client.client.cancelPositions)()
+
     try:
-        yield trade
+        yield Peer(trade, listen)
     finally:
         client.disconnect()
 
