@@ -76,6 +76,13 @@ def test_a_number_that_no_order_can_have_is_refused_or_unset(bad: str) -> None:
         assert wire.to_decimal(bad) is None
 
 
+@pytest.mark.parametrize("number", ["2147483648", "-2147483649", "7000170001", "9" * 30])
+def test_an_integer_of_more_than_32_bits_is_refused(number: str) -> None:
+    # TWS reads every integer of a request into 32 bits, and so do the answers that repeat it.
+    with pytest.raises(wire.FieldError):
+        wire.to_int(number)
+
+
 @given(st.lists(st.binary(max_size=60), max_size=12), st.data())
 def test_frames_survive_any_cutting(payloads: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(struct.pack(">I", len(payload)) + payload for payload in payloads)

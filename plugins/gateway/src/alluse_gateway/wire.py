@@ -183,8 +183,8 @@ def to_int(field: str, default: int | None = None) -> int:
         if default is None:
             raise FieldError("an integer is missing")
         return default
-    if not -(2**63) <= value < 2**63:
-        raise FieldError("an integer is longer than 64 bits")
+    if not -(2**31) <= value < 2**31:
+        raise FieldError("an integer is longer than 32 bits")
     return value
 
 
