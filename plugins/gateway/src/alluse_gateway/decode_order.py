@@ -162,16 +162,16 @@ def _price(field: str) -> str:
 
 def _volatility_and_scale(cursor: Cursor, terms: dict[str, str]) -> None:
     """From minQty to the hedge."""
-    box = cursor.run(len(f.BOX))
+    box = cursor.run(len(f.BOX.rows))
     f.read(box, f.BOX, terms)
     if box[-2]:  # deltaNeutralOrderType, whose absence TWS itself writes as the word "None"
-        f.read(cursor.run(len(f.DELTA_NEUTRAL)), f.DELTA_NEUTRAL, terms)
-    trail = cursor.run(len(f.TRAIL))
+        f.read(cursor.run(len(f.DELTA_NEUTRAL.rows)), f.DELTA_NEUTRAL, terms)
+    trail = cursor.run(len(f.TRAIL.rows))
     f.read(trail, f.TRAIL, terms)
     increment = to_decimal(trail[-1])
     if increment is not None and increment > 0:
-        f.read(cursor.run(len(f.SCALE)), f.SCALE, terms)
-    active = cursor.run(len(f.ACTIVE))
+        f.read(cursor.run(len(f.SCALE.rows)), f.SCALE, terms)
+    active = cursor.run(len(f.ACTIVE.rows))
     f.read(active, f.ACTIVE, terms)
     if active[-1]:
         f.read(cursor.run(1), f.HEDGE, terms)
@@ -181,7 +181,7 @@ def _strategy(
     cursor: Cursor, terms: dict[str, str], rows: dict[str, tuple[Any, ...]], order_type: str
 ) -> bool:
     """From optOutSmartRouting to the pegged fields; returns whatIf."""
-    f.read(cursor.run(len(f.CLEARING)), f.CLEARING, terms)
+    f.read(cursor.run(len(f.CLEARING.rows)), f.CLEARING, terms)
     if to_flag(cursor.take()):
         con_id, delta, price = cursor.run(3)
         rows["delta_neutral"] = (str(to_int(con_id, 0)), _price(delta), _price(price))
@@ -191,9 +191,9 @@ def _strategy(
         rows["algorithm"] = cursor.pairs()
     f.read(cursor.run(1), f.ALGORITHM, terms)
     what_if = to_flag(cursor.take())
-    f.read(cursor.run(len(f.OPTIONS)), f.OPTIONS, terms)
+    f.read(cursor.run(len(f.OPTIONS.rows)), f.OPTIONS, terms)
     if order_type in ("PEG BENCH", "PEGBENCH"):
-        f.read(cursor.run(len(f.BENCHMARK)), f.BENCHMARK, terms)
+        f.read(cursor.run(len(f.BENCHMARK.rows)), f.BENCHMARK, terms)
     return what_if
 
 
@@ -206,22 +206,19 @@ def _conditions(cursor: Cursor, terms: dict[str, str], rows: dict[str, tuple[Any
         kind = to_int(cursor.take(), 0)
         if kind not in f.CONDITIONS:
             raise FieldError(f"a condition of type {kind}")
-        found.append(f.condition(kind, cursor.run(len(f.CONDITIONS[kind]))))
+        found.append(f.condition(kind, cursor.run(len(f.CONDITIONS[kind].rows))))
     rows["conditions"] = tuple(found)
     f.read(cursor.run(2), f.ON_CONDITION, terms)
 
 
 def _tail(cursor: Cursor, terms: dict[str, str], fields: list[str], version: int) -> None:
     """The adjusted-order fields and what later versions put after them."""
-    f.read(cursor.run(len(f.ADJUSTED)), f.ADJUSTED, terms)
-    for since, table in f.LATER:
-        if version >= since:
-            f.read(cursor.run(1), table, terms)
+    known = min(version, f.NEWEST)
+    adjusted, last = f.ADJUSTED[known], f.LAST[known]
+    f.read(cursor.run(len(adjusted.rows)), adjusted, terms)
     if version >= 170:
         _pegged(cursor, terms, fields)
-    for since, before, table in f.LAST:
-        if since <= version < before:
-            f.read(cursor.run(len(table)), table, terms)
+    f.read(cursor.run(len(last.rows)), last, terms)
     if cursor.at != len(fields):
         raise FieldError(f"an order of {len(fields)} fields, {cursor.at} of which have a meaning")
 

@@ -4,7 +4,8 @@ them, and how their text is checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from typing import NamedTuple
 
 from alluse_gateway.wire import UNSET_DOUBLE, UNSET_INT_TEXT, decimal_text, to_decimal, to_int
 
@@ -42,18 +43,37 @@ def _offset(field: str) -> str:
 _KINDS = {"s": _text, "i": _int, "f": _flag, "n": _number, "o": _offset}
 
 
-def rows(table: str) -> tuple[Row, ...]:
+class Table(NamedTuple):
+    """Consecutive fields, and how the client libraries fill them when an order says nothing."""
+
+    rows: tuple[Row, ...]
+    usual: tuple[list[str], ...]
+
+
+def rows(table: str) -> Table:
     """Read ``name kind default`` lines; a flag's default is 0, another's is empty or given."""
-    found = []
+    found: list[Row] = []
     for line in table.split(","):
         name, kind, *default = line.split()
         found.append((name, _KINDS[kind], default[0] if default else "0" if kind == "f" else ""))
-    return tuple(found)
+    return _table(tuple(found))
 
 
-def read(fields: Sequence[str], table: tuple[Row, ...], terms: MutableMapping[str, str]) -> None:
+def _table(found: tuple[Row, ...]) -> Table:
+    plain = ["" if default in ("None", "?") else default for _, _, default in found]
+    # IBKR's own client spells absent numbers out in some places, and leaves this flag empty.
+    spelt = [
+        "1.7976931348623157e+308" if kind is _number else "" if name == "usePriceMgmtAlgo" else text
+        for (name, kind, _), text in zip(found, plain, strict=True)
+    ]
+    return Table(found, (plain, spelt))
+
+
+def read(fields: list[str], table: Table, terms: MutableMapping[str, str]) -> None:
     """Put what ``fields`` say and the API's defaults do not into ``terms``. Raises FieldError."""
-    for field, (name, kind, default) in zip(fields, table, strict=True):
+    if fields in table.usual:
+        return
+    for field, (name, kind, default) in zip(fields, table.rows, strict=True):
         if field != default and field not in _ABSENT:
             value = kind(field)
             if value and value != default:
@@ -71,7 +91,7 @@ FIRM = rows("rule80A s, settlingFirm s")
 BOX = rows(
     "minQty i, percentOffset n, eTradeOnly f, firmQuoteOnly f, nbboPriceCap n,"
     "auctionStrategy i 0, startingPrice n, stockRefPrice n, delta n, stockRangeLower n,"
-    "stockRangeUpper n, overridePercentageConstraints f, volatility n, volatilityType i 0,"
+    "stockRangeUpper n, overridePercentageConstraints f, volatility n, volatilityType i,"
     "deltaNeutralOrderType s None, deltaNeutralAuxPrice n"
 )
 DELTA_NEUTRAL = rows(
@@ -80,7 +100,7 @@ DELTA_NEUTRAL = rows(
     "deltaNeutralShortSaleSlot i 0, deltaNeutralDesignatedLocation s"
 )
 TRAIL = rows(
-    "continuousUpdate f, referencePriceType i 0, trailStopPrice n, trailingPercent n,"
+    "continuousUpdate f, referencePriceType i, trailStopPrice n, trailingPercent n,"
     "scaleInitLevelSize i, scaleSubsLevelSize i, scalePriceIncrement n"
 )
 SCALE = rows(
@@ -98,7 +118,7 @@ BENCHMARK = rows(
     "referenceChangeAmount n 0, referenceExchangeId s"
 )
 ON_CONDITION = rows("conditionsIgnoreRth f, conditionsCancelOrder f")
-ADJUSTED = rows(
+_ADJUSTED = rows(
     "adjustedOrderType s None, triggerPrice n, lmtPriceOffset n, adjustedStopPrice n,"
     "adjustedStopLimitPrice n, adjustedTrailingAmount n, adjustableTrailingUnit i 0,"
     "extOperator s, softDollarTier.name s, softDollarTier.value s, cashQty n 0,"
@@ -106,7 +126,7 @@ ADJUSTED = rows(
     "dontUseAutoPriceForHedge f, isOmsContainer f, discretionaryUpToLimitPrice f,"
     "usePriceMgmtAlgo f"
 )
-LATER = (
+_LATER = (
     (158, rows("duration i")),
     (160, rows("postToAts i")),
     (162, rows("autoCancelParent f")),
@@ -118,7 +138,7 @@ LATER = (
 MIN_TRADE = rows("minTradeQty i")
 COMPETE = rows("minCompeteSize i, competeAgainstBestOffset o")
 MIDPOINT = rows("midOffsetAtWhole n, midOffsetAtHalf n")
-LAST = (
+_LAST = (
     (183, 10**6, rows("customerAccount s")),
     (184, 10**6, rows("professionalCustomer f")),
     (187, 190, rows("notSupported s, notSupported i")),
@@ -127,6 +147,27 @@ LAST = (
     (199, 10**6, rows("imbalanceOnly f")),
 )
 """(since, before, fields) at the end. The two of 187 to 189 were for requests for quotes."""
+
+
+def _joined(tables: Iterable[Table]) -> Table:
+    return _table(tuple(row for table in tables for row in table.rows))
+
+
+NEWEST = 200
+"""The last version whose text differs from the one before."""
+
+_VERSIONS = range(157, NEWEST + 1)
+ADJUSTED = {
+    version: _joined([_ADJUSTED, *[table for since, table in _LATER if version >= since]])
+    for version in _VERSIONS
+}
+"""By version: from adjustedOrderType to what stands before the pegged fields."""
+
+LAST = {
+    version: _joined([table for since, before, table in _LAST if since <= version < before])
+    for version in _VERSIONS
+}
+"""By version: what stands after the pegged fields."""
 
 CONDITIONS = {
     1: rows("conjunction s, isMore f, price n, conId i, exchange s, triggerMethod i"),
@@ -141,5 +182,7 @@ CONDITIONS = {
 
 def condition(kind: int, fields: Sequence[str]) -> tuple[str, ...]:
     """Return a condition's fields, checked, its type first. Raises FieldError."""
-    checked = [read_(field) for field, (_, read_, _) in zip(fields, CONDITIONS[kind], strict=True)]
+    checked = [
+        read_(field) for field, (_, read_, _) in zip(fields, CONDITIONS[kind].rows, strict=True)
+    ]
     return str(kind), *checked

@@ -44,6 +44,8 @@ one with them is refused; every other term is taken and told back.
 """
 _ADVISOR = frozenset({"faGroup", "faMethod", "faPercentage", "faProfile"})
 
+_NAMED = frozenset({*_DEPRECATED, *_BINDING, *_ADVISOR})
+
 
 @attrs.frozen
 class Refusal:
@@ -62,6 +64,8 @@ def unsupported(request: PlaceOrder) -> Refusal | None:
     """Return why this gateway would not keep an order's terms, None where it would."""
     extras = request.extras
     terms = extras.terms
+    if terms.keys().isdisjoint(_NAMED) and not (extras.conditions or extras.delta_neutral):
+        return None
     for name in terms.keys() & _DEPRECATED.keys():
         code, word = _DEPRECATED[name]
         return Refusal(code, f"The '{word}' order attribute is not supported.")
