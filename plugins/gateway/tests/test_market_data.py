@@ -555,3 +555,21 @@ def test_the_hours_of_the_next_days_know_thanksgiving_and_the_short_day_after() 
         "20261125:1700-20261126:1200",
         "20261126:1700-20261127:1215",
     ]
+
+
+def test_one_currency_pair_is_two_contracts_at_two_venues(shared_data: Path) -> None:
+    async def story() -> None:
+        market = Recording(shared_data / "market" / "fx_tick_two_venues")
+        async with (
+            SimulatedGateway(market=market, speed=36_000, sampling=0) as gateway,
+            client("ib_insync", gateway) as ib,
+        ):
+            lib = library("ib_insync")
+            pair = lib.Contract(secType="CASH", symbol="EUR", currency="USD")
+            found = await ib.reqContractDetailsAsync(pair)
+            assert {each.contract.exchange for each in found} == {"FXCM", "OANDA"}
+            assert len({each.contract.conId for each in found}) == 2
+            tickers = [ib.reqMktData(each.contract) for each in found]
+            await until(lambda: all(1 < each.bid < 2 for each in tickers), "both venues", 20)
+
+    run(story)
