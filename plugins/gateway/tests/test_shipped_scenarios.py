@@ -313,3 +313,33 @@ def test_assignment_turns_a_short_call_into_sold_shares() -> None:
         assert {each.cause for each in bot.gateway.ledger.executions()} >= {"", "assignment"}
 
     play("assignment", story)
+
+
+def test_halt_shows_both_reasons_and_holds_the_order_until_the_end() -> None:
+    async def story(bot: Bot) -> None:
+        ticker = bot.ib.reqMktData(bot.contract)
+        seen: list[float] = []
+        ticker.updateEvent += lambda each: seen.append(each.halted)
+        await until(lambda: 1.0 in seen, "the halt")
+        trade = bot.ib.placeOrder(bot.contract, bot.lib.MarketOrder("BUY", 1))
+        await bot.ended()
+        await until(lambda: trade.orderStatus.status == "Filled", "the fill")
+        assert 2.0 in seen
+
+    play("halt", story)
+
+
+def test_early_close_ends_the_session_and_the_hours_say_so() -> None:
+    async def story(bot: Bot) -> None:
+        (before,) = await bot.ib.reqContractDetailsAsync(bot.contract)
+        await bot.ended()
+        (noted,) = [
+            each for each in bot.gateway.ledger.of("inject") if each["what"] == "early_close"
+        ]
+        assert noted["instruments"] == 1
+        listing = bot.gateway.exchange.listing(AAPL)
+        assert bot.gateway.exchange.hours(listing) != listing.hours
+        (after,) = await bot.ib.reqContractDetailsAsync(bot.contract)
+        assert before.timeZoneId == after.timeZoneId
+
+    play("early-close", story)
