@@ -170,3 +170,13 @@ def test_an_error_carries_the_reject_field_only_where_the_version_has_it() -> No
 )
 def test_decimals_are_written_without_exponent_and_padding(value: str, written: str) -> None:
     assert wire.decimal_text(Decimal(value)) == written
+
+
+def test_the_word_none_that_tws_writes_asks_for_nothing_when_it_comes_back() -> None:
+    # ib_insync changes an order it has adopted by sending back what openOrder told it.
+    fields = order_fields()
+    fields[91] = fields[65] = "None"
+    fields[67:67] = ["0", "", "", "", "?", "0", "0", ""]
+    order = decode(fields, 176)
+    assert isinstance(order, r.PlaceOrder)
+    assert order.extras.terms == {"openClose": "O"}
