@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from alluse_gateway.requests import PlaceOrder
@@ -99,3 +99,14 @@ class TestIbAsync(TestIbInsync):
     """ib_async 2.1.0."""
 
     library = "ib_async"
+
+
+class TestWithEveryRole(TestIbInsync):
+    """A connection for each role, and the warm spare."""
+
+    roles: ClassVar[dict[str, Any]] = {
+        "data_spare": True,
+        "history_connections": 1,
+        "contract_connections": 1,
+        "watcher": True,
+    }

@@ -172,16 +172,15 @@ class IbkrBroker:
         self._pool = self._line_desk = self._lookup = self._evidence = None
 
     async def _look_at_the_clock(self) -> None:
-        assert self._pool is not None
         assert self._order_desk is not None
-        settings, orders = self._settings, self._pool.orders
+        settings, orders = self._settings, self._order_desk
         calendar = Calendar(
             self.name,
             self._context.clock,
             windows_of(settings.region, settings.restart_at),
             self._context.telemetry,
-            self._order_desk.gate,
-            lambda: orders.down_since,
+            orders.gate,
+            lambda: orders.works,
         )
         await calendar.run()
 

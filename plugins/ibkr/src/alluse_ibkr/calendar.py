@@ -22,8 +22,8 @@ _SAY_MOST = 900.0
 class Calendar:
     """Looks at the wall clock every few seconds, since that may be set while timers run.
 
-    ``gate`` gets why new risk is not allowed, or "". ``down_since`` is the monotonic time at
-    which the order path stopped working, NaN while it works.
+    ``gate`` gets why new risk is not allowed, or "". ``works`` says whether orders find their
+    way: neither without a socket nor while the terminal has lost its uplink (1100).
     """
 
     def __init__(
@@ -33,13 +33,14 @@ class Calendar:
         windows: Sequence[Window],
         registry: Registry,
         gate: Callable[[str], None],
-        down_since: Callable[[], float],
+        works: Callable[[], bool],
     ) -> None:
         self._broker = broker
         self._clock = clock
         self._windows = tuple(windows)
         self._gate = gate
-        self._down_since = down_since
+        self._works = works
+        self._down_since = math.nan
         self._said_at = math.nan
         self._pause = _SAY_FIRST
         self.outage: Outage | None = None
@@ -64,14 +65,16 @@ class Calendar:
         self._watch(now)
 
     def _watch(self, now: datetime) -> None:
-        since = self._down_since()
-        if math.isnan(since):
+        if self._works():
             if self.outage is not None:
                 _log.warning("%s is back", self._broker)
             self.outage, self._said_at, self._pause = None, math.nan, _SAY_FIRST
+            self._down_since = math.nan
             return
         monotonic = self._clock.monotonic()
-        began = now - timedelta(seconds=monotonic - since)
+        if math.isnan(self._down_since):
+            self._down_since = monotonic
+        began = now - timedelta(seconds=monotonic - self._down_since)
         before, self.outage = self.outage, judge(self._windows, began, now)
         turned = before is None or (before.overdue, before.login) != (
             self.outage.overdue,

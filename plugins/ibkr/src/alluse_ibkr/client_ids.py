@@ -124,12 +124,17 @@ class ClientIdLocks:
         return lock
 
     def _others(self) -> list[Path]:
-        """Return the files of ids that other processes have reserved at this moment."""
+        """Return the files of ids that others have reserved, where they could be too many.
+
+        Looking takes each lock for a moment, in which its id seems taken to another process; so
+        nobody looks before there are as many files as a TWS takes connections.
+        """
         own = {self._path(client_id) for client_id in self._held}
-        found = []
-        for path in self._folder.glob(f"{self._name}_*.lock"):
-            if path in own:
-                continue
+        paths = [each for each in self._folder.glob(f"{self._name}_*.lock") if each not in own]
+        found: list[Path] = []
+        if len(paths) + len(own) < TWS_CLIENTS:
+            return found
+        for path in paths:
             with path.open("r", encoding="ascii", errors="replace") as lock:
                 if not _lock(lock):
                     found.append(path)

@@ -80,7 +80,6 @@ class Connection(Asking):
         self.connecting = False
         self.last_error = ""
         self.quarantined = ""
-        self.down_since = math.nan
         self.token = 0
         self.meters = meters
         self._library = surroundings.library
@@ -244,7 +243,6 @@ class Connection(Asking):
         self._session = session
         self.accounts = tuple(session.client.getAccounts())
         self.last_error = ""
-        self.down_since = math.nan
         self.meters.connects.value += 1
         self.meters.up()
         self._backoff.reset()
@@ -265,7 +263,6 @@ class Connection(Asking):
         if session is None:
             return
         self.token += 1
-        self.down_since = self._clock.monotonic()
         self._past[0] += session.wrapper.received
         self._past[1] += session.client.conn.numMsgSent
         self._past[2] += session.wrapper.ticks

@@ -266,6 +266,11 @@ class OrderDesk(Listener):
         """The state of the link; DEGRADED also where it works and new risk is gated."""
         return LinkState.DEGRADED if self._gated and self._state is LinkState.UP else self._state
 
+    @property
+    def works(self) -> bool:
+        """Whether orders find their way, gated or not."""
+        return self._state is LinkState.UP
+
     def turn(
         self, state: LinkState, reason: str, code: int | None = None, *, data_lost: bool = False
     ) -> None:
