@@ -209,6 +209,9 @@ def test_a_takeover_does_not_call_a_broken_farm_well(library: str) -> None:
                 gate.faults.close_at = "accept"
                 gate.control.drop(broker._data.client_id, abort=True)
                 await until(lambda: broker._data is spare, "the takeover")
+                # The new request is answered with the type of its data, which is life of its own.
+                await until(lambda: broker._line_desk._is_live(stream._line), "the request")
+                await spare.probe()
                 alive = stream.alive_at
                 await spare.probe()
                 assert broker._line_desk.suspended
