@@ -1,4 +1,4 @@
-"""P8: orders through the simulated gateway, beside raw ib_insync.
+"""P8: orders through the simulated gateway, beside raw ib_insync; P10, P11: what it serves.
 
 Both sides trade through the same gateway process (its rate limit lifted, our pacer off) over one
 order connection each, and an order is done when it is known to be filled. Ours is the whole way:
@@ -24,7 +24,7 @@ import attrs
 from alluse_core.model import Evidence, Instrument, NodeIdentity, Order, OrderState, Side
 from benchmarks.measure import Result, Turns
 
-QUICK = {"orders": 8, "agents": 1, "rounds": 1, "singles": 3}
+QUICK = {"orders": 8, "agents": 1, "rounds": 1, "singles": 3, "ticks": 2_000}
 
 AAPL = Instrument.stock("AAPL")
 BID, ASK, LIMIT = 100.0, 100.1, 101.0
@@ -43,10 +43,19 @@ class Peer:
 
 
 def run(
-    *, orders: int = 1_500, agents: int = 75, rounds: int = 7, singles: int = 100
+    *,
+    orders: int = 1_500,
+    agents: int = 75,
+    rounds: int = 7,
+    singles: int = 100,
+    ticks: int = 100_000,
 ) -> Iterator[Result]:
-    """Yield the throughput of ``agents`` agents at once, and the latency of a single one."""
+    """Yield the throughput of ``agents`` agents at once, the latency of a single one, and what
+    the gateway serves by itself."""
     yield from asyncio.run(_measure(orders, agents, rounds, singles))
+    from benchmarks import served
+
+    yield from served.run(ticks=ticks, orders=orders, rounds=rounds)
 
 
 async def _measure(orders: int, agents: int, rounds: int, singles: int) -> list[Result]:
