@@ -17,11 +17,14 @@ from alluse_gateway.server import SimulatedGateway
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
 from alluse_paper.market import Listing
-from gateway_lab import AAPL, START, client, library, quote, until
+from gateway_lab import AAPL, EURUSD, START, client, library, quote, until
 
 from alluse_core import Instrument
 from alluse_core.clock import SystemClock
 from alluse_core.model import Right
+
+OPEN = 1_700_060_400.0
+"""Ten in the morning in New York, on a Wednesday."""
 
 CALL = Instrument.option("AAPL", date(2027, 1, 15), "95", Right.CALL)
 Story = Callable[["Bot"], Awaitable[None]]
@@ -64,12 +67,17 @@ class Bot:
 
 
 def play(
-    name: str, story: Story, scale: float = 0.01, begin: str = "told", rate_limit: int = 50
+    name: str,
+    story: Story,
+    scale: float = 0.01,
+    begin: str = "told",
+    rate_limit: int = 50,
+    in_session: bool = False,
 ) -> None:
     async def whole() -> None:
         # Shortened, a scenario would otherwise begin while the library still connects.
         scenario = attrs.evolve(find(name), begin=begin)
-        exchange = exchange_with_options()
+        exchange = exchange_with_options(in_session)
         gateway = SimulatedGateway(
             exchange, scenario=scenario, time_scale=scale, sampling=0, rate_limit=rate_limit
         )
@@ -85,12 +93,13 @@ def play(
     asyncio.run(asyncio.wait_for(whole(), 30))
 
 
-def exchange_with_options() -> Exchange:
-    model = FillModel(latency_ms=0, enforce_hours=False)
-    listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(CALL)]
+def exchange_with_options(in_session: bool) -> Exchange:
+    model = FillModel(latency_ms=0, enforce_hours=in_session)
+    listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(CALL), Listing.of(EURUSD)]
     exchange = Exchange(SystemClock(), listings, fill_model=model)
-    quote(exchange, AAPL, 100.0, 100.1)
-    quote(exchange, CALL, 5.0, 5.1)
+    at = OPEN if in_session else START
+    quote(exchange, AAPL, 100.0, 100.1, at=at)
+    quote(exchange, CALL, 5.0, 5.1, at=at)
     return exchange
 
 
@@ -242,7 +251,6 @@ def test_competing_session_silences_data_and_holds_the_client_id() -> None:
     async def story(bot: Bot) -> None:
         ticker = bot.ib.reqMktData(bot.contract)
         await until(lambda: 10197 in bot.codes, "10197")
-        await until(lambda: bot.gateway.faults.muted, "the silence")
         quote(bot.gateway.exchange, AAPL, 101.0, 101.1, at=START + 1)
         await bot.gone()
         assert ticker.bid != 101.0
@@ -315,31 +323,35 @@ def test_assignment_turns_a_short_call_into_sold_shares() -> None:
     play("assignment", story)
 
 
-def test_halt_shows_both_reasons_and_holds_the_order_until_the_end() -> None:
+def test_halt_lets_orders_wait_and_says_so_by_tick_49() -> None:
     async def story(bot: Bot) -> None:
         ticker = bot.ib.reqMktData(bot.contract)
-        seen: list[float] = []
-        ticker.updateEvent += lambda each: seen.append(each.halted)
-        await until(lambda: 1.0 in seen, "the halt")
-        trade = bot.ib.placeOrder(bot.contract, bot.lib.MarketOrder("BUY", 1))
-        await bot.ended()
-        await until(lambda: trade.orderStatus.status == "Filled", "the fill")
-        assert 2.0 in seen
+        trade = bot.buy(99.0)
+        await until(lambda: ticker.halted == 1, "tick 49")
+        quote(bot.gateway.exchange, AAPL, 98.0, 98.5, at=START + 1)
+        await bot.ib.reqCurrentTimeAsync()
+        assert not bot.gateway.ledger.executions()
+        await until(lambda: ticker.halted == 0, "the end of the halt")
+        quote(bot.gateway.exchange, AAPL, 98.0, 98.4, at=START + 2)
+        await until(lambda: trade.orderStatus.status == "Filled", "the fill after it")
+        await until(lambda: ticker.halted == 2, "the pause for volatility")
 
-    play("halt", story)
+    play("halt", story, scale=0.002)
 
 
-def test_early_close_ends_the_session_and_the_hours_say_so() -> None:
+def test_early_close_expires_day_orders_and_keeps_gtc_ones() -> None:
     async def story(bot: Bot) -> None:
-        (before,) = await bot.ib.reqContractDetailsAsync(bot.contract)
+        day, gtc = (
+            bot.ib.placeOrder(bot.contract, bot.lib.LimitOrder("BUY", 1, 90.0, tif=tif))
+            for tif in ("DAY", "GTC")
+        )
         await bot.ended()
-        (noted,) = [
-            each for each in bot.gateway.ledger.of("inject") if each["what"] == "early_close"
-        ]
-        assert noted["instruments"] == 1
+        # The share is not quoted any more; time passes with what trades around the clock.
+        quote(bot.gateway.exchange, EURUSD, 1.1, 1.2, at=OPEN + 130)
+        await until(lambda: day.orderStatus.status == "Cancelled", "the expiry")
+        assert [each.state for each in bot.gateway.ledger.orders()] == ["EXPIRED", "HELD"]
+        assert gtc.orderStatus.status in ("Submitted", "PreSubmitted")
         listing = bot.gateway.exchange.listing(AAPL)
         assert bot.gateway.exchange.hours(listing) != listing.hours
-        (after,) = await bot.ib.reqContractDetailsAsync(bot.contract)
-        assert before.timeZoneId == after.timeZoneId
 
-    play("early-close", story)
+    play("early-close", story, in_session=True)

@@ -43,16 +43,17 @@ class MarketControl:
 
         def _note(self, what: str, **facts: Any) -> None: ...
 
-    def halt(self, symbol: str, volatility: bool = False) -> None:
+    def halt(self, symbol: str = "", volatility: bool = False) -> None:
         """Halt trading in an instrument: tick 49 says so, its orders wait until it resumes.
 
-        ``volatility``: it is a pause after a large move (2), not a regulator's halt (1).
+        Without ``symbol``, here and in :meth:`resume`: that of the first order. ``volatility``:
+        it is a pause after a large move (2), not a regulator's halt (1).
         """
         instrument = self._listed(symbol)
         self._note("halt", symbol=symbol, volatility=volatility)
         self._gateway.exchange.halt(instrument, volatility=volatility)
 
-    def resume(self, symbol: str) -> None:
+    def resume(self, symbol: str = "") -> None:
         """Let a halted instrument trade again."""
         instrument = self._listed(symbol)
         self._note("resume", symbol=symbol)
@@ -136,6 +137,9 @@ class MarketControl:
         self._gateway.market_data.lend()
 
     def _listed(self, symbol: str) -> Instrument:
+        if not symbol:
+            for booked in self._gateway.orders.book:
+                return booked.order.request.instrument
         try:
             return self._gateway.exchange.listing(Instrument.parse(symbol)).instrument
         except (ValueError, InstrumentNotFound) as error:
