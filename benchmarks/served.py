@@ -77,11 +77,11 @@ def _result(name: str, what: str, served: list[Served], goal: int) -> Result:
 
 async def _orders(process: _Process, port: int, orders: int, rounds: int) -> list[Served]:
     served = []
-    async with _raw(port) as trade:
-        await _together(trade, min(orders, 100), 50)
+    async with _raw(port) as peer:
+        await _together(peer.trade, min(orders, 100), 50)
         for _ in range(rounds):
             before = process.cpu()
-            seconds = await _together(trade, orders, 50)
+            seconds = await _together(peer.trade, orders, 50)
             served.append(Served(orders, process.cpu() - before, seconds))
     return served
 
