@@ -143,3 +143,26 @@ def test_a_long_range_is_asked_for_in_parts_and_told_once(library: str) -> None:
             assert len(found) == 1, "a bar that two parts bring is one bar"
 
     asyncio.run(story())
+
+
+@both
+def test_a_regulatory_snapshot_is_never_asked_for(library: str) -> None:
+    async def story() -> None:
+        asked: list[list[str]] = []
+
+        async def serve(peer: Peer) -> None:
+            await peer.accept()
+            while True:
+                fields = await peer.message()
+                if fields[0] == "1":
+                    asked.append(fields)
+                    peer.send(frame(57, 1, fields[2]))
+
+        async with scripted(serve) as port, connected(lab(port, library)) as broker:
+            await broker.snapshots([AAPL])
+            broker.subscribe(AAPL, lambda _: None)
+            await until(lambda: len(asked) == 2, "both requests")
+            assert [fields[-3] for fields in asked] == ["1", "0"], "a snapshot, and a stream"
+            assert [fields[-2] for fields in asked] == ["0", "0"], "neither costs money"
+
+    asyncio.run(story())

@@ -14,6 +14,7 @@ from alluse_core.model import (
     AccountMode,
     AccountValue,
     Bar,
+    BrokerNotice,
     Execution,
     Instrument,
     InstrumentDefinition,
@@ -108,7 +109,12 @@ class IbkrBroker:
     def _build(self) -> None:
         context, settings = self._context, self._settings
         library = load(settings.library)
-        book = ContractBook(library, context.state_dir / "contracts.json")
+        book = ContractBook(
+            library,
+            context.state_dir / "contracts.json",
+            lambda: context.clock.now().date(),
+            lambda text: orders.emit(BrokerNotice(self.name, 0, text)),
+        )
         clock, registry = context.clock, context.telemetry
         skew = ClockSkew()
         registry.observe("broker", "clock_skew_ms", skew.milliseconds, "ms", broker=self.name)

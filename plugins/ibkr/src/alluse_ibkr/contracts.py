@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +17,7 @@ from alluse_core.model import (
     Right,
     SecurityType,
 )
+from alluse_ibkr import contract_file
 from alluse_ibkr.client import Library
 from alluse_ibkr.wireformat import exact, exact_or_zero, plain
 
@@ -28,14 +28,26 @@ class ContractBook:
     """Keeps which contract number belongs to which instrument, for one login.
 
     ``path`` holds the numbers from run to run, so that a position or a fill of yesterday's is
-    named as it was when it was traded. A file that cannot be used is left alone: it is a cache.
+    named as it was when it was traded. Where the broker gives an instrument another number than
+    it had, orders for it are refused until a person has looked: ``changed`` is told why.
     """
 
-    def __init__(self, library: Library, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        path: Path | None = None,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+        changed: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._library = library
         self._path = path
+        self._today = today
+        self._changed = changed
         self._definitions: dict[Instrument, InstrumentDefinition] = {}
-        self._by_number: dict[int, Instrument] = _read(path) if path is not None else {}
+        self._entries = contract_file.read(path, today()) if path is not None else {}
+        self._by_number = {number: entry.instrument for number, entry in self._entries.items()}
+        self._numbers = {instrument: number for number, instrument in self._by_number.items()}
+        self._frozen: dict[Instrument, str] = {}
 
     def definition(self, instrument: Instrument) -> InstrumentDefinition | None:
         """Return what is known of an instrument already."""
@@ -48,10 +60,40 @@ class ContractBook:
 
     def learn(self, number: int, instrument: Instrument) -> None:
         """Remember the number that the broker gave for an instrument that we named."""
-        if number and number not in self._by_number:
-            self._by_number[number] = instrument
+        if not number:
+            return
+        before = self._numbers.get(instrument)
+        if before is not None and before != number:
+            self._freeze(instrument, before, number)
+            return
+        today = self._today()
+        entry = self._entries.get(number)
+        if entry is not None and (entry.instrument is not instrument or entry.confirmed == today):
+            return
+        named = self._by_number.setdefault(number, instrument)
+        if named is instrument:
+            self._numbers[instrument] = number
+            self._entries[number] = contract_file.Entry(instrument, today)
             if self._path is not None:
-                _write(self._path, self._by_number)
+                contract_file.write(self._path, self._entries)
+
+    def _freeze(self, instrument: Instrument, before: int, now: int) -> None:
+        if instrument not in self._frozen:
+            self._frozen[instrument] = (
+                f"{instrument.id} was contract {before} and now is {now} to the broker"
+            )
+            self._changed(self._frozen[instrument] + "; orders for it are refused")
+
+    def check_tradable(self, instrument: Instrument) -> None:
+        """Raise NotSent where an instrument's number changed, of itself or of a leg."""
+        for each in (instrument, *(leg.instrument for leg in instrument.legs)):
+            if each in self._frozen:
+                raise NotSent(
+                    self._frozen[each],
+                    hint="a split, a merger or another listing may be behind it: look at what is "
+                    f"held, then remove the old number from {self._path or 'the cache'} and "
+                    "restart",
+                )
 
     def contract(self, instrument: Instrument) -> Any:
         """Return the contract to send.
@@ -123,25 +165,6 @@ class ContractBook:
         if contract.conId:
             self._by_number[contract.conId] = made
         return made
-
-
-def _read(path: Path) -> dict[int, Instrument]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return {int(number): Instrument.parse(text) for number, text in rows.items()}
-    except (OSError, ValueError, AttributeError, TypeError, ArithmeticError):
-        return {}
-
-
-def _write(path: Path, numbers: Mapping[int, Instrument]) -> None:
-    rows = {str(number): each.id for number, each in numbers.items() if not each.legs}
-    fresh = path.with_suffix(".new")
-    try:
-        fresh.write_text(json.dumps(rows, indent=0), encoding="utf-8")
-        fresh.replace(path)
-    except OSError:
-        # The numbers are asked for again next time; a full disk must not stop an order.
-        return
 
 
 def _day(text: str) -> date | None:

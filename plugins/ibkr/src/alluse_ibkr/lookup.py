@@ -153,7 +153,9 @@ class Lookup:
             raise AmbiguousInstrument(
                 f"{instrument.id} fits {len(found)} contracts",
                 listed,
-                hint="say more of it: " + "; ".join(listed[:5]),
+                hint="say more of it, so that one is left: exchange, currency, expiry, strike, "
+                "right or multiplier, as in Instrument.future('ES', date(2030, 3, 15), 'CME', "
+                "multiplier=50); it may be " + "; ".join(listed[:5]),
             )
         rule = contracts.rule_number(found[0], instrument.exchange)
         increments = await self._rule(rule) if rule is not None else None

@@ -72,6 +72,8 @@ class OrderDesk(Listener):
     def place(self, messages: Sequence[OrderMessage]) -> None:
         """Hand all messages to the transport back to back, or raise NotSent."""
         client, client_id = self._ready(Verb.PLACE)
+        for message in messages:
+            self._book.check_tradable(message.order.instrument)
         made = [
             (
                 message.order_id,
