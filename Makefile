@@ -27,6 +27,8 @@ torture: $(VENV)/.dev
 	  tests/e2e/test_orders_against_the_gateway.py tests/e2e/test_killed_traders.py $(ARGS)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-torture.txt
 	$(BIN)/python plugins/gateway/tests/fuzz_frames.py --runs $(or $(FRAMES),1000000)
+	ALLUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest --timeout 0 \
+	  plugins/gateway/tests/test_protobuf_noise.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
