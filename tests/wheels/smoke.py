@@ -27,6 +27,9 @@ def main() -> None:
     failed = [plugin for plugin in plugins if plugin["state"] != "loaded"]
     if failed or len(plugins) < 11:
         sys.exit(f"plugins: {plugins}")
+    scenarios = alluse("gateway", "--scenarios").splitlines()
+    if not any(line.startswith("nightly-restart ") for line in scenarios):
+        sys.exit(f"scenarios of the gateway: {scenarios}")
     alluse("demo", "--seconds", "8", "--out", "demo", "--json")
     verified = json.loads(alluse("journal", "verify", "--out", "demo", "--json"))
     if not verified["ok"]:
