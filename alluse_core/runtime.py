@@ -33,6 +33,7 @@ from alluse_core.model import (
 from alluse_core.monitor.alerts import AlertEngine
 from alluse_core.monitor.collector import Collector
 from alluse_core.monitor.sources import BrokersSource
+from alluse_core.orders.committer import Committer
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.service import Orders
@@ -53,15 +54,17 @@ def open(
     overrides: Mapping[str, Any] | None = None,
     state: Path | str | None = None,
     clock: Clock | None = None,
+    committer: Committer | None = None,
 ) -> Runtime:
     """Return a runtime to enter with ``async with``.
 
     ``source`` is a path, a mapping or Settings; None reads ``alluse.toml`` of the working folder.
     ``overrides`` maps dotted settings to values. ``state`` puts both databases into this very
-    folder instead of the settings' state folder. It owns no event loop, signal or logger.
+    folder instead of the settings' state folder. ``committer`` writes the journal's batches; a
+    thread does unless a simulation hands in another. It owns no event loop, signal or logger.
     """
     settings = Settings.load(source, overrides=overrides)
-    return Runtime(settings, plugins=plugins, state=state, clock=clock)
+    return Runtime(settings, plugins=plugins, state=state, clock=clock, committer=committer)
 
 
 class Metrics:
@@ -95,8 +98,10 @@ class Runtime:
         plugins: Sequence[object] = (),
         state: Path | str | None = None,
         clock: Clock | None = None,
+        committer: Committer | None = None,
     ) -> None:
         self.settings = settings
+        self._committer = committer
         self.host = load_host(settings, plugins)
         check_names(settings, self.host)
         self._types = settings_types(settings, self.host)
@@ -181,7 +186,9 @@ class Runtime:
 
     async def _start(self) -> None:
         self._stack.enter_context(self._folder)
-        journal = Journal(self.state / JOURNAL, clock=self.clock, node=self.node)
+        journal = Journal(
+            self.state / JOURNAL, clock=self.clock, node=self.node, committer=self._committer
+        )
         self._stack.callback(journal.close)
         store: MetricStore = self._open("store", self.settings.monitor.store)
         self._stack.callback(store.close)

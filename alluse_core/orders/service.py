@@ -356,6 +356,11 @@ class Orders:
         return self._gate.state
 
     @property
+    def reconciling(self) -> bool:
+        """Whether new risk waits until a broker has told what became of earlier orders."""
+        return bool(self._gate.reconciling)
+
+    @property
     def reason(self) -> str:
         """Why not everything may be sent; empty while ACTIVE."""
         return self._gate.reason

@@ -98,10 +98,14 @@ class Belief:
 
 @attrs.frozen
 class Asked:
-    """What the agent did. ``taken``: keys whose submit returned; ``denied``: those refused."""
+    """What the agent did. ``taken``: keys whose submit returned; ``denied``: those refused.
+
+    ``tried``: keys whose submit gave no answer, since the process ended meanwhile.
+    """
 
     taken: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
+    tried: frozenset[str] = frozenset()
 
 
 def truth_of(entries: Iterable[Entry]) -> Truth:
@@ -286,6 +290,77 @@ def _answers(belief: Belief, asked: Asked) -> list[str]:
     ]
     found += [
         f"{key} is in the journal, and nobody asked for it"
-        for key in set(states) - asked.taken - asked.denied
+        for key in set(states) - asked.taken - asked.denied - asked.tried
     ]
     return found
+
+
+# --- exposure ------------------------------------------------------------------------------------
+
+
+def exposure(entries: Iterable[Entry], limit: Decimal) -> list[str]:
+    """Return where a position could have gone beyond ``limit`` if all that was working filled.
+
+    It is judged after each entry, by what the broker had: orders that the agent calls UNKNOWN
+    and that reached the broker count, exits of a bracket do not (they close what it opens), and
+    of orders that cancel each other the largest does.
+    """
+    reach = _Reach(limit)
+    found = []
+    for entry in entries:
+        reach.take(entry)
+        if entry["event"] in ("placed", "replaced", "fill"):
+            found += reach.beyond(entry)
+    return found
+
+
+class _Reach:
+    def __init__(self, limit: Decimal) -> None:
+        self._limit = limit
+        self._places: dict[tuple[int, int], Entry] = {}
+        self._working: dict[int, dict[str, Any]] = {}
+        self._positions: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        self._changes: dict[int, list[Decimal]] = defaultdict(list)
+
+    def take(self, entry: Entry) -> None:
+        event, perm = entry["event"], entry.get("perm_id", 0)
+        if event == "place":
+            self._places[entry["client_id"], entry["order_id"]] = entry
+        elif event == "placed":
+            place = self._places[entry["client_id"], entry["order_id"]]
+            self._working[perm] = {
+                "symbol": place["symbol"],
+                "sign": 1 if place["side"] == "BUY" else -1,
+                "quantity": _decimal(place["quantity"]),
+                "filled": ZERO,
+                "exit": bool(place["parent_id"]),
+                "one_of": place.get("oca_group") or f"{perm}",
+            }
+        elif event == "fill":
+            sign = 1 if entry["side"] == "BUY" else -1
+            self._positions[entry["symbol"]] += sign * _decimal(entry["quantity"])
+            if perm in self._working:
+                self._working[perm]["filled"] += _decimal(entry["quantity"])
+        elif event in ("canceled", "expired", "reject"):
+            self._working.pop(perm, None)
+        elif event == "replace":
+            self._changes[perm].append(_decimal(entry["quantity"]))
+        elif event == "replaced" and perm in self._working and self._changes[perm]:
+            self._working[perm]["quantity"] = self._changes[perm].pop(0)
+
+    def beyond(self, entry: Entry) -> list[str]:
+        found = []
+        for symbol in sorted({order["symbol"] for order in self._working.values()}):
+            for sign in (1, -1):
+                groups: dict[str, Decimal] = defaultdict(lambda: ZERO)
+                for order in self._working.values():
+                    if order["symbol"] == symbol and order["sign"] == sign and not order["exit"]:
+                        name = order["one_of"]
+                        groups[name] = max(groups[name], order["quantity"] - order["filled"])
+                reach = self._positions[symbol] + sign * sum(groups.values(), ZERO)
+                if reach * sign > self._limit:
+                    found.append(
+                        f"at entry {entry['seq']} {symbol} could have reached {reach}, "
+                        f"beyond {self._limit}"
+                    )
+        return found

@@ -1,0 +1,87 @@
+"""What a session is made of; one number decides all of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from alluse_sim.faults import CLIENT, FAULTS
+
+ORDERS = 75
+LIBRARIES = ("ib_insync", "ib_async")
+_KINDS = 3
+
+
+@attrs.frozen
+class Plan:
+    """One session. ``faults`` strike in turn, spread over ``acts`` acts of the agent.
+
+    ``restarts`` are orderly ones; kills are faults. ``disk_seconds`` is how long the journal's
+    batches take; at batch ``kill_at_batch`` the process dies, with its records on disk
+    (``kill_after``) or not. ``cap`` is the position limit in units; 0: none.
+    """
+
+    seed: int
+    faults: Sequence[str] = ()
+    orders: int = ORDERS
+    restarts: int = 0
+    library: str = LIBRARIES[0]
+    disk_seconds: float = 0.0
+    kill_at_batch: int = 0
+    kill_after: bool = False
+    cap: int = 0
+    began_before_dst: bool = False
+
+    @classmethod
+    def draw(cls, seed: int, **fixed: Any) -> Plan:
+        """Return the session of a seed; what is given in ``fixed`` stays as given.
+
+        It has three to seven faults, of three kinds at least.
+        """
+        dice = random.Random(f"plan {seed}")
+        kinds = dice.sample(sorted(FAULTS), dice.randint(_KINDS, 5))
+        faults = (*kinds, *(dice.choice(kinds) for _ in range(dice.randint(0, 2))))
+        drawn: dict[str, Any] = {
+            "faults": tuple(dice.sample(faults, len(faults))),
+            "restarts": int(dice.random() < 0.2),
+            "library": dice.choice(LIBRARIES),
+            "disk_seconds": dice.choice((0.0, 0.0, 0.001, 0.02)),
+            "kill_at_batch": dice.randrange(2, 90) if dice.random() < 0.2 else 0,
+            "kill_after": dice.random() < 0.5,
+            "cap": dice.choice((0, 0, 300, 1000)),
+        }
+        # A trade by hand may go beyond a cap that holds for the runtime's own orders.
+        if "by-hand" in drawn["faults"]:
+            drawn["cap"] = 0
+        return cls(seed, **{**drawn, **fixed})
+
+    def settings(self, port: int) -> dict[str, Any]:
+        """Return settings that notice and ask quickly."""
+        stages: dict[str, Any] = {"position_cap": {"limit": self.cap}} if self.cap else {}
+        return {
+            "alluse": {"plugins": ["alluse-ibkr", "alluse-cache", "alluse-risk"], "node": "sim"},
+            "brokers": {
+                "main": {
+                    "provider": "ibkr",
+                    "library": self.library,
+                    "port": port,
+                    "client_id": CLIENT,
+                    "connect_timeout": 1.0,
+                    "request_timeout": 0.8,
+                    "heartbeat": 0.5,
+                    "reconnect_min": 0.02,
+                    "reconnect_max": 0.2,
+                }
+            },
+            "stages": stages,
+            "monitor": {"store": "forgetful"},
+            "orders": {
+                "stages": list(stages),
+                "acknowledge_within": 1.0,
+                "settle_seconds": 0.2,
+                "reconcile_every": 1.5,
+            },
+        }

@@ -1,0 +1,287 @@
+"""One session: an agent trades through faults, everything heals, belief is compared with truth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import json
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+import alluse_core
+from alluse_core.errors import AllUseError
+from alluse_core.orders.journal import JournalReader, verify
+from alluse_core.state import JOURNAL
+from alluse_sim.agent import Agent
+from alluse_sim.checker import Belief, Believed, compare, exposure
+from alluse_sim.faults import FAULTS
+from alluse_sim.forgetful import ForgetfulPlugin
+from alluse_sim.loop import LoopClock, VirtualLoop, run
+from alluse_sim.machine import CURRENT, Machine, SlowDisk
+from alluse_sim.network import Network
+from alluse_sim.plan import Plan
+from alluse_sim.world import World
+
+HEALED_WITHIN = 30.0
+"""Virtual seconds after the last fault within which belief must equal truth."""
+
+_ENDING_TAKES = 60.0
+_QUIET_ROUNDS = 3
+
+
+@attrs.frozen
+class Result:
+    """How a session ended. ``problems`` is empty where the promise held.
+
+    ``digest`` is a hash of everything that the gateway and the journal saw: two runs of one seed
+    have the same one. ``seconds`` are virtual.
+    """
+
+    plan: Plan
+    problems: Sequence[str]
+    orders: int = 0
+    sent: int = 0
+    fills: int = 0
+    kills: int = 0
+    states: Mapping[str, int] = attrs.field(factory=dict)
+    peak: int = 0
+    seconds: float = 0.0
+    digest: str = ""
+
+    def __str__(self) -> str:
+        told = "\n  ".join(self.problems)
+        faults = ", ".join(self.plan.faults)
+        return f"seed {self.plan.seed} ({self.plan.library}; faults: {faults}):\n  {told}"
+
+
+def simulate(plan: Plan) -> Result:
+    """Play one session in virtual time. An error that ends it is its problem."""
+    network = Network(plan.seed)
+    try:
+        with tempfile.TemporaryDirectory(prefix="alluse-sim-") as folder:
+            return run(lambda loop: Session(loop, plan, Path(folder)).play(), network)
+    except AllUseError as error:
+        return Result(plan, [f"the session ended: {type(error).__name__}: {error}"])
+
+
+class Session:
+    """The state of one session while it is played."""
+
+    def __init__(self, loop: VirtualLoop, plan: Plan, folder: Path) -> None:
+        self._loop = loop
+        self._plan = plan
+        self._folder = folder
+        self._clock = LoopClock(loop)
+        self._network = loop.network
+        self._network.owner = CURRENT.get
+        self._world = World(plan.seed, self._clock)
+        self._dice = random.Random(f"session {plan.seed}")
+        agent_dice = random.Random(f"agent {plan.seed}")
+        self._agent = Agent(f"seed-{plan.seed}", self._world.prices, agent_dice)
+        self._faults = list(plan.faults)
+        self._acts = plan.orders
+        self._kills = 0
+        self._problems: list[str] = []
+        self._belief = Belief((), {})
+
+    async def play(self) -> Result:
+        """Run all of it."""
+        plan, world = self._plan, self._world
+        async with world:
+            mover = asyncio.create_task(world.move(random.Random(f"market {plan.seed}")))
+            try:
+                await self._processes(mover)
+            finally:
+                mover.cancel()
+                await asyncio.gather(mover, return_exceptions=True)
+            await world.gone()
+        return self._result()
+
+    async def _processes(self, mover: asyncio.Task[None]) -> None:
+        """Run one process of the agent after the other until the last one has settled."""
+        disk, restarts, first = self._folder / "disk", self._plan.restarts, True
+        while True:
+            machine = Machine(self._network, disk)
+            disk.mkdir(exist_ok=True)
+            last = restarts == 0
+            killed = await self._process(machine, mover, first=first, last=last)
+            first = False
+            self._world.let_go()
+            await self._world.gone()
+            if killed:
+                self._kills += 1
+                disk = machine.saved
+            elif last:
+                return
+            else:
+                restarts -= 1
+
+    async def _process(
+        self, machine: Machine, mover: asyncio.Task[None], *, first: bool, last: bool
+    ) -> bool:
+        """Run one process to its end; return whether it was killed."""
+        context = contextvars.copy_context()
+        context.run(CURRENT.set, machine)
+        living = self._loop.create_task(
+            self._live(machine, mover, first=first, last=last), context=context
+        )
+        death = asyncio.create_task(machine.dead.wait())
+        try:
+            await asyncio.wait({living, death}, return_when=asyncio.FIRST_COMPLETED)
+            if machine.alive:
+                await living
+                return False
+        finally:
+            death.cancel()
+            if not living.done():
+                living.cancel()
+            # What a killed process still does in its folder is seen by nobody.
+            await asyncio.wait({living}, timeout=_ENDING_TAKES)
+        if not living.done():
+            self._problems.append("a process that was stopped did not end")
+        return True
+
+    # --- one process ------------------------------------------------------------------------
+
+    async def _live(
+        self, machine: Machine, mover: asyncio.Task[None], *, first: bool, last: bool
+    ) -> None:
+        plan, world = self._plan, self._world
+        kill_at = plan.kill_at_batch if first else 0
+        disk = SlowDisk(machine, plan.disk_seconds, kill_at, plan.kill_after)
+        async with alluse_core.open(
+            plan.settings(world.port),
+            plugins=[ForgetfulPlugin()],
+            state=machine.disk,
+            clock=self._clock,
+            committer=disk,
+        ) as runtime:
+            await self._agent.again(runtime)
+            share = self._acts if last else self._acts // 2
+            await self._trade(runtime, machine, share)
+            await world.heal()
+            if last:
+                mover.cancel()
+                await self._settle(runtime)
+
+    async def _trade(self, runtime: Any, machine: Machine, acts: int) -> None:
+        dice = self._dice
+        striking: set[asyncio.Task[None]] = set()
+        for _ in range(acts):
+            self._acts -= 1
+            if self._faults and dice.random() < len(self._faults) / (self._acts + 1):
+                fault = FAULTS[self._faults.pop(0)]
+                strike = fault(self._world, machine, random.Random(dice.random()))
+                # Faults are the world's: they go on where the process is killed.
+                striking.add(self._loop.create_task(strike, context=contextvars.Context()))
+                if dice.random() < 0.5:
+                    await self._agent.burst(runtime, dice.randint(3, 8))
+            if dice.random() < 0.8:
+                await self._open_for_risk(runtime)
+            await self._agent.act(runtime)
+            await asyncio.sleep(dice.choice((0, 0.005, 0.03)))
+        await asyncio.gather(*striking)
+
+    async def _open_for_risk(self, runtime: Any) -> None:
+        """Wait up to a second for the gate, so that not all that is submitted meanwhile is denied.
+
+        A client id that was taken pages a person, who lets trading go on.
+        """
+        if runtime.orders.reason:
+            await runtime.orders.resume("the simulation")
+        for _ in range(50):
+            if not runtime.orders.reconciling:
+                return
+            await asyncio.sleep(0.02)
+
+    async def _settle(self, runtime: Any) -> None:
+        """Wait until nothing is wrong any more and stays so; keep what is at the deadline."""
+        deadline = self._loop.time() + HEALED_WITHIN
+        quiet = 0
+        while True:
+            await asyncio.sleep(0.4)
+            await runtime.orders.flush()
+            self._belief = belief_of(runtime, self._agent)
+            found = compare(list(self._world.ledger), self._belief, self._agent.asked)
+            quiet = 0 if found or runtime.orders.reconciling else quiet + 1
+            if quiet == _QUIET_ROUNDS:
+                return
+            if self._loop.time() > deadline:
+                self._problems += found or ["the gate for new risk did not open again"]
+                return
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def _result(self) -> Result:
+        plan, world = self._plan, self._world
+        entries = list(world.ledger)
+        problems = list(self._problems)
+        if plan.cap:
+            problems += exposure(entries, Decimal(plan.cap))
+        peaks = [entry["max_messages_in_a_second"] for entry in world.ledger.of("disconnect")]
+        # A new process does not know what the one before it sent in its last second.
+        if not plan.restarts and not self._kills:
+            peaks.append(world.shared_rate.peak)
+        if max(peaks, default=0) > world.rate_limit:
+            problems.append(f"{max(peaks)} messages in one sliding second")
+        return Result(
+            plan,
+            problems,
+            len(self._belief.orders),
+            len(world.ledger.of("placed")),
+            len(world.ledger.of("fill")),
+            self._kills,
+            dict(sorted(Counter(order.state for order in self._belief.orders).items())),
+            world.shared_rate.peak,
+            self._loop.time(),
+            _digest(entries, self._belief),
+        )
+
+
+def belief_of(runtime: Any, agent: Agent) -> Belief:
+    """Ask a running runtime and its journal for everything the checker compares."""
+    path = runtime.state / JOURNAL
+    fills: dict[str, dict[str, tuple[Decimal, Decimal]]] = {}
+    stories: dict[str, list[str]] = {}
+    sent: set[str] = set()
+    with JournalReader(path) as reader:
+        for key, fill in reader.fills():
+            fills.setdefault(key, {})[fill.execution_id] = (fill.quantity, fill.price)
+        for entry in reader.entries():
+            if entry.key and entry.state:
+                stories.setdefault(entry.key, []).append(entry.state)
+            if entry.body.get("event") == "SEND":
+                sent.add(entry.key)
+    orders = []
+    for key in sorted(set(stories) | {ticket.key for ticket in runtime.orders.all()}):
+        ticket = runtime.orders.get(key)
+        known = ticket.known
+        orders.append(
+            Believed(
+                key,
+                ticket.order_ref,
+                known.state.value,
+                known.filled,
+                known.settled,
+                fills.get(key, {}),
+                stories.get(key, []),
+                known.pending is not None,
+                agent.modifies.get(key, 0),
+                key in sent,
+            )
+        )
+    positions = {row.instrument.symbol: row.quantity for row in runtime.positions().rows}
+    return Belief(orders, positions, verify(path).problem)
+
+
+def _digest(entries: Sequence[Mapping[str, Any]], belief: Belief) -> str:
+    told = json.dumps([entries, attrs.asdict(belief)], default=str, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -1,0 +1,98 @@
+"""The broker's side of a simulation: a gateway with a market that moves."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from alluse_gateway.rate import Excess, MessageRate
+from alluse_gateway.server import SimulatedGateway
+from alluse_gateway.session import Session
+from alluse_paper.exchange import Exchange
+from alluse_paper.fill_model import FillModel
+from alluse_paper.market import Listing, QuoteEvent
+
+from alluse_core.clock import Clock
+from alluse_core.model import Instrument
+
+AAPL, MSFT = Instrument.stock("AAPL"), Instrument.stock("MSFT")
+INSTRUMENTS = (AAPL, MSFT)
+_CENTS = {AAPL: 10_000, MSFT: 30_000}
+_SHOWN = 900
+
+
+class SharedRate(MessageRate):
+    """Counts into the connection's own window and into one that all connections share."""
+
+    def __init__(self, limit: int, shared: MessageRate) -> None:
+        super().__init__(limit)
+        self._shared = shared
+
+    def message(self, now: float) -> Excess | None:
+        # The first message of a connection is startApi, whose handshake waits for nobody.
+        if self.total:
+            self._shared.message(now)
+        return super().message(now)
+
+
+class World(SimulatedGateway):
+    """The gateway, its market, and one message rate over all its connections."""
+
+    def __init__(self, seed: int, clock: Clock, version: int | None = None) -> None:
+        model = FillModel(latency_ms=2, queue=False, enforce_hours=False, check_margin=False)
+        listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(MSFT)]
+        exchange = Exchange(clock, listings, fill_model=model, seed=seed)
+        more = {} if version is None else {"version": version}
+        super().__init__(exchange, clock=clock, seed=seed, sampling=0, **more)
+        self.shared_rate = MessageRate(0)
+        self.prices = dict(_CENTS)
+        for instrument in self.prices:
+            self.show(instrument)
+
+    def new_session(self) -> Session:
+        """Return the protocol of the next connection, with the rate that all share."""
+        session = super().new_session()
+        session.rate = SharedRate(self.rate_limit, self.shared_rate)
+        return session
+
+    def show(self, instrument: Instrument, change: int = 0) -> None:
+        """Move an instrument's price by ``change`` cents and show it."""
+        self.prices[instrument] += change
+        bid = self.prices[instrument] / 100
+        now = self.clock.now().timestamp()
+        self.exchange.on_market(
+            QuoteEvent(instrument, now, bid, _SHOWN, round(bid + 0.02, 2), _SHOWN)
+        )
+
+    async def move(self, dice: random.Random) -> None:
+        """Let prices wander for ever."""
+        while True:
+            self.show(dice.choice(INSTRUMENTS), dice.randint(-4, 4))
+            await asyncio.sleep(0.02)
+
+    def let_go(self) -> None:
+        """End sockets that are half open, as keep-alive does in the end."""
+        for connection in sorted(self.sessions, key=lambda each: each.number):
+            if connection.half_open:
+                connection.abort("the peer does not answer")
+
+    async def gone(self) -> None:
+        """Wait until the gateway has noticed that every client left.
+
+        A client id is in use until then, and the order role does not move to another.
+        """
+        while any(connection.alive for connection in self.sessions):
+            await asyncio.sleep(0.01)
+
+    async def heal(self) -> None:
+        """End every fault."""
+        control = self.control
+        self.let_go()
+        control.mute([])
+        control.delay_acks(0)
+        control.latency(0)
+        control.reject(0)
+        control.partial_fills(0)
+        await control.resume_listening()
+        if self.faults.link_lost:
+            control.broadcast(1102)
