@@ -255,8 +255,8 @@ class Reconciler:
             return
         book, name = self._desk.book, self._broker.name
         told = {(row.broker, row.account, row.instrument): row for row in snapshot.rows}
-        ours = {place for place in book.positions if place[0] == name}
-        for place in ours | set(told):
+        ours = [place for place in book.positions if place[0] == name]
+        for place in dict.fromkeys((*ours, *told)):
             quantity = told[place].quantity if place in told else Decimal(0)
             if self._positions_known and book.positions.get(place, Decimal(0)) != quantity:
                 self._mismatch(place[2].id, book.positions.get(place, Decimal(0)), quantity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -148,19 +148,19 @@ class Line:
 class Sampler:
     """Gathers what has changed and hands it on at most once per interval; 0 hands on at once."""
 
-    def __init__(self, interval: float, flush: Callable[[set[Instrument]], None]) -> None:
+    def __init__(self, interval: float, flush: Callable[[Iterable[Instrument]], None]) -> None:
         self.interval = interval
         self._flush = flush
-        self._changed: set[Instrument] = set()
+        self._changed: dict[Instrument, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._next = -math.inf
 
     def changed(self, instrument: Instrument) -> None:
         """Note that an instrument has moved."""
         if self.interval <= 0:
-            self._flush({instrument})
+            self._flush((instrument,))
             return
-        self._changed.add(instrument)
+        self._changed[instrument] = None
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(max(self._next, loop.time()), self._due, loop)
@@ -168,7 +168,7 @@ class Sampler:
     def _due(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         self._next = loop.time() + self.interval
-        changed, self._changed = self._changed, set()
+        changed, self._changed = self._changed, {}
         self._flush(changed)
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class MarketDesk:
             sampler = self._samplers[seconds] = Sampler(seconds, self._flush)
         return sampler
 
-    def _flush(self, changed: set[Instrument]) -> None:
+    def _flush(self, changed: Iterable[Instrument]) -> None:
         if self._faults.shows_nothing:
             return
         for instrument in changed:

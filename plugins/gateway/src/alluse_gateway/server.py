@@ -134,7 +134,8 @@ class SimulatedGateway:
         self.port = port
         self.control_port = control_port
         self.control = Control(self)
-        self.sessions: set[Session] = set()
+        # A dict, not a set: whom a fault strikes first must not depend on addresses in memory.
+        self.sessions: dict[Session, None] = {}
         self._clients: dict[int, Session] = {}
         self._connections = 0
         self._deferred: deque[tuple[Session, r.Request]] = deque()
@@ -364,11 +365,11 @@ class SimulatedGateway:
 
     def opened(self, session: Session) -> None:
         """A socket was accepted."""
-        self.sessions.add(session)
+        self.sessions[session] = None
 
     def closed(self, session: Session, reason: str) -> None:
         """The socket is gone; orders stay."""
-        self.sessions.discard(session)
+        self.sessions.pop(session, None)
         if self._clients.get(session.client_id) is session:
             del self._clients[session.client_id]
         self.market_data.forget(session)
