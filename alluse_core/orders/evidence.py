@@ -71,6 +71,8 @@ class Desk:
     references: References
     ask: Ask
     page: Callable[[str], None]
+    named: Callable[[str], None] = lambda _: None
+    """Called with a broker's name when it told by which number an order can be cancelled."""
 
 
 class Applier:
@@ -267,6 +269,8 @@ class Applier:
             new["perm_id"] = identity.perm_id
         if new:
             self._desk.book.index(live)
+        if "order_id" in new:
+            self._desk.named(live.order.broker)
         return new
 
     def acknowledge(self, live: LiveOrder, event: Event, now: float) -> None:

@@ -85,7 +85,14 @@ class Orders:
         journal.instrument(telemetry)
         self._references = References(settings.reference_prefix, node)
         self._desk = desk = Desk(
-            self._book, journal, clock, self._meters, self._references, self._ask, self._page
+            self._book,
+            journal,
+            clock,
+            self._meters,
+            self._references,
+            self._ask,
+            self._page,
+            self._named,
         )
         self._reader: JournalReader | None = None
         self._applier = Applier(desk, self._restore_reference)
@@ -220,6 +227,11 @@ class Orders:
         _log.info("asking %s for evidence: %s", broker, why)
         if broker in self._reconcilers:
             self._reconcilers[broker].want()
+
+    def _named(self, broker: str) -> None:
+        # A crash lost the number of an order that is to be cancelled; now the cancel can leave.
+        if broker in self._outboxes:
+            self._outboxes[broker].resume_deferred()
 
     def _page(self, reason: str) -> None:
         self._control.page(reason)

@@ -145,6 +145,7 @@ class OrderDesk:
             account=request.account,
             transmit=request.transmit,
             parent_id=request.parent_id,
+            oca_group=request.oca_group,
             what_if=request.what_if,
         )
         given, request = request, self._preset(request)

@@ -12,6 +12,7 @@ from typing import Any
 from alluse_core.errors import AllUseError, OrderDenied, OrderError
 from alluse_core.model import GroupKind, Instrument, Order, OrderGroup, Side, TimeInForce
 from alluse_sim.checker import Asked
+from alluse_sim.machine import CURRENT
 from alluse_sim.world import AAPL, INSTRUMENTS, MSFT
 
 Prices = Mapping[Instrument, int]
@@ -87,12 +88,15 @@ class Agent:
         keys = keys_of(intent)
         if not self.taken.issuperset(keys):
             self.tried[intent.key] = intent
+        denied = False
         try:
             await runtime.orders.submit(intent)
         except OrderDenied:
-            self.denied.update(keys)
-        else:
-            self.taken.update(keys)
+            denied = True
+        machine = CURRENT.get()
+        if machine is not None and not machine.alive:
+            return  # nobody hears the answer of a process that was killed
+        (self.denied if denied else self.taken).update(keys)
         self.tried.pop(intent.key, None)
 
     async def again(self, runtime: Any) -> None:

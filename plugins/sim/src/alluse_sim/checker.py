@@ -236,7 +236,8 @@ def _order(truth: Truth, order: Believed, entries: Sequence[Entry]) -> list[str]
         found.append(f"{name} says {order.filled} are filled, the broker's fills are {fills}")
     if order.story and order.story[-1] != order.state:
         found.append(f"{name} is called {order.state}, in the journal {order.story[-1]}")
-    if order.pending:
+    # What has no name at the broker yet cannot be cancelled: the cancel waits until it has one.
+    if order.pending and not (order.state == "UNKNOWN" and not brokered):
         found.append(f"a command of {name} is still waiting for its answer")
     return found
 
