@@ -204,6 +204,9 @@ class Applier:
                 # It ended while the list was on its way: the list is the older word.
                 return live
             event = Event.REVIVE
+        if source == OPEN_ORDERS and event is Event.PENDING:
+            # The broker has it and does not work it: a bracket whose last order never arrived.
+            event = Event.HOLD
         fields = self._name(live, report.identity)
         if report.filled is not None and report.filled > live.reported:
             live.reported = report.filled
