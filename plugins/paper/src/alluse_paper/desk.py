@@ -160,6 +160,9 @@ class Desk:
             return
         parent = self.orders.get(order.request.parent) if order.request.parent else None
         self._groups.join(order, parent)
+        if self._groups.is_spent(order):
+            self._end(order, OrderState.CANCELED, "another order of its OCA group has filled")
+            return
         if parent is not None and not parent.is_open:
             self._carry_out(*self._groups.after_end(parent), parent)
         self._reservations.hold(order)

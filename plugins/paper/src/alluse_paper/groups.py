@@ -82,6 +82,14 @@ class Groups:
                 reduce.append((member, left))
         return cancel, reduce
 
+    def is_spent(self, order: Working) -> bool:
+        """Whether another member has filled, so that one that arrives now comes too late."""
+        name, rule = self._group(order)
+        members = self._oca.get((order.request.account, name), ())
+        return rule is OcaRule.CANCEL and any(
+            member.filled > 0 for member in members if member is not order
+        )
+
     def after_end(self, order: Working) -> tuple[list[Working], list[tuple[Working, Decimal]]]:
         """Return (exits to cancel, exits to reduce) after an entry ended before it was filled."""
         cancel, reduce = [], []

@@ -322,6 +322,7 @@ class _Reach:
         self._working: dict[int, dict[str, Any]] = {}
         self._positions: dict[str, Decimal] = defaultdict(lambda: ZERO)
         self._changes: dict[int, list[Decimal]] = defaultdict(list)
+        self._filled: dict[str, Decimal] = defaultdict(lambda: ZERO)
 
     def take(self, entry: Entry) -> None:
         event, perm = entry["event"], entry.get("perm_id", 0)
@@ -333,7 +334,6 @@ class _Reach:
                 "symbol": place["symbol"],
                 "sign": 1 if place["side"] == "BUY" else -1,
                 "quantity": _decimal(place["quantity"]),
-                "filled": ZERO,
                 "exit": bool(place["parent_id"]),
                 "one_of": place.get("oca_group") or f"{perm}",
             }
@@ -341,7 +341,7 @@ class _Reach:
             sign = 1 if entry["side"] == "BUY" else -1
             self._positions[entry["symbol"]] += sign * _decimal(entry["quantity"])
             if perm in self._working:
-                self._working[perm]["filled"] += _decimal(entry["quantity"])
+                self._filled[self._working[perm]["one_of"]] += _decimal(entry["quantity"])
         elif event in ("canceled", "expired", "reject"):
             self._working.pop(perm, None)
         elif event == "replace":
@@ -353,12 +353,12 @@ class _Reach:
         found = []
         for symbol in sorted({order["symbol"] for order in self._working.values()}):
             for sign in (1, -1):
-                groups: dict[str, Decimal] = defaultdict(lambda: ZERO)
+                left: dict[str, Decimal] = defaultdict(lambda: ZERO)
                 for order in self._working.values():
                     if order["symbol"] == symbol and order["sign"] == sign and not order["exit"]:
-                        name = order["one_of"]
-                        groups[name] = max(groups[name], order["quantity"] - order["filled"])
-                reach = self._positions[symbol] + sign * sum(groups.values(), ZERO)
+                        group = order["one_of"]
+                        left[group] = max(left[group], order["quantity"] - self._filled[group])
+                reach = self._positions[symbol] + sign * sum(left.values(), ZERO)
                 if reach * sign > self._limit:
                     found.append(
                         f"at entry {entry['seq']} {symbol} could have reached {reach}, "
