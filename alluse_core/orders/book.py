@@ -96,6 +96,7 @@ class Book:
         self._numbers: dict[tuple[str, int, int], LiveOrder] = {}
         self._working: dict[Account, dict[Instrument, dict[str, LiveOrder]]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._owed: dict[str, LiveOrder] = {}
         self._strays: OrderedDict[str, Execution] = OrderedDict()
 
     # --- finding --------------------------------------------------------------------------------
@@ -141,13 +142,20 @@ class Book:
         ]
 
     def working(self, account: Account, instrument: Instrument | None) -> list[LiveOrder]:
-        """Return the orders of an account that may still fill."""
-        instruments = self._working.get(account)
-        if not instruments:
-            return []
+        """Return the orders of an account that may still move a position.
+
+        They have not ended, or were said to be filled by executions that have not come yet.
+        """
+        instruments = self._working.get(account, {})
         if instrument is not None:
-            return list(instruments.get(instrument, {}).values())
-        return [live for orders in instruments.values() for live in orders.values()]
+            found = list(instruments.get(instrument, {}).values())
+        else:
+            found = [live for orders in instruments.values() for live in orders.values()]
+        for live in self._owed.values():
+            order = live.order
+            if (order.broker, order.account) == account and instrument in (None, order.instrument):
+                found.append(live)
+        return found
 
     def position(self, account: Account, instrument: Instrument) -> Decimal:
         """Return the signed position."""
@@ -165,10 +173,10 @@ class Book:
             if live.order.side is not order.side or live.key in (order.key, without):
                 continue
             if live.oca_group:
-                most = max(exclusive.get(live.oca_group, ZERO), live.remaining)
+                most = max(exclusive.get(live.oca_group, ZERO), live.exposed)
                 exclusive[live.oca_group] = most
             else:
-                possible += live.remaining
+                possible += live.exposed
         return possible + sum(exclusive.values()) <= abs(position)
 
     # --- changing -------------------------------------------------------------------------------
@@ -197,6 +205,8 @@ class Book:
     def touch(self, live: LiveOrder) -> None:
         """Note that fills or terms of an order changed."""
         live.listing = None
+        if live.state.is_terminal:
+            self._owe(live)
 
     def remove(self, live: LiveOrder) -> None:
         """Forget an order that was never journaled."""
@@ -240,14 +250,22 @@ class Book:
             self.unknown.pop(live.key, None)
         if live.state.is_terminal:
             self._unfile(live)
+            self._owe(live)
             self._ended[live.key] = None
             self._ended.move_to_end(live.key)
             self._forget()
         else:
             self._ended.pop(live.key, None)
+            self._owed.pop(live.key, None)
             account = (live.order.broker, live.order.account)
             instruments = self._working.setdefault(account, {})
             instruments.setdefault(live.order.instrument, {})[live.key] = live
+
+    def _owe(self, live: LiveOrder) -> None:
+        if live.exposed:
+            self._owed[live.key] = live
+        else:
+            self._owed.pop(live.key, None)
 
     def _unfile(self, live: LiveOrder) -> None:
         instruments = self._working.get((live.order.broker, live.order.account))
@@ -266,6 +284,7 @@ class Book:
     def _drop(self, live: LiveOrder) -> None:
         self.unknown.pop(live.key, None)
         self._ended.pop(live.key, None)
+        self._owed.pop(live.key, None)
         self._keys.pop(live.key, None)
         self._references.pop(live.ref, None)
         self._numbers.pop((live.order.broker, live.client_id, live.order_id), None)

@@ -111,6 +111,19 @@ class LiveOrder:
         return max(self.quantity - self.filled, ZERO)
 
     @property
+    def exposed(self) -> Decimal:
+        """What may still move the position as executions tell it.
+
+        A status may say "filled" before, or without, the execution that the position is made of:
+        until that is in hand the quantity counts here, or it would count nowhere.
+        """
+        if not self.state.is_terminal:
+            return max(self.quantity - self.executed, ZERO)
+        if self.order.instrument.security_type is SecurityType.COMBO:
+            return ZERO
+        return max(self.reported - self.executed, ZERO)
+
+    @property
     def settled(self) -> bool:
         """Whether the state is final and each fill it speaks of is in hand."""
         return self.state.is_terminal and (
@@ -153,7 +166,7 @@ class LiveOrder:
                 self.key,
                 self.order.instrument,
                 self.order.side,
-                self.remaining,
+                self.exposed,
                 self.order.limit_price,
                 self.state,
                 self.order.account,

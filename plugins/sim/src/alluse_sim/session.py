@@ -10,6 +10,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import attrs
 
 import alluse_core
-from alluse_core.errors import AllUseError
+from alluse_core.errors import AllUseError, BrokerUnavailable
 from alluse_core.orders.journal import JournalReader, verify
 from alluse_core.state import JOURNAL
 from alluse_sim.agent import Agent
@@ -35,6 +36,7 @@ HEALED_WITHIN = 30.0
 
 _ENDING_TAKES = 60.0
 _QUIET_ROUNDS = 3
+_GIVES_UP_AT = 600.0
 
 
 @attrs.frozen
@@ -154,23 +156,34 @@ class Session:
     async def _live(
         self, machine: Machine, mover: asyncio.Task[None], *, first: bool, last: bool
     ) -> None:
-        plan, world = self._plan, self._world
-        kill_at = plan.kill_at_batch if first else 0
-        disk = SlowDisk(machine, plan.disk_seconds, kill_at, plan.kill_after)
-        async with alluse_core.open(
-            plan.settings(world.port),
-            plugins=[ForgetfulPlugin()],
-            state=machine.disk,
-            clock=self._clock,
-            committer=disk,
-        ) as runtime:
+        kill_at = self._plan.kill_at_batch if first else 0
+        disk = SlowDisk(machine, self._plan.disk_seconds, kill_at, self._plan.kill_after)
+        async with AsyncExitStack() as stack:
+            runtime = await self._open(stack, machine, disk)
             await self._agent.again(runtime)
             share = self._acts if last else self._acts // 2
             await self._trade(runtime, machine, share)
-            await world.heal()
+            await self._world.heal()
             if last:
                 mover.cancel()
                 await self._settle(runtime)
+
+    async def _open(self, stack: AsyncExitStack, machine: Machine, disk: SlowDisk) -> Any:
+        """Start the runtime; where the gateway is away, again and again, as a supervisor does."""
+        while True:
+            runtime = alluse_core.open(
+                self._plan.settings(self._world.port),
+                plugins=[ForgetfulPlugin()],
+                state=machine.disk,
+                clock=self._clock,
+                committer=disk,
+            )
+            try:
+                return await stack.enter_async_context(runtime)
+            except BrokerUnavailable:
+                if self._loop.time() > _GIVES_UP_AT:
+                    raise
+            await asyncio.sleep(0.3)
 
     async def _trade(self, runtime: Any, machine: Machine, acts: int) -> None:
         dice = self._dice
