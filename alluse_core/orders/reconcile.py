@@ -241,8 +241,13 @@ class Reconciler:
         for _ in range(_POSITION_TRIES):
             serial = self._applier.fill_serial
             snapshot = await self._broker.positions()
-            if serial == self._applier.fill_serial:
-                # A fill that came meanwhile may or may not be in the list: then ask again.
+            # The list may hold a fill of which nobody has told yet; told later it would count
+            # twice. So the executions are asked for once more, and both count only where neither
+            # they nor the stream brought anything new meanwhile.
+            executions = await self._broker.executions()
+            for fill in executions.rows:
+                self._applier.execution(fill, "executions")
+            if serial == self._applier.fill_serial and executions.complete:
                 self._take_positions(snapshot)
                 break
         values = await self._broker.account_values()

@@ -17,7 +17,7 @@ from alluse_gateway.session import Session
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
 from alluse_paper.market import Listing, QuoteEvent
-from checker import Asked, Belief, Believed, compare
+from alluse_sim.checker import Asked, Belief, Believed, compare
 
 import alluse_core
 from alluse_core import Instrument, Order, OrderGroup, Side

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checker import compare, truth_of
+from alluse_sim.checker import compare, truth_of
 from killed_trader import SEAMS, settings
 from order_sessions import Agent, belief_of
 
