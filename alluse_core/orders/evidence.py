@@ -51,6 +51,7 @@ from alluse_core.orders.states import (
 
 _log = logging.getLogger(__name__)
 _ALIVE = frozenset({Event.WORK, Event.HOLD, Event.PENDING, Event.PART_FILL})
+_UNHEARD = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN})
 _KNOWN_COSTS = 50_000
 
 OPEN_ORDERS = "open orders"
@@ -204,7 +205,7 @@ class Applier:
                 # It ended while the list was on its way: the list is the older word.
                 return live
             event = Event.REVIVE
-        if source == OPEN_ORDERS and event is Event.PENDING:
+        if source == OPEN_ORDERS and event is Event.PENDING and live.state in _UNHEARD:
             # The broker has it and does not work it: a bracket whose last order never arrived.
             event = Event.HOLD
         fields = self._name(live, report.identity)

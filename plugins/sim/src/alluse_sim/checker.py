@@ -72,6 +72,7 @@ class Believed:
     """One order as the agent is told of it, and as its journal tells it.
 
     ``fills`` are (quantity, price) by execution id; ``story`` the states in the journal, in order.
+    ``quantity`` is what the agent is told the order is for; None: not compared.
     ``modifies`` is how many changes the agent asked for; ``sent``: the journal says that it left.
     """
 
@@ -85,6 +86,7 @@ class Believed:
     pending: bool = False
     modifies: int = 0
     sent: bool = False
+    quantity: Decimal | None = None
 
 
 @attrs.frozen
@@ -246,6 +248,8 @@ def _state(name: str, order: Believed, brokered: Brokered) -> list[str]:
     if order.state in brokered.allowed:
         if order.state in ENDED and not order.settled:
             return [f"{name} is {order.state} and not settled"]
+        if order.quantity not in (None, brokered.quantity) and order.state not in ENDED:
+            return [f"{name} is for {order.quantity}, at the broker for {brokered.quantity}"]
         return []
     wanted = " or ".join(sorted(brokered.allowed))
     return [f"{name} is called {order.state}, and at the broker it is {wanted}"]

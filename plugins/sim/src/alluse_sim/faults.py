@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from alluse_sim.machine import Machine
+from alluse_sim.network import Weather
 from alluse_sim.world import INSTRUMENTS, World
 
 CLIENT = 17
@@ -119,17 +120,23 @@ async def by_hand(world: World, machine: Machine, dice: random.Random) -> None:
 
 async def bad_weather(world: World, machine: Machine, dice: random.Random) -> None:
     """Deliver bytes late and in pieces."""
-    weather = machine.network.weather
-    calm = weather.latency, weather.jitter, weather.pieces
-    weather.latency, weather.jitter, weather.pieces = 0.02, dice.uniform(0, 0.1), 0.5
+    machine.network.weather = Weather(0.02, dice.uniform(0, 0.1), 0.5)
     await asyncio.sleep(dice.uniform(0.2, 1.0))
-    weather.latency, weather.jitter, weather.pieces = calm
+    machine.network.weather = Weather()
 
 
 async def kill(world: World, machine: Machine, dice: random.Random) -> None:
     """Kill the process, at any moment."""
     await asyncio.sleep(dice.uniform(0, 0.05))
     machine.kill()
+
+
+async def kill_with_bytes_on_the_way(world: World, machine: Machine, dice: random.Random) -> None:
+    """Kill the process while the network still carries what it wrote: it arrives much later."""
+    machine.network.weather = Weather(dice.uniform(0.5, 2.0))
+    await asyncio.sleep(dice.uniform(0.05, 0.2))
+    machine.kill()
+    machine.network.weather = Weather()
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -151,6 +158,7 @@ FAULTS: Mapping[str, Fault] = {
         by_hand,
         bad_weather,
         kill,
+        kill_with_bytes_on_the_way,
     )
 }
 """Every fault, by the name under which a session reports it."""

@@ -289,6 +289,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
                 known.pending is not None,
                 agent.modifies.get(key, 0),
                 key in sent,
+                ticket.order.quantity,
             )
         )
     positions = {row.instrument.symbol: row.quantity for row in runtime.positions().rows}
