@@ -295,10 +295,15 @@ class Applier:
         terms = report.terms
         if terms is None:
             return
-        change = live.in_flight(Verb.MODIFY) or _lost_modify(live)
-        if change is not None and change.order is not None:
-            if not differences(change.order, terms):
+        changes = _changes(live)
+        for place, change in enumerate(changes):
+            if change.order is not None and not differences(change.order, terms):
                 self.command(live, change, CommandEvent.CONFIRM)
+                for older in changes[place + 1 :]:
+                    # Its own echo was lost; what it asked for does not hold any more.
+                    self.command(live, older, CommandEvent.REFUSE, "a later change took its place")
+                return
+        if any(change.state is CommandState.SENT for change in changes):
             return
         found = differences(live.order, terms)
         if found == live.differences:
@@ -401,8 +406,11 @@ class Applier:
         journal.append(journal.scribe.row(Kind.COMMISSION, body, *names))
 
 
-def _lost_modify(live: LiveOrder) -> Command | None:
-    for command in live.commands:
-        if command.verb is Verb.MODIFY and command.state is CommandState.LOST:
-            return command
-    return None
+def _changes(live: LiveOrder) -> list[Command]:
+    """Return the modifies whose answer an echo may be, newest first."""
+    sent = (CommandState.SENT, CommandState.LOST)
+    return [
+        command
+        for command in reversed(live.commands)
+        if command.verb is Verb.MODIFY and command.state in sent
+    ]

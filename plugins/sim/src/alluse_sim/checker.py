@@ -15,7 +15,7 @@ import attrs
 
 Entry = Mapping[str, Any]
 ZERO = Decimal(0)
-WORD_TRAVELS = 1.0
+WORD_TRAVELS = 3.0
 """Seconds within which an error's message reaches the client, or is lost with what cut it off."""
 
 UNDECIDED_CODES = (103, 135)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from alluse_sim.machine import Machine
 from alluse_sim.network import Weather
@@ -13,7 +14,7 @@ from alluse_sim.world import INSTRUMENTS, World
 CLIENT = 17
 """The client id of the order connection."""
 
-Fault = Callable[[World, Machine, random.Random], Awaitable[None]]
+Fault = Callable[[World, Machine, random.Random], Coroutine[Any, Any, None]]
 
 
 async def cut(world: World, machine: Machine, dice: random.Random) -> None:

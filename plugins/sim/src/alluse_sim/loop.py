@@ -91,7 +91,9 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
     ) -> asyncio.Handle:
         """Schedule from the loop's own thread. Raises SimulationError from another."""
         if self._thread_id not in (None, threading.get_ident()):  # type: ignore[attr-defined]
-            raise SimulationError("another thread calls into a simulation: it would not be repeatable")
+            raise SimulationError(
+                "another thread calls into a simulation: it would not be repeatable"
+            )
         return self.call_soon(callback, *args, context=context)
 
     def run_in_executor(  # type: ignore[override]
@@ -142,9 +144,7 @@ class LoopClock:
         await asyncio.sleep(seconds)
 
 
-def run(
-    main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], network: Network | None = None
-) -> T:
+def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], network: Network | None = None) -> T:
     """Run ``main(loop)`` to its end on a loop of its own and return what it returned."""
     loop = VirtualLoop(network)
     try:

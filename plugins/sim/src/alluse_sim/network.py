@@ -145,7 +145,12 @@ class MemoryServer(asyncio.AbstractServer):
     """A port that accepts."""
 
     def __init__(
-        self, network: Network, loop: asyncio.AbstractEventLoop, factory: Factory, host: str, port: int
+        self,
+        network: Network,
+        loop: asyncio.AbstractEventLoop,
+        factory: Factory,
+        host: str,
+        port: int,
     ) -> None:
         self.factory = factory
         self.host = host
@@ -161,6 +166,17 @@ class MemoryServer(asyncio.AbstractServer):
     def is_serving(self) -> bool:
         """Whether the port accepts."""
         return self._network._listening.get(self.port) is self
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that it accepts on."""
+        return self._loop
+
+    async def start_serving(self) -> None:
+        """It accepts from the start."""
+
+    async def serve_forever(self) -> None:
+        """Wait for ever."""
+        await self._loop.create_future()
 
     async def wait_closed(self) -> None:
         """Nothing outlives close()."""

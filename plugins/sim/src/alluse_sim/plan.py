@@ -33,7 +33,6 @@ class Plan:
     kill_at_batch: int = 0
     kill_after: bool = False
     cap: int = 0
-    began_before_dst: bool = False
 
     @classmethod
     def draw(cls, seed: int, **fixed: Any) -> Plan:

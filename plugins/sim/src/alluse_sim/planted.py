@@ -193,7 +193,7 @@ def _forget_fills_after_the_end() -> Sequence[Patch]:
 
     def execution(self: Applier, fill: Any, source: str = "execution") -> Any:
         live = self.owner(fill.broker, fill.identity)
-        if live is not None and live.state in (OrderState.CANCELED, OrderState.UNKNOWN):
+        if live is not None and live.state.is_terminal:
             return live
         return take(self, fill, source)
 
@@ -238,7 +238,9 @@ def _ask_for_no_executions() -> Sequence[Patch]:
     apply = Reconciler._apply
 
     def without(self: Reconciler, answers: Any) -> Any:
-        return apply(self, attrs.evolve(answers, executions=attrs.evolve(answers.executions, rows=())))
+        return apply(
+            self, attrs.evolve(answers, executions=attrs.evolve(answers.executions, rows=()))
+        )
 
     async def holdings(self: Reconciler) -> None:
         self._take_positions(await self._broker.positions())
@@ -359,7 +361,7 @@ BUGS: Mapping[str, Bug] = {
         Bug("every-fill-counts", "a fill counts once", _count_every_report_of_a_fill, _CUTS),
         Bug(
             "no-late-fills",
-            "a fill after a cancel counts",
+            "a fill counts whatever state the order is in",
             _forget_fills_after_the_end,
             {"faults": ("partial", "mute-fills", "partial", "mute-fills", "partial"), "cap": 0},
         ),

@@ -38,12 +38,11 @@ class SharedRate(MessageRate):
 class World(SimulatedGateway):
     """The gateway, its market, and one message rate over all its connections."""
 
-    def __init__(self, seed: int, clock: Clock, version: int | None = None) -> None:
+    def __init__(self, seed: int, clock: Clock) -> None:
         model = FillModel(latency_ms=2, queue=False, enforce_hours=False, check_margin=False)
         listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(MSFT)]
         exchange = Exchange(clock, listings, fill_model=model, seed=seed)
-        more = {} if version is None else {"version": version}
-        super().__init__(exchange, clock=clock, seed=seed, sampling=0, **more)
+        super().__init__(exchange, clock=clock, seed=seed, sampling=0)
         self.shared_rate = MessageRate(0)
         self.prices = dict(_CENTS)
         for instrument in self.prices:

@@ -1,0 +1,149 @@
+"""``alluse torture``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+import attrs
+import click
+
+from alluse_core.errors import UsageError
+from alluse_sim import planted
+from alluse_sim.plan import Plan
+from alluse_sim.session import Result, simulate
+from alluse_sim.torture import Hunt, Tally, hunt, torture
+
+_EVERY_SECONDS = 2.0
+
+
+@click.command()
+@click.option("--sessions", default=100, show_default=True, help="How many seeds to play.")
+@click.option("--seed", default=1, show_default=True, help="The first seed.")
+@click.option("--jobs", default=0, help="Processes; 0: one for each core.")
+@click.option("--planted", "bug", metavar="NAME", help="Plant a bug and look whether it is found.")
+@click.option("--all-planted", is_flag=True, help="Plant every bug, one after the other.")
+@click.option("--list", "listing", is_flag=True, help="List faults and bugs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    sessions: int,
+    seed: int,
+    jobs: int,
+    bug: str | None,
+    all_planted: bool,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    """Trade through seeded faults in virtual time, and compare with the broker's own ledger.
+
+    Every session runs the real order path, the IBKR adapter and the client library against the
+    simulated gateway; a number decides all of it. One session is played again, and told in
+    detail, by --sessions 1 --seed N. Ends with status 1 where a promise was broken.
+    """
+    if sessions < 1 or jobs < 0:
+        raise UsageError("--sessions is 1 or more, --jobs is not negative")
+    logging.disable(logging.CRITICAL)
+    if listing:
+        _list(as_json)
+    elif bug or all_planted:
+        _hunt(list(planted.BUGS) if all_planted else [bug or ""], as_json)
+    elif sessions == 1:
+        _one(seed, as_json)
+    else:
+        _many(range(seed, seed + sessions), jobs, as_json)
+
+
+def _list(as_json: bool) -> None:
+    from alluse_sim.faults import FAULTS
+
+    faults = {name: (fault.__doc__ or "").splitlines()[0] for name, fault in FAULTS.items()}
+    bugs = {bug.name: bug.undoes for bug in planted.BUGS.values()}
+    if as_json:
+        click.echo(json.dumps({"faults": faults, "bugs": bugs}, indent=2))
+        return
+    for title, rows in (("faults", faults), ("bugs, by the rule that each undoes", bugs)):
+        click.echo(title)
+        for name, text in rows.items():
+            click.echo(f"  {name:<32}{text}")
+
+
+# --- sessions -----------------------------------------------------------------------------------
+
+
+def _one(seed: int, as_json: bool) -> None:
+    result = simulate(Plan.draw(seed))
+    if as_json:
+        click.echo(json.dumps(attrs.asdict(result), indent=2))
+    else:
+        plan = result.plan
+        click.echo(f"seed {seed}: {plan.library}, faults {', '.join(plan.faults)}")
+        click.echo(
+            f"{result.orders} orders, {result.sent} at the broker, {result.fills} fills, "
+            f"{result.kills} kills, {result.seconds:.1f} virtual seconds"
+        )
+        click.echo(", ".join(f"{count} {state}" for state, count in result.states.items()))
+        click.echo(f"digest {result.digest}")
+        for problem in result.problems:
+            click.echo(f"BROKEN  {problem}")
+    sys.exit(bool(result.problems))
+
+
+def _many(seeds: range, jobs: int, as_json: bool) -> None:
+    total, began, told = Tally(), time.perf_counter(), 0.0
+    for result in torture(seeds, jobs):
+        total.add(result)
+        total.seconds = time.perf_counter() - began
+        if result.problems and not as_json:
+            click.echo(_broken(result))
+        if total.seconds - told > _EVERY_SECONDS:
+            told = total.seconds
+            left = (len(seeds) - total.sessions) * total.seconds / total.sessions
+            click.echo(
+                f"{total.sessions} of {len(seeds)} sessions, {len(total.broken)} broken, "
+                f"about {left:.0f} s to go",
+                err=True,
+            )
+    if as_json:
+        click.echo(json.dumps(total.as_json(), indent=2))
+    else:
+        _sum_up(total)
+    sys.exit(bool(total.broken))
+
+
+def _broken(result: Result) -> str:
+    return f"BROKEN {result}\n  again: alluse torture --sessions 1 --seed {result.plan.seed}"
+
+
+def _sum_up(total: Tally) -> None:
+    click.echo(
+        f"{total.sessions} sessions, {total.orders} orders, {total.sent} at the broker, "
+        f"{total.fills} fills, {total.kills} processes killed, "
+        f"{total.virtual / 60:.0f} virtual minutes in {total.seconds:.0f} s"
+    )
+    click.echo(", ".join(f"{name} {count}" for name, count in sorted(total.faults.items())))
+    click.echo(
+        f"{len(total.broken)} sessions with an order lost, sent twice or told of wrongly; "
+        f"{total.undetermined} orders stayed UNKNOWN, loudly, where no evidence could be had"
+    )
+
+
+# --- planted bugs -------------------------------------------------------------------------------
+
+
+def _hunt(names: list[str], as_json: bool) -> None:
+    hunts: list[Hunt] = []
+    for name in names:
+        found = hunt(name)
+        hunts.append(found)
+        if not as_json:
+            verdict = f"caught by seed {found.seed}: {found.problem}" if found.caught else "MISSED"
+            click.echo(f"{found.bug:<32}{verdict[:160]}")
+    caught = sum(each.caught for each in hunts)
+    if as_json:
+        rows = [{**attrs.asdict(each), "caught": each.caught} for each in hunts]
+        click.echo(json.dumps({"caught": caught, "planted": len(hunts), "bugs": rows}, indent=2))
+    else:
+        click.echo(f"{caught} of {len(hunts)} planted bugs were caught")
+    sys.exit(caught < len(hunts))

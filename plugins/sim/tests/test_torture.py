@@ -1,0 +1,107 @@
+"""No order is lost or sent twice: seeded sessions in virtual time, and bugs that must be seen.
+
+``ALLUSE_SESSIONS=100000`` plays that many seeds, ``ALLUSE_REPEATS`` that many twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from alluse_sim import planted
+from alluse_sim.plan import Plan
+from alluse_sim.session import simulate
+from alluse_sim.torture import Tally, hunt, torture
+
+SESSIONS = int(os.environ.get("ALLUSE_SESSIONS", "500"))
+REPEATS = int(os.environ.get("ALLUSE_REPEATS", "50"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + SESSIONS)
+def test_no_order_is_lost_or_sent_twice_and_every_one_is_told_of_truly() -> None:
+    total = Tally()
+    for result in torture(range(1, SESSIONS + 1)):
+        total.add(result)
+    told = "\n".join(f"{each}" for each in total.broken)
+    assert not total.broken, f"{told}\nagain: alluse torture --sessions 1 --seed N"
+    assert total.sent > 20 * SESSIONS, "sessions in which little was sent show little"
+    assert total.fills > 5 * SESSIONS
+    assert total.kills > SESSIONS // 10
+
+
+def test_a_session_has_three_kinds_of_fault_and_75_orders_or_more() -> None:
+    plans = [Plan.draw(seed) for seed in range(1, 200)]
+    assert all(len(set(plan.faults)) >= 3 for plan in plans)
+    assert all(plan.orders >= 75 for plan in plans)
+
+
+_DIGESTS = """
+import logging, sys
+logging.disable(logging.CRITICAL)
+from alluse_sim.torture import torture
+for result in torture(range(int(sys.argv[1]), int(sys.argv[2])), 2):
+    print(result.plan.seed, result.digest)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + REPEATS)
+def test_the_same_seed_plays_the_same_session_in_another_process() -> None:
+    def play(hash_seed: str) -> str:
+        arguments = [sys.executable, "-c", _DIGESTS, "1", str(REPEATS + 1)]
+        # Another hash seed: what depends on the order of a set shows itself.
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        finished = subprocess.run(
+            arguments, capture_output=True, text=True, check=True, env=environment
+        )
+        return finished.stdout
+
+    first = play("1")
+    assert len(set(first.splitlines())) == REPEATS
+    assert play("2") == first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", planted.BUGS)
+def test_a_planted_bug_is_caught(name: str) -> None:
+    found = hunt(name)
+    assert found.caught, f"nothing noticed that this rule was broken: {found.undoes}"
+
+
+def test_at_least_twenty_bugs_are_planted() -> None:
+    assert len(planted.BUGS) >= 20
+
+
+def test_a_bug_is_gone_when_it_is_no_longer_planted() -> None:
+    bug = planted.find("key-taken-twice")
+    with bug.planted():
+        assert simulate(bug.session(1)).problems
+    assert not simulate(bug.session(1)).problems
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "alluse_core", "torture", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_command_plays_one_session_again_and_tells_it() -> None:
+    told = [_run("--sessions", "1", "--seed", "9", "--json") for _ in range(2)]
+    assert [each.returncode for each in told] == [0, 0]
+    first, second = (json.loads(each.stdout) for each in told)
+    assert first["digest"] == second["digest"]
+    assert first["orders"] > 50
+
+
+@pytest.mark.slow
+def test_the_command_fails_where_a_bug_is_missed_and_names_unknown_ones() -> None:
+    caught = _run("--planted", "key-taken-twice", "--json")
+    assert caught.returncode == 0, caught.stderr
+    assert json.loads(caught.stdout)["caught"] == 1
+    unknown = _run("--planted", "key-taken-twic")
+    assert unknown.returncode == 2
+    assert "key-taken-twice" in unknown.stderr
