@@ -65,6 +65,13 @@ async def mute_fills(world: World, machine: Machine, dice: random.Random) -> Non
     world.control.mute([])
 
 
+async def omit(world: World, machine: Machine, dice: random.Random) -> None:
+    """Leave orders out of every answer: lists end as if they were complete."""
+    world.control.mute([3, 5, 11])
+    await asyncio.sleep(dice.uniform(1.5, 3.0))
+    world.control.mute([])
+
+
 async def babble(world: World, machine: Machine, dice: random.Random) -> None:
     """Name live orders in errors that end none of them."""
     for booked in world.orders.book:
@@ -150,6 +157,7 @@ FAULTS: Mapping[str, Fault] = {
         slow,
         mute,
         mute_fills,
+        omit,
         babble,
         reject,
         partial,
