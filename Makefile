@@ -21,10 +21,13 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# Long forms of gates whose short forms 'make test' runs; the rest comes with alluse_sim.
+# Long forms of gates whose short forms 'make test' runs.
 torture: $(VENV)/.dev
-	ALLUSE_SESSIONS=$(or $(SESSIONS),300) ALLUSE_KILLS=$(or $(KILLS),60) $(BIN)/pytest --timeout 0 \
-	  tests/e2e/test_orders_against_the_gateway.py tests/e2e/test_killed_traders.py $(ARGS)
+	ALLUSE_SESSIONS=$(or $(SESSIONS),100000) ALLUSE_REPEATS=$(or $(REPEATS),5000) \
+	  $(BIN)/pytest --timeout 0 plugins/sim/tests/test_torture.py $(ARGS)
+	ALLUSE_TCP_SESSIONS=$(or $(TCP_SESSIONS),300) ALLUSE_KILLS=$(or $(KILLS),60) \
+	  $(BIN)/pytest --timeout 0 tests/e2e/test_orders_against_the_gateway.py \
+	  tests/e2e/test_killed_traders.py $(ARGS)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-torture.txt
 	$(BIN)/python plugins/gateway/tests/fuzz_frames.py --runs $(or $(FRAMES),1000000)
 	ALLUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest --timeout 0 \

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alluse_sim.agent import Agent
 from alluse_sim.checker import compare, truth_of
+from alluse_sim.session import belief_of
 from killed_trader import SEAMS, settings
-from order_sessions import Agent, belief_of
 
 import alluse_core
 
@@ -46,7 +47,7 @@ async def recover(port: int, state: Path, ledger: Path) -> list[str]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + 15.0
     async with alluse_core.open(settings(port), state=state) as runtime:
-        agent = Agent(0, None)  # type: ignore[arg-type]
+        agent = Agent("", {}, random.Random(0))
         while True:
             await asyncio.sleep(0.3)
             await runtime.orders.flush()
