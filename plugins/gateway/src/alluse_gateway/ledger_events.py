@@ -73,6 +73,7 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
                 "account",
                 "transmit",
                 "parent_id",
+                "oca_group",
                 "what_if",
             ),
         ),
