@@ -34,6 +34,14 @@ def alluse_commands() -> Iterator[Command]:
         "orders list", "List orders and what is known of them.", f"{cli}.orders:orders_list"
     )
     yield Command("orders show", "Tell one order's whole story.", f"{cli}.orders:orders_show")
+    yield Command(
+        "orders classify", "Say what an error code means.", f"{cli}.error_codes:orders_classify"
+    )
+    yield Command(
+        "orders unclassified",
+        "List codes that no rule knew.",
+        f"{cli}.error_codes:orders_unclassified",
+    )
     yield Command("journal verify", "Check the journal's chain.", f"{cli}.orders:journal_verify")
     yield Command("alerts list", "List alerts.", f"{cli}.alerts:alerts_list")
     yield Command("metrics list", "List series.", f"{cli}.metrics:metrics_list")

@@ -7,11 +7,14 @@ elsewhere. Only this project's own plugins are described, whatever else is insta
 from __future__ import annotations
 
 import argparse
+import ast
 import doctest
 import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from types import FunctionType, MappingProxyType
 from typing import Any, Final
@@ -23,8 +26,9 @@ from alluse_core import builtin, errors, hookspecs
 from alluse_core.errors import AllUseError
 from alluse_core.host import KINDS, Host, PluginState
 from alluse_core.installation import TABLES
+from alluse_core.orders import outcomes
 from alluse_core.providers import Command, NoSettings
-from alluse_core.settings import CORE_TABLES, is_secret
+from alluse_core.settings import CORE_TABLES, ErrorRule, RuleClass, RuleVerb, is_secret
 
 REFERENCE: Final = Path(__file__).resolve().parent / "reference"
 _NOTE = "<!-- Written by docs/generate.py from the code: change the code, then run `make docs`. -->"
@@ -60,6 +64,59 @@ def errors_page() -> Iterator[str]:
         if inspect.isclass(kind) and issubclass(kind, AllUseError):
             parent = kind.__mro__[1].__name__
             yield f"| `{name}` | `{parent}` | {kind.exit_code} | {_cell(_doc(kind))} |"
+
+
+def error_codes_page() -> Iterator[str]:
+    """Yield the lines of error-codes.md."""
+    yield from _head("Error codes of the broker", _doc(outcomes))
+    yield "Rows are tried from the top; the first that fits decides. *About* is what was in flight"
+    yield "for the order that the error names. A code in no row is `unclassified`: evidence is"
+    yield "asked for, and `alluse orders unclassified` lists it. `alluse orders classify CODE` says"
+    yield "which row decides and why."
+    yield from ("", "| codes | about | text | class | action | evidence asked | why |")
+    yield "|---|---|---|---|---|---|---|"
+    for rule in outcomes.TABLE:
+        yield _row_of(rule)
+    for title, kind in (("Classes", outcomes.ErrorClass), ("Actions", outcomes.Action)):
+        yield from ("", f"## {title}", "", "| name | meaning |", "|---|---|")
+        for name, meaning in _members(kind):
+            yield f"| `{name}` | {_cell(_markdown(meaning))} |"
+    yield from ("", "## Rules of your own: `[[orders.errors]]`", "", _doc_of_table(ErrorRule))
+    yield from _fields(ErrorRule)
+    for kind in (RuleClass, RuleVerb):
+        words = ", ".join(f"`{member.value}`" for member in kind)
+        yield from ("", f"`{kind.__name__}`: {words}.")
+    yield from ("", "```toml", "[[orders.errors]]", "codes = [201]", 'text = "being approved"')
+    yield from ('verbs = ["place"]', 'error_class = "held"')
+    yield from ('reason = "our broker approves large orders by hand"', "```")
+
+
+def _row_of(rule: outcomes.Rule) -> str:
+    codes = ", ".join(str(code) for code in sorted(rule.codes))
+    verbs = sorted("no order" if verb is None else verb.value for verb in rule.verbs or ())
+    outcome = rule.outcome
+    cells = (
+        codes,
+        ", ".join(verbs) or "anything",
+        f"has `{rule.text}`" if rule.text else "any",
+        f"`{outcome.error_class.value}`",
+        f"`{outcome.action.value}`",
+        "yes" if outcome.evidence_needed else "no",
+        _cell(rule.reason),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _members(kind: type[Enum]) -> Iterator[tuple[str, str]]:
+    """Yield each member's value with the string that stands below it in the source."""
+    (body,) = (
+        node for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef)
+    )
+    for line, after in pairwise([*body.body, ast.Pass()]):
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+            said = after.value if isinstance(after, ast.Expr) else None
+            text = said.value if isinstance(said, ast.Constant) else ""
+            yield str(kind[line.targets[0].id].value), inspect.cleandoc(str(text))
 
 
 def settings_page() -> Iterator[str]:
@@ -135,6 +192,7 @@ PAGES: Final[Mapping[str, Callable[[], Iterator[str]]]] = MappingProxyType(
     {
         "hooks": hooks_page,
         "errors": errors_page,
+        "error-codes": error_codes_page,
         "settings": settings_page,
         "commands": commands_page,
         "gateway-ledger": ledger_page,

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATOR = ROOT / "docs" / "generate.py"
-PAGES = ("commands", "errors", "gateway-ledger", "hooks", "settings")
+PAGES = ("commands", "error-codes", "errors", "gateway-ledger", "hooks", "settings")
 WRITTEN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/*.md")])
 
 

@@ -10,6 +10,7 @@ import click
 from alluse_core.cli.output import print_json, print_table
 from alluse_core.errors import UsageError
 from alluse_core.installation import check_names, load_host, settings_types
+from alluse_core.orders.user_rules import table_with
 from alluse_core.settings import Settings
 
 _TEMPLATE = """\
@@ -74,6 +75,7 @@ def config_check(config: str | None, as_json: bool) -> None:
     host = load_host(settings)
     types = settings_types(settings, host)
     check_names(settings, host)
+    table_with(settings.orders.errors)
     given = len(settings.effective(types))
     plugins = [attrs.asdict(info) for info in host.plugins]
     if as_json:

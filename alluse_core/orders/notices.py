@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from alluse_core.model import BrokerNotice, LinkState, OrderState, Verb
 from alluse_core.orders.evidence import Applier, Desk
 from alluse_core.orders.live import Command, LiveOrder
-from alluse_core.orders.outcomes import Action, ErrorClass, Outcome, Phase, classify
+from alluse_core.orders.outcomes import (
+    TABLE,
+    Action,
+    ErrorClass,
+    Explanation,
+    Outcome,
+    Phase,
+    Rule,
+    explain,
+)
 from alluse_core.orders.records import Kind
 from alluse_core.orders.states import CommandEvent, Event
 
@@ -19,9 +29,10 @@ _ABOUT_ORDERS = frozenset({ErrorClass.AMBIGUOUS, ErrorClass.NOT_FOUND, ErrorClas
 class Notices:
     """Classifies a coded message by verb, state and link, and does what its class asks for."""
 
-    def __init__(self, desk: Desk, applier: Applier) -> None:
+    def __init__(self, desk: Desk, applier: Applier, table: Sequence[Rule] = TABLE) -> None:
         self._desk = desk
         self._applier = applier
+        self._table = table
 
     def take(self, notice: BrokerNotice, link: LinkState) -> None:
         """Take a coded message: what it means is the table's to say, by verb and state."""
@@ -30,9 +41,10 @@ class Notices:
         command = live.in_flight() if live is not None else None
         verb = None if live is None else _verb_of(live, command, notice.code)
         state = None if live is None else live.state
-        verdict = classify(notice.code, notice.text, verb, Phase.SENT, state, link)
+        found = explain(notice.code, notice.text, verb, Phase.SENT, state, link, table=self._table)
+        verdict = found.outcome
         desk.meters.error(verdict.error_class)
-        self._record(notice, live, verdict)
+        self._record(notice, live, found)
         if verdict.action is Action.GATE_AND_PAGE:
             desk.page(f"{notice.broker} says {notice.code}: {notice.text}")
         if live is not None:
@@ -58,7 +70,8 @@ class Notices:
             self._applier.happen(live, Event.HOLD, "notice", said)
         live.notify()
 
-    def _record(self, notice: BrokerNotice, live: LiveOrder | None, verdict: Outcome) -> None:
+    def _record(self, notice: BrokerNotice, live: LiveOrder | None, found: Explanation) -> None:
+        verdict = found.outcome
         if live is None and not verdict.evidence_needed:
             return
         body = {
@@ -69,6 +82,8 @@ class Notices:
             "class": verdict.error_class.value,
             "action": verdict.action.value,
         }
+        if found.rule is not None and found.rule.added:
+            body["rule"] = "; ".join(found.reasons)
         journal = self._desk.journal
         names = (live.key, live.ref, live.state.value) if live else ()
         journal.append(journal.scribe.row(Kind.NOTICE, body, *names))

@@ -2,193 +2,69 @@
 
 The same number means different things by verb: 110 kills a new order, not the order that is
 being changed. The published :data:`TABLE` is data: rules are tried in order and the first that
-fits decides, so a user puts rules of their own in front: ``classify(..., table=(mine, *TABLE))``.
+fits decides, so a user's rules (``[[orders.errors]]``) stand in front of it.
 
-Codes are Interactive Brokers' (TWS API, system messages and error codes); a broker with other
-codes brings its own table.
+Whatever the rules say, three things hold. None of the actions sends an order again. A rule that
+was added never takes away the question for evidence that the table asks. And it never turns what
+the table calls ambiguous, not found, held, or a matter of the link into the end of an order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
 
 import attrs
 
 from alluse_core.model import LinkState, OrderState, Verb
+from alluse_core.orders.error_codes import TABLE
+from alluse_core.orders.error_rules import Action, ErrorClass, Outcome, Phase, Rule
 
+__all__ = [
+    "NO_PROOF",
+    "TABLE",
+    "Action",
+    "ErrorClass",
+    "Explanation",
+    "Outcome",
+    "Phase",
+    "Rule",
+    "classify",
+    "explain",
+]
 
-class ErrorClass(StrEnum):
-    """What kind of statement an error is."""
-
-    INFO = "info"
-    DEFINITE_REJECT = "definite_reject"
-    COMMAND_REJECT = "command_reject"
-    HELD = "held"
-    NOT_FOUND = "not_found"
-    AMBIGUOUS = "ambiguous"
-    PACING = "pacing"
-    LINK = "link"
-    SOCKET = "socket"
-    STREAM = "stream"
-    SESSION = "session"
-    LOCAL_DENY = "local_deny"
-    UNCLASSIFIED = "unclassified"
-
-
-class Action(StrEnum):
-    """What to do. None of these resends an order."""
-
-    LOG = "log"
-    """Write it down; compare the broker's echo with the intent."""
-    TERMINAL = "terminal"
-    """The order ended, with the text as its reason."""
-    TERMINAL_ALARM = "terminal_alarm"
-    """The order ended although nobody asked for it: tell a person."""
-    KEEP_STATE = "keep_state"
-    """The command failed; the order is what it was before it."""
-    HOLD = "hold"
-    """The order is alive at the broker and waits; it counts as exposure."""
-    PROVE = "prove"
-    """Ask for evidence; this word alone ends nothing."""
-    UNKNOWN = "unknown"
-    """The order is UNKNOWN unless evidence settles it."""
-    BACK_OFF = "back_off"
-    """Send less; the same message again only where it provably did not leave."""
-    GATE = "gate"
-    """Stop new risk; keep the socket."""
-    RECONCILE = "reconcile"
-    """The link is back with its data: ask for all evidence."""
-    RECONCILE_RESUBSCRIBE = "reconcile_resubscribe"
-    """The link is back without its data: ask for all evidence, make all subscriptions again."""
-    RECONNECT = "reconnect"
-    """Make the socket again, then ask for all evidence."""
-    RESUBSCRIBE = "resubscribe"
-    """Make this one stream again."""
-    MARK_DATA = "mark_data"
-    """Quotes may be old until the broker says otherwise; orders go on."""
-    STREAM_REFUSED = "stream_refused"
-    """This stream will not come; asking again unchanged will not help."""
-    GATE_AND_PAGE = "gate_and_page"
-    """Stop new risk and tell a person."""
-    DENY = "deny"
-    """Nothing was sent."""
-
-
-class Phase(StrEnum):
-    """How far the message that the error is about had got."""
-
-    UNSENT = "unsent"
-    SENT = "sent"
-    ANSWERED = "answered"
-
-
-@attrs.frozen
-class Outcome:
-    """The verdict. ``evidence_needed``: ask the broker before anything is believed."""
-
-    error_class: ErrorClass
-    action: Action
-    evidence_needed: bool = False
-
-
-def _codes(codes: Iterable[int]) -> frozenset[int]:
-    return frozenset(codes)
-
-
-@attrs.frozen
-class Rule:
-    """One row of the table.
-
-    ``verbs`` None fits any; a set fits only those, where None in the set means that the error is
-    about no order. ``text`` must occur in the message, in any case.
-    """
-
-    codes: frozenset[int] = attrs.field(converter=_codes)
-    outcome: Outcome
-    verbs: frozenset[Verb | None] | None = None
-    text: str = ""
-
-    def fits(self, code: int, text: str, verb: Verb | None) -> bool:
-        """Return whether this row speaks about the error."""
-        return (
-            code in self.codes
-            and (self.verbs is None or verb in self.verbs)
-            and self.text.lower() in text.lower()
-        )
-
-
-_PLACE = frozenset({Verb.PLACE})
-_COMMANDS = frozenset({Verb.MODIFY, Verb.CANCEL})
-_CANCEL = frozenset({Verb.CANCEL})
-_NO_ORDER = frozenset({None})
-
-_REFUSED_CODES = (106, 107, 109, 110, 111, 113, 200, 201, 203, 321, 388, 430, 434, 460, 463, 10268)
-
-TABLE: tuple[Rule, ...] = (
-    # Statements that change nothing. 399 and 10349 may announce that the terms were changed.
-    Rule(
-        (
-            165,
-            399,
-            2100,
-            2104,
-            2106,
-            2107,
-            2108,
-            2109,
-            2119,
-            2137,
-            2152,
-            2158,
-            2159,
-            2174,
-            2176,
-            10167,
-            10349,
-        ),
-        Outcome(ErrorClass.INFO, Action.LOG),
-    ),
-    # 202 confirms a cancel; unasked, the broker or the venue threw the order out.
-    Rule((202,), Outcome(ErrorClass.INFO, Action.LOG), _CANCEL),
-    Rule((202,), Outcome(ErrorClass.DEFINITE_REJECT, Action.TERMINAL_ALARM, True)),
-    Rule((404,), Outcome(ErrorClass.HELD, Action.HOLD)),
-    # Refusals: final for a new order, and only for the command where the order was live before.
-    Rule(_REFUSED_CODES, Outcome(ErrorClass.DEFINITE_REJECT, Action.TERMINAL), _PLACE),
-    Rule(_REFUSED_CODES, Outcome(ErrorClass.COMMAND_REJECT, Action.KEEP_STATE, True), _COMMANDS),
-    Rule(_REFUSED_CODES, Outcome(ErrorClass.COMMAND_REJECT, Action.LOG), _NO_ORDER),
-    Rule(
-        (104, 105, 136, 161, 10148),
-        Outcome(ErrorClass.COMMAND_REJECT, Action.KEEP_STATE, True),
-    ),
-    Rule((135, 10147), Outcome(ErrorClass.NOT_FOUND, Action.PROVE, True)),
-    # The server stumbled over what it had read, or has seen the id before: it may be live.
-    Rule((103, 320, 322), Outcome(ErrorClass.AMBIGUOUS, Action.UNKNOWN, True)),
-    Rule((100,), Outcome(ErrorClass.PACING, Action.BACK_OFF, True)),
-    Rule((162,), Outcome(ErrorClass.PACING, Action.BACK_OFF), text="pacing"),
-    Rule((162, 300, 366), Outcome(ErrorClass.COMMAND_REJECT, Action.LOG)),
-    Rule((420,), Outcome(ErrorClass.PACING, Action.BACK_OFF)),
-    Rule((1100,), Outcome(ErrorClass.LINK, Action.GATE)),
-    Rule((1101,), Outcome(ErrorClass.LINK, Action.RECONCILE_RESUBSCRIBE, True)),
-    Rule((1102,), Outcome(ErrorClass.LINK, Action.RECONCILE, True)),
-    Rule((502, 503, 504, 507, 1300), Outcome(ErrorClass.SOCKET, Action.RECONNECT, True)),
-    Rule((2103, 2105, 2110, 2157), Outcome(ErrorClass.STREAM, Action.MARK_DATA)),
-    Rule((10197,), Outcome(ErrorClass.STREAM, Action.GATE_AND_PAGE)),
-    Rule((316, 317, 10182, 10225), Outcome(ErrorClass.STREAM, Action.RESUBSCRIBE)),
-    Rule(
-        (101, 309, 354, 10089, 10090, 10091, 10168, 10186, 10187, 10190),
-        Outcome(ErrorClass.STREAM, Action.STREAM_REFUSED),
-    ),
-    Rule((326,), Outcome(ErrorClass.SESSION, Action.GATE_AND_PAGE)),
+NO_PROOF = frozenset(
+    {
+        ErrorClass.HELD,
+        ErrorClass.NOT_FOUND,
+        ErrorClass.AMBIGUOUS,
+        ErrorClass.PACING,
+        ErrorClass.LINK,
+        ErrorClass.SOCKET,
+        ErrorClass.SESSION,
+    }
 )
+"""Classes that say nothing of an order's end; no added rule can make them say it."""
 
 _NOT_SENT = Outcome(ErrorClass.LOCAL_DENY, Action.DENY)
 _NO_ANSWER = Outcome(ErrorClass.AMBIGUOUS, Action.UNKNOWN, True)
 _NEW_CODE = Outcome(ErrorClass.UNCLASSIFIED, Action.PROVE, True)
 _CONTRADICTION = Outcome(ErrorClass.COMMAND_REJECT, Action.KEEP_STATE, True)
 
+_ENDS = ErrorClass.DEFINITE_REJECT
 _EXECUTED = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED})
 _ACCEPTED = frozenset({OrderState.ACCEPTED, OrderState.HELD})
+
+
+@attrs.frozen
+class Explanation:
+    """An outcome with what decided it: the rule (None: no rule knows the code), then each reason.
+
+    The last reason is the one that the outcome rests on.
+    """
+
+    outcome: Outcome
+    rule: Rule | None
+    reasons: tuple[str, ...]
 
 
 def classify(
@@ -208,26 +84,88 @@ def classify(
     where none is; None where the error is about no order. ``order_state`` is the order's state
     when the error came.
     """
+    return explain(code, text, verb, phase, order_state, link, table=table).outcome
+
+
+def explain(
+    code: int | None,
+    text: str = "",
+    verb: Verb | None = None,
+    phase: Phase = Phase.SENT,
+    order_state: OrderState | None = None,
+    link: LinkState = LinkState.UP,
+    *,
+    table: Sequence[Rule] = TABLE,
+) -> Explanation:
+    """Return what an error means and why; the arguments are those of :func:`classify`."""
     if code is None:
-        return _NOT_SENT if phase is Phase.UNSENT else _NO_ANSWER
-    found = next((rule.outcome for rule in table if rule.fits(code, text, verb)), _NEW_CODE)
-    if verb is None:
+        if phase is Phase.UNSENT:
+            return Explanation(_NOT_SENT, None, ("nothing left this process",))
+        return Explanation(_NO_ANSWER, None, ("no answer came: the message may have arrived",))
+    rule = next((each for each in table if each.fits(code, text, verb, order_state)), None)
+    if rule is None:
+        return Explanation(_NEW_CODE, None, ("no rule knows this code: evidence is asked for",))
+    found, reasons = rule.outcome, [rule.reason or "the rule says so"]
+    if rule.added:
+        found = _kept_careful(found, code, text, verb, order_state, table, reasons)
+    if verb is not None:
+        found = _weighed(found, phase, order_state, link, reasons)
+    return Explanation(found, rule, tuple(reasons))
+
+
+def _kept_careful(
+    found: Outcome,
+    code: int,
+    text: str,
+    verb: Verb | None,
+    state: OrderState | None,
+    table: Sequence[Rule],
+    reasons: list[str],
+) -> Outcome:
+    """Hold an added rule to what the table itself says of the code."""
+    own = next(
+        (each for each in table if not each.added and each.fits(code, text, verb, state)), None
+    )
+    if own is None:
         return found
-    if found.error_class is ErrorClass.DEFINITE_REJECT:
-        found = _reject_of(found, order_state)
-    if found.error_class is ErrorClass.PACING and phase is Phase.UNSENT:
-        return attrs.evolve(found, evidence_needed=False)
-    if link is not LinkState.UP and found.error_class is not ErrorClass.INFO:
-        # During an outage an answer may be the terminal's own, not the venue's: a change that it
-        # refused may yet have left (nautilus #4564: two live orders for one).
+    ends = found.error_class is _ENDS
+    if ends and own.outcome.error_class in NO_PROOF:
+        reasons.append(f"but an added rule cannot end an order by this code: {own.reason}")
+        return own.outcome
+    more = own.outcome.evidence_needed or (ends and own.outcome.error_class is not _ENDS)
+    if more and not found.evidence_needed:
+        reasons.append("the table does not take this for an end, so evidence is asked for")
         return attrs.evolve(found, evidence_needed=True)
     return found
 
 
-def _reject_of(found: Outcome, state: OrderState | None) -> Outcome:
+def _weighed(
+    found: Outcome,
+    phase: Phase,
+    state: OrderState | None,
+    link: LinkState,
+    reasons: list[str],
+) -> Outcome:
+    """Weigh what a rule says against how far the message got, the order and the link."""
+    if found.error_class is ErrorClass.DEFINITE_REJECT:
+        found = _reject_of(found, state, reasons)
+    if found.error_class is ErrorClass.PACING and phase is Phase.UNSENT:
+        reasons.append("it provably did not leave")
+        return attrs.evolve(found, evidence_needed=False)
+    if link is not LinkState.UP and found.error_class is not ErrorClass.INFO:
+        # During an outage an answer may be the terminal's own, not the venue's: a change that it
+        # refused may yet have left (nautilus #4564: two live orders for one).
+        reasons.append("the link is not up: the answer may be the terminal's own, not the venue's")
+        return attrs.evolve(found, evidence_needed=True)
+    return found
+
+
+def _reject_of(found: Outcome, state: OrderState | None, reasons: list[str]) -> Outcome:
     """Weigh a refusal against what is known: it cannot undo fills."""
     if state is not None and (state in _EXECUTED or state.is_terminal):
+        reasons.append(f"an order that is {state.value} cannot be refused any more")
         return _CONTRADICTION
     if state in _ACCEPTED:
+        reasons.append("the broker had accepted the order before")
         return attrs.evolve(found, evidence_needed=True)
     return found

@@ -158,6 +158,18 @@ class OrderSummary:
     group: str = ""
 
 
+@attrs.frozen
+class UnclassifiedCode:
+    """A code of the broker's that no rule knew, as often as it came; ``text`` is the last one."""
+
+    code: int
+    times: int
+    about_orders: int
+    first: datetime
+    last: datetime
+    text: str
+
+
 class JournalReader:
     """Reads a journal that may be in use by another process; a context manager."""
 
@@ -261,6 +273,28 @@ class JournalReader:
         )
         return {int(client): int(highest) for client, highest in rows if client is not None}
 
+    def unclassified(self) -> list[UnclassifiedCode]:
+        """Return the codes that no rule knew when they came, the most frequent first."""
+        rows = self._rows(
+            "SELECT code, count(*), sum(key <> ''), min(time), max(time) FROM"
+            " (SELECT time, key, json_extract(body, '$.code') AS code FROM record"
+            " WHERE kind = 'notice' AND json_extract(body, '$.class') = 'unclassified')"
+            " GROUP BY code ORDER BY count(*) DESC, code"
+        )
+        return [
+            UnclassifiedCode(code, times, about, when(first), when(last), self._text(code, last))
+            for code, times, about, first, last in rows
+        ]
+
+    def _text(self, code: int, time: int) -> str:
+        rows = self._rows(
+            "SELECT json_extract(body, '$.text') FROM record WHERE kind = 'notice' AND time = ?"
+            " AND json_extract(body, '$.code') = ? ORDER BY seq DESC LIMIT 1",
+            time,
+            code,
+        )
+        return next((str(text) for (text,) in rows), "")
+
     def _state(self, key: str) -> str:
         rows = self._rows(
             f"SELECT state FROM record {_OF_KEY} AND state <> '' ORDER BY seq DESC LIMIT 1", key
@@ -272,7 +306,7 @@ class JournalReader:
         for sequence, time, kind, key, ref, state, body in self._rows(sql, *values):
             yield Entry(sequence, when(time), kind, key, ref, state, json.loads(body))
 
-    def _rows(self, sql: str, *values: str) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, sql: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
         try:
             with contextlib.closing(self.connection.execute(sql, values)) as cursor:
                 yield from cursor

@@ -46,6 +46,7 @@ from alluse_core.orders.records import Kind
 from alluse_core.orders.recovery import rebuild
 from alluse_core.orders.states import Event
 from alluse_core.orders.ticket import CommandTicket, GroupTicket, Ticket
+from alluse_core.orders.user_rules import table_with
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
 from alluse_core.ports import Broker, OrderStage, Pacer, TradingState
 from alluse_core.settings import OrdersSettings
@@ -96,7 +97,7 @@ class Orders:
         )
         self._reader: JournalReader | None = None
         self._applier = Applier(desk, self._restore_reference)
-        self._notices = Notices(desk, self._applier)
+        self._notices = Notices(desk, self._applier, table_with(settings.errors))
         checks = Checks(stages, desk, self._gate, settings, quote, definition)
         self._sequences = {
             name: IdSequence(broker, self._reserve) for name, broker in brokers.items()

@@ -9,10 +9,13 @@ from alluse_core.settings.tables import (
     AgentSettings,
     AlertsSettings,
     AnalysisSettings,
+    ErrorRule,
     MonitorSettings,
     OrdersSettings,
     QuotesSettings,
     ReportSettings,
+    RuleClass,
+    RuleVerb,
 )
 
 __all__ = [
@@ -22,10 +25,13 @@ __all__ = [
     "AgentSettings",
     "AlertsSettings",
     "AnalysisSettings",
+    "ErrorRule",
     "MonitorSettings",
     "OrdersSettings",
     "QuotesSettings",
     "ReportSettings",
+    "RuleClass",
+    "RuleVerb",
     "Settings",
     "is_secret",
     "structure",

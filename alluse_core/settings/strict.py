@@ -78,15 +78,40 @@ def _settings_error(
         cause = cause.exceptions[0]
     reason = str(cause.args[0] if cause.args else cause)
     if isinstance(cause, cattrs.ForbiddenExtraKeysError):
-        reason = f"{', '.join(sorted(cause.extra_fields))} is not a setting here"
+        reason = _not_a_setting(cause)
     for secret in _secrets(values):
         reason = reason.replace(repr(secret), "***").replace(str(secret), "***")
     name = note.name if note is not None else _named_by_validator(reason, values)
     if not name:
         return SettingsError(f"{path}: {reason} (from {origin_of(path, origins)})")
     dotted = f"{path}.{name}"
+    if isinstance(values[name], list) and any(isinstance(item, Mapping) for item in values[name]):
+        # A list of tables is too long to be repeated; the reason says which of them it is.
+        return SettingsError(f"[[{dotted}]] {reason} (from {origin_of(dotted, origins)})")
     shown = hidden(name, values[name])
     return SettingsError(f"{dotted} = {shown!r}: {reason} (from {origin_of(dotted, origins)})")
+
+
+def _not_a_setting(error: cattrs.ForbiddenExtraKeysError) -> str:
+    known = [field.name for field in attrs.fields(error.cl)]
+    first = min(error.extra_fields)
+    return f"{', '.join(sorted(error.extra_fields))} is not a setting{did_you_mean(first, known)}"
+
+
+def _reason_of_entry(error: cattrs.BaseValidationError) -> str:
+    """Return what is wrong with one table of a list, by the name of its setting."""
+    cause: BaseException = error
+    name = ""
+    while isinstance(cause, cattrs.BaseValidationError) and cause.exceptions:
+        if isinstance(cause, cattrs.ClassValidationError):
+            grouped, _ = cause.group_exceptions()
+            name = f"{grouped[0][1].name}: " if grouped else ""
+        cause = cause.exceptions[0]
+    if isinstance(cause, cattrs.ForbiddenExtraKeysError):
+        return _not_a_setting(cause)
+    if isinstance(cause, KeyError):
+        return f"{cause.args[0]} is missing"
+    return f"{name}{cause}"
 
 
 def _named_by_validator(reason: str, values: Mapping[str, Any]) -> str:
@@ -186,8 +211,9 @@ def _strict_enum(value: Any, kind: type[Enum]) -> Enum:
     try:
         return kind(value)
     except ValueError:
-        names = ", ".join(str(member.value) for member in kind)
-        raise ValueError(f"must be one of {names}, not {value!r}") from None
+        names = [str(member.value) for member in kind]
+        near = did_you_mean(str(value), names)
+        raise ValueError(f"must be one of {', '.join(names)}, not {value!r}{near}") from None
 
 
 def _is_sequence(kind: Any) -> bool:
@@ -206,4 +232,18 @@ def _strict_sequence(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
     if len(value) != len(item_types):
         raise ValueError(f"must be a list of {len(item_types)}, not of {len(value)}")
     pairs = zip(value, item_types, strict=True)
-    return made(converter.structure(item, item_type) for item, item_type in pairs)
+    return made(
+        _strict_item(converter, item, item_type, place)
+        for place, (item, item_type) in enumerate(pairs, 1)
+    )
+
+
+def _strict_item(converter: cattrs.Converter, item: Any, item_type: Any, place: int) -> Any:
+    if not attrs.has(item_type):
+        return converter.structure(item, item_type)
+    if not isinstance(item, Mapping):
+        raise ValueError(f"number {place} must be a table, not {type(item).__name__}")
+    try:
+        return converter.structure(item, item_type)
+    except cattrs.BaseValidationError as error:
+        raise ValueError(f"number {place}: {_reason_of_entry(error)}") from None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from enum import StrEnum
 
 import attrs
 from attrs.validators import ge, gt, in_, matches_re
+
+from alluse_core.model import OrderState
 
 # The name of a folder: nothing that could lead out of the state folder.
 _FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -39,6 +43,61 @@ class AgentSettings:
     disabled_plugins: tuple[str, ...] = ()
 
 
+class RuleClass(StrEnum):
+    """What a rule of the user's may say of a code; the link is the adapter's own to judge."""
+
+    INFO = "info"
+    DEFINITE_REJECT = "definite_reject"
+    COMMAND_REJECT = "command_reject"
+    HELD = "held"
+    NOT_FOUND = "not_found"
+    AMBIGUOUS = "ambiguous"
+    PACING = "pacing"
+    STREAM = "stream"
+
+
+class RuleVerb(StrEnum):
+    """What was in flight for the order that an error names; NONE: it names no order."""
+
+    PLACE = "place"
+    MODIFY = "modify"
+    CANCEL = "cancel"
+    NONE = "none"
+
+
+@attrs.frozen
+class ErrorRule:
+    """``[[orders.errors]]``: what a code means here, tried before ALL-USE's own table.
+
+    ``text`` must occur in the message, in any case; ``pattern`` is a regular expression found in
+    it. ``verbs`` and ``states`` narrow the rule; empty means any. ``reason`` is kept with every
+    order that the rule decides about. ``definite_reject`` ends an order by this code alone and
+    therefore needs ``certain = true``; where the table takes the code for no proof of an end it
+    is refused all the same.
+    """
+
+    codes: tuple[int, ...]
+    error_class: RuleClass
+    reason: str
+    text: str = ""
+    pattern: str = ""
+    verbs: tuple[RuleVerb, ...] = ()
+    states: tuple[OrderState, ...] = ()
+    certain: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if not self.codes:
+            raise ValueError("codes: at least one is needed")
+        if not self.reason.strip():
+            raise ValueError("reason: say where this is known from")
+        if (self.error_class is RuleClass.DEFINITE_REJECT) != self.certain:
+            raise ValueError("definite_reject and certain = true belong together")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern: {error}") from None
+
+
 @attrs.frozen
 class OrdersSettings:
     """``[orders]``: the pipeline.
@@ -47,7 +106,8 @@ class OrdersSettings:
     the stages of one order may take together before they deny. ``acknowledge_within``: an order
     without any evidence after this long is asked about, and UNKNOWN if that fails.
     ``live_account`` must repeat the account id before an order may go to a live account.
-    ``max_unfinished`` bounds orders that wait to be journaled or sent.
+    ``max_unfinished`` bounds orders that wait to be journaled or sent. ``errors`` says what codes
+    of the broker's mean here: see the reference of error codes.
     """
 
     stages: tuple[str, ...] = DEFAULT_STAGES
@@ -61,6 +121,7 @@ class OrdersSettings:
     reconcile_every: float = attrs.field(default=300.0, validator=gt(0))
     max_unfinished: int = attrs.field(default=10_000, validator=ge(1))
     pacing: bool = True
+    errors: tuple[ErrorRule, ...] = ()
 
 
 @attrs.frozen
