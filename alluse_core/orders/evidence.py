@@ -51,6 +51,7 @@ from alluse_core.orders.states import (
 
 _log = logging.getLogger(__name__)
 _ALIVE = frozenset({Event.WORK, Event.HOLD, Event.PENDING, Event.PART_FILL})
+_ENDS = frozenset({Event.CANCEL, Event.REJECT, Event.EXPIRE})
 _UNHEARD = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN})
 _KNOWN_COSTS = 50_000
 
@@ -216,6 +217,10 @@ class Applier:
             self._compare(live, report)
         self.acknowledge(live, event, now)
         live.evidence_at = now
+        if event in _ENDS and self._twin_lives(live, report.identity.perm_id):
+            live.say(f"{source}: {event.value} of permId {report.identity.perm_id} alone")
+            live.notify()
+            return live
         if event is Event.CANCEL:
             self._note_unasked(live)
         self.happen(live, event, source, report.reason, fields)
@@ -276,6 +281,13 @@ class Applier:
         if "order_id" in new:
             self._desk.named(live.order.broker)
         return new
+
+    def _twin_lives(self, live: LiveOrder, ended: int) -> bool:
+        """Note that one of an order's permIds ended; return whether another one may fill."""
+        if len(live.perm_ids) < 2 or not ended:
+            return False
+        live.ended_perm_ids |= {ended}
+        return not live.ended_perm_ids.issuperset(live.perm_ids)
 
     def acknowledge(self, live: LiveOrder, event: Event, now: float) -> None:
         """Time the broker's first word that it has the order."""

@@ -49,6 +49,8 @@ class LiveOrder:
     ``unsent`` holds from the reservation until the bytes are handed to the broker. ``entry`` is
     the order that must fill before this one works (a bracket's exits), ``oca_group`` the name of
     those of which one fill cancels the others. ``cancelled``: it ended because we asked for it.
+    ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that
+    a broken link doubled has ended when all of them have.
     """
 
     order: Order
@@ -70,6 +72,7 @@ class LiveOrder:
     adopted: bool = False
     cancelled: bool = False
     perm_ids: tuple[int, ...] = ()
+    ended_perm_ids: frozenset[int] = frozenset()
     fills: dict[str, Execution] = attrs.field(factory=dict)
     executed: Decimal = ZERO
     reported: Decimal = ZERO
