@@ -28,6 +28,8 @@ torture: $(VENV)/.dev
 	ALLUSE_TCP_SESSIONS=$(or $(TCP_SESSIONS),300) ALLUSE_KILLS=$(or $(KILLS),60) \
 	  $(BIN)/pytest --timeout 0 tests/e2e/test_orders_against_the_gateway.py \
 	  tests/e2e/test_killed_traders.py $(ARGS)
+	ALLUSE_POWER_CUTS=$(or $(POWER_CUTS),10000) $(BIN)/pytest --timeout 0 -rP \
+	  tests/orders/test_power_loss.py tests/orders/test_failing_disk.py $(ARGS)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-torture.txt
 	$(BIN)/python plugins/gateway/tests/fuzz_frames.py --runs $(or $(FRAMES),1000000)
 	ALLUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest --timeout 0 \

@@ -10,13 +10,13 @@ The chain detects accidents. Who can write both the database and the anchor can 
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from pathlib import Path
 
 import attrs
 
 from alluse_core.orders.records import Row
+from alluse_core.orders.storage import DISK, PlainFile, Storage
 
 GENESIS = hashlib.sha256(b"alluse journal 1").digest()
 # One slot is always whole, whatever moment the writing of the other was cut at.
@@ -50,30 +50,32 @@ class Anchor:
     nothing of it, and after a power cut it may be a second behind the database, never ahead.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, storage: Storage = DISK) -> None:
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file: PlainFile | None = storage.open_file(path)
         self._slot = 0
-        self._synced_at = 0.0
+        self._synced_at = float("-inf")
 
     def write(self, head: Head, now: float) -> None:
         """Note ``head`` at monotonic ``now``. Raises OSError."""
         text = f"{head.sequence} {head.hash.hex()}"
         line = f"{text} {zlib.crc32(text.encode()):08x}\n".ljust(_SLOT_BYTES).encode()
-        os.pwrite(self._file, line, self._slot * _SLOT_BYTES)
+        if self._file is None:
+            raise OSError("the anchor is closed")
+        self._file.write(line, self._slot * _SLOT_BYTES)
         self._slot = 1 - self._slot
         if now - self._synced_at >= _SYNC_EVERY:
-            os.fdatasync(self._file)
+            self._file.sync()
             self._synced_at = now
 
     def close(self) -> None:
         """Sync and end. Safe to call twice."""
-        if self._file >= 0:
+        if self._file is not None:
+            file, self._file = self._file, None
             try:
-                os.fdatasync(self._file)
+                file.sync()
             finally:
-                os.close(self._file)
-                self._file = -1
+                file.close()
 
 
 def read_anchor(path: Path) -> Head | None:

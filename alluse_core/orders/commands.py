@@ -181,7 +181,8 @@ class Commands:
         body = {"broker": live.order.broker, "account": live.order.account, **fields}
         journal = self._desk.journal
         row = journal.scribe.row(Kind.COMMAND, body, live.key, live.ref, live.state.value)
-        journal.append(row, then=then)
+        # A cancel's record is written with the reserve where the disk is full.
+        journal.append(row, then=then, urgent=fields.get("verb") == Verb.CANCEL.value)
 
 
 def _changed(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import attrs
 
 from alluse_core.clock import Clock
 from alluse_core.errors import JournalCorrupt, JournalError
@@ -28,6 +28,7 @@ from alluse_core.orders.reader import (
     walk,
 )
 from alluse_core.orders.records import Kind, Row, Scribe, when
+from alluse_core.orders.storage import DISK, Storage
 from alluse_core.telemetry import Registry
 
 __all__ = ["Entry", "Journal", "JournalReader", "OrderSummary", "Verification", "verify"]
@@ -50,7 +51,15 @@ _INSERTS = {
 }
 
 Then = Callable[[JournalError | None], None]
-_Entries = tuple[tuple[Row, ...], Then | None]
+
+
+@attrs.frozen
+class _Taken:
+    """Records that were appended together. ``urgent``: worth one attempt from the reserve."""
+
+    rows: tuple[Row, ...]
+    then: Then | None
+    urgent: bool = False
 
 
 class Journal:
@@ -71,15 +80,18 @@ class Journal:
         clock: Clock,
         node: NodeIdentity,
         committer: Committer | None = None,
+        storage: Storage = DISK,
     ) -> None:
         self.path = Path(path)
+        self._storage = storage
         self.scribe = Scribe(node, clock)
         self.failure: JournalError | None = None
         self.committed = 0
         self._clock = clock
         self._committer: Committer = committer or ThreadCommitter()
         self.reserve_spent = False
-        self._entries: list[_Entries] = []
+        self._entries: list[_Taken] = []
+        self._anchor_failure = ""
         self._flush_due = False
         self._closed = False
         self._readers: list[JournalReader] = []
@@ -88,7 +100,7 @@ class Journal:
         self._connection = self._open()
         try:
             self.verification = self._check()
-            self._anchor = Anchor(anchor_path(self.path))
+            self._anchor = self._anchored()
             self._reserve()
         except BaseException:
             self._connection.close()
@@ -101,9 +113,7 @@ class Journal:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            connection = sqlite3.connect(
-                self.path, isolation_level=None, check_same_thread=False, timeout=5.0
-            )
+            connection = self._storage.connect(self.path)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self.path.name} cannot be opened: {error}") from None
         try:
@@ -166,6 +176,19 @@ class Journal:
         elif row.state:
             self._open_keys[row.key] = None
 
+    def _anchored(self) -> Anchor:
+        try:
+            anchor = Anchor(anchor_path(self.path), self._storage)
+            if self.verification.ok and not self.verification.records:
+                # An end between the first commit and its anchor must not look like a lost anchor.
+                anchor.write(EMPTY, self._clock.monotonic())
+        except OSError as error:
+            raise JournalError(
+                f"the anchor of {self.path.name} cannot be written: {error.strerror}",
+                hint="free some disk space, or name another state folder",
+            ) from None
+        return anchor
+
     def _start_of_new_records(self) -> Head:
         # New records never take the numbers of lost ones: the gap must stay to be seen.
         anchor = read_anchor(anchor_path(self.path)) or EMPTY
@@ -179,8 +202,7 @@ class Journal:
     def _reserve(self) -> None:
         """Keep some disk space that can be given up, so that a full disk still takes exits."""
         try:
-            with self._reserve_path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+            self._storage.allocate(self._reserve_path, _RESERVE_BYTES)
         except OSError as error:
             self._reserve_path.unlink(missing_ok=True)
             raise JournalError(
@@ -207,15 +229,19 @@ class Journal:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def append(self, *rows: Row, then: Then | None = None) -> None:
+    def append(self, *rows: Row, then: Then | None = None, urgent: bool = False) -> None:
         """Take records; ``then`` is called, in the event loop, once they are on disk or failed.
 
         What is appended within one turn of the event loop becomes one batch. Records that failed
         are tried again with the next batch, except those with a ``then``: whoever asked was told.
+        ``urgent`` ones (cancels, exits) get a second attempt first, with the reserve given up.
         """
         if self._closed:
             raise JournalError("the journal is closed")
-        self._entries.append((rows, then))
+        self._entries.append(_Taken(rows, then, urgent))
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flush_due:
             self._flush_due = True
             try:
@@ -229,7 +255,7 @@ class Journal:
         if self.reserve_spent and self.failure is None:
             with contextlib.suppress(JournalError):
                 self._reserve()
-        if self.failure is not None and not self._closed:
+        if (self.failure is not None or self._anchor_failure) and not self._closed:
             self.append()
 
     @property
@@ -237,19 +263,21 @@ class Journal:
         """Why nothing that increases risk may be journaled; empty where all is well."""
         if self.failure is not None:
             return str(self.failure)
+        if self._anchor_failure:
+            return f"the journal's anchor cannot be written: {self._anchor_failure}"
         return "the disk was full and the reserve is not back" if self.reserve_spent else ""
 
     def _flush(self) -> None:
         self._flush_due = False
         if self._entries and not self._closed:
             entries, self._entries = self._entries, []
-            rows = [row for rows, _ in entries for row in rows]
+            rows = [row for taken in entries for row in taken.rows]
             self._committer.commit(rows, lambda commit: self._done(commit, entries))
 
     def _flush_inline(self) -> None:
         self._flush_due = False
         entries, self._entries = self._entries, []
-        rows = [row for rows, _ in entries for row in rows]
+        rows = [row for taken in entries for row in taken.rows]
         error: JournalError | None = None
         try:
             self._write(rows)
@@ -257,18 +285,30 @@ class Journal:
             error = failed
         self._done(Commit(len(rows), 0.0, error), entries)
 
-    def _done(self, commit: Commit, entries: list[_Entries]) -> None:
+    def _done(self, commit: Commit, entries: list[_Taken]) -> None:
         self.failure = commit.error
         if commit.error is None:
             self.committed += commit.records
         else:
             self._release_reserve()
-            self._entries[:0] = [entry for entry in entries if entry[1] is None and entry[0]]
+            entries = self._keep_failed(entries)
         if self._registry is not None:
             self._measure(self._registry, commit)
-        for _, then in entries:
-            if then is not None:
-                then(commit.error)
+        for taken in entries:
+            if taken.then is not None:
+                taken.then(commit.error)
+
+    def _keep_failed(self, entries: list[_Taken]) -> list[_Taken]:
+        """Queue again what is to be tried again; return what is told of the failure."""
+        urgent = [] if self._closed else [taken for taken in entries if taken.urgent]
+        self._entries[:0] = [
+            attrs.evolve(taken, urgent=False)
+            for taken in entries
+            if (taken.then is None and taken.rows) or taken in urgent
+        ]
+        if urgent:
+            self._flush_soon()
+        return [taken for taken in entries if taken not in urgent]
 
     def _measure(self, registry: Registry, commit: Commit) -> None:
         registry.timer("journal", "commit_ms").record(commit.seconds * 1e3)
@@ -307,7 +347,10 @@ class Journal:
         self._committer.close()
         self._flush_inline()
         self._connection.close()
-        self._anchor.close()
+        try:
+            self._anchor.close()
+        except OSError as error:
+            self.failure = self.failure or JournalError(f"the anchor cannot be synced: {error}")
         self._reserve_path.unlink(missing_ok=True)
         if self.failure is not None:
             raise self.failure
@@ -316,6 +359,8 @@ class Journal:
 
     def _write(self, rows: Sequence[Row]) -> None:
         if not rows:
+            if self._anchor_failure:
+                self._note(self._head)
             return
         sequence, digest = self._head.sequence, self._head.hash
         values: list[object] = []
@@ -329,8 +374,6 @@ class Journal:
             for start, size in _chunks(len(rows)):
                 self._connection.execute(_INSERTS[size], values[start * 8 : (start + size) * 8])
             self._connection.execute("COMMIT")
-            self._head = head
-            self._anchor.write(head, time.monotonic())
         except (sqlite3.Error, OSError) as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
@@ -338,6 +381,16 @@ class Journal:
                 f"{len(rows)} records could not be written: {error}",
                 hint="nothing that increases risk is sent; free disk space or check the disk",
             ) from None
+        self._head = head
+        self._note(head)
+
+    def _note(self, head: Head) -> None:
+        # The records are on disk: to call them failed would have them written twice.
+        try:
+            self._anchor.write(head, self._clock.monotonic())
+            self._anchor_failure = ""
+        except OSError as error:
+            self._anchor_failure = error.strerror or str(error)
 
 
 _ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})

@@ -144,6 +144,7 @@ class Pipeline:
         self._desk.journal.append(
             *(row for pair in rows for row in pair),
             then=lambda error: self._durable(lives, rows, error),
+            urgent=reducing,
         )
         for live in lives:
             live.denial = denial

@@ -24,6 +24,7 @@ from alluse_core.orders.committer import Committer, InlineCommitter
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.service import Orders
+from alluse_core.orders.storage import DISK, Storage
 from alluse_core.ports import BrokerCapabilities, Decision, OrderStage, OrderView, StagePhase
 from alluse_core.settings import OrdersSettings
 from alluse_core.telemetry import Registry
@@ -83,6 +84,7 @@ async def floor(
     node: NodeIdentity = NODE,
     clock: VirtualClock | None = None,
     definition: InstrumentDefinition | None = None,
+    storage: Storage = DISK,
 ) -> AsyncIterator[Floor]:
     """Yield a started order service; a broker that is handed in keeps its orders."""
     clock = clock or VirtualClock()
@@ -102,7 +104,11 @@ async def floor(
     venue._evidence = evidence
     pacer = SlidingWindowPacer(clock, rate)
     journal = Journal(
-        folder / "journal.db", clock=clock, node=node, committer=committer or InlineCommitter()
+        folder / "journal.db",
+        clock=clock,
+        node=node,
+        committer=committer or InlineCommitter(),
+        storage=storage,
     )
     orders = Orders(
         brokers={venue.name: venue},

@@ -26,7 +26,8 @@ FATAL = f"key-{COUNT - 1}"
 
 def kill_at(folder: Path, seam: str) -> list[tuple[str, int, str]]:
     """Run the child until it dies; return what had reached the broker."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, str(HERE / "crash_child.py"), str(folder), seam, FATAL, str(COUNT)]
     finished = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=60

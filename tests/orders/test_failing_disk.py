@@ -1,0 +1,142 @@
+"""A disk that is full, or whose syncs fail: no new risk is sent, what ends risk still is."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from desk_floor import Floor, buy, floor, run, sell
+from forgetful_disk import ForgetfulDisk, mounted
+
+from alluse_core.errors import AllUseError, JournalError
+from alluse_core.model import OrderState
+from alluse_core.orders.journal import JournalReader, verify
+
+
+@asynccontextmanager
+async def desk_on(folder: Path) -> AsyncIterator[tuple[ForgetfulDisk, Floor]]:
+    """Yield a disk and an order service on it that has a position and a working order."""
+    disk = ForgetfulDisk(folder)
+    with mounted(disk):
+        async with floor(folder, storage=disk.storage) as desk:
+            desk.broker.mode = "fill"
+            await desk.orders.submit(buy("position"))
+            await desk.settle()
+            desk.broker.mode = "accept"
+            await desk.orders.submit(buy("working", price="90"))
+            await desk.settle()
+            yield disk, desk
+
+
+def fill_up(disk: ForgetfulDisk) -> None:
+    """Leave room for nothing more."""
+    disk.capacity = sum(
+        path.stat().st_size for path in disk.folder.iterdir() if not path.name.endswith("-shm")
+    )
+
+
+@pytest.mark.parametrize("trouble", ["full", "syncs fail"])
+def test_a_failing_disk_stops_new_risk_and_lets_cancels_and_exits_out(
+    tmp_path: Path, trouble: str
+) -> None:
+    async def scenario() -> None:
+        async with desk_on(tmp_path) as (disk, desk):
+            sent = len(desk.broker.sent)
+            if trouble == "full":
+                fill_up(disk)
+            else:
+                # SQLite's and, after it, the retry's sync of the first batch.
+                disk.fail_syncs = 1
+            with pytest.raises(AllUseError):
+                await desk.orders.submit(buy("more"))
+            await desk.settle()
+            with pytest.raises(AllUseError):
+                await desk.orders.submit(buy("still more"))
+            assert len(desk.broker.sent) == sent, "nothing that increases risk left"
+            await desk.orders.submit(sell("exit"))
+            await desk.orders.cancel("working")
+            await desk.settle()
+            assert [kind for kind, _ in desk.broker.sent[sent:]] == ["place", "cancel"]
+            assert desk.count("unjournaled_cancels") == 0
+            assert disk.refused
+            disk.capacity = None
+            await desk.settle(3)
+            assert not desk.journal.trouble
+            await desk.orders.submit(buy("after"))
+            await desk.settle()
+        assert verify(tmp_path / "journal.db").ok
+        with JournalReader(tmp_path / "journal.db") as reader:
+            assert reader.order("more").state is OrderState.DENIED
+            assert reader.order("exit").state is OrderState.ACCEPTED
+            assert reader.order("working").state is OrderState.CANCELED
+            assert reader.order("after").state is OrderState.ACCEPTED
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("first", ["exit", "cancel"])
+def test_the_first_thing_that_meets_a_full_disk_may_be_an_exit_or_a_cancel(
+    tmp_path: Path, first: str
+) -> None:
+    async def scenario() -> None:
+        async with desk_on(tmp_path) as (disk, desk):
+            sent = len(desk.broker.sent)
+            fill_up(disk)
+            if first == "exit":
+                await desk.orders.submit(sell("exit"))
+            else:
+                await desk.orders.cancel("working")
+            await desk.settle()
+            assert disk.refused
+            assert len(desk.broker.sent) == sent + 1
+            assert desk.count("unjournaled_cancels") == 0
+            assert desk.journal.trouble, "the reserve is spent: new risk waits until it is back"
+        assert verify(tmp_path / "journal.db").ok
+
+    run(scenario())
+
+
+def test_a_failed_sync_anywhere_never_writes_a_record_twice_or_loses_one(tmp_path: Path) -> None:
+    """Each sync of a short day fails once: the database's, its log's and the anchor's."""
+    for number in itertools.count():
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if not run_a_day(folder, number):
+            break
+    assert number > 15, "a day has more syncs than this"
+    print(f"{number} syncs failed, one in each day")
+
+
+def run_a_day(folder: Path, number: int) -> int:
+    """Trade while sync ``number`` fails; return whether it was reached."""
+    disk = ForgetfulDisk(folder)
+    disk.fail_after, disk.fail_syncs = number, 1
+
+    async def scenario() -> None:
+        async with floor(folder, storage=disk.storage) as desk:
+            desk.broker.mode = "fill"
+            for name in ("one", "two", "three"):
+                with suppress(JournalError):
+                    await desk.orders.submit(buy(name))
+                await desk.settle(2)
+            assert not desk.journal.trouble
+            await desk.orders.submit(sell("exit", 100))
+            await desk.settle()
+
+    with mounted(disk):
+        try:
+            run(scenario())
+        except JournalError:
+            assert disk.refused, "only a sync that fails may end a start"
+            return 1
+    assert verify(folder / "journal.db").ok
+    with JournalReader(folder / "journal.db") as reader:
+        fills = Counter(execution.execution_id for _, execution in reader.fills())
+        assert set(fills.values()) <= {1}
+        for order in reader.orders():
+            assert order.state in (OrderState.DENIED, OrderState.FILLED)
+    return disk.refused
