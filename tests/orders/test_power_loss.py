@@ -128,7 +128,7 @@ def cuts_of(seed: int, count: int, synchronous: str = "FULL") -> Iterator[Found]
     with folder() as first, folder() as second:
         life = play(first, [], dice, synchronous)
         for number in range(count):
-            if number == count // 2:
+            if number == count // 2 and synchronous == "FULL":
                 life.disk.cut(dice.randint(0, len(life.disk.ops)), dice, second)
                 life = play(second, list(life.written), dice, synchronous)
             with folder() as left:
