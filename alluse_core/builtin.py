@@ -42,6 +42,9 @@ def alluse_commands() -> Iterator[Command]:
         "List codes that no rule knew.",
         f"{cli}.error_codes:orders_unclassified",
     )
+    yield Command("watchdog", "Act when a trading process is dead.", f"{cli}.watchdog:watchdog")
+    for name, text in _STOPPING:
+        yield Command(f"orders {name}", text, f"{cli}.stopping:{name}")
     yield Command("journal verify", "Check the journal's chain.", f"{cli}.orders:journal_verify")
     yield Command("alerts list", "List alerts.", f"{cli}.alerts:alerts_list")
     yield Command("metrics list", "List series.", f"{cli}.metrics:metrics_list")
@@ -55,3 +58,13 @@ def alluse_commands() -> Iterator[Command]:
     yield Command("config show", "Print the effective settings.", f"{cli}.config:config_show")
     yield Command("config check", "Read the settings as a run would.", f"{cli}.config:config_check")
     yield Command("doctor", "Check this installation and its brokers.", f"{cli}.doctor:doctor")
+
+
+_STOPPING = (
+    ("halt", "Stop new risk; protection stays."),
+    ("reduce", "Allow only what reduces risk."),
+    ("flatten", "Close all positions."),
+    ("resume", "Allow new risk again, with your name."),
+    ("resolve", "Settle an UNKNOWN order by your word."),
+    ("status", "Tell what a running process may do."),
+)

@@ -18,6 +18,7 @@ from alluse_core.analysis.service import Analysis
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.cycles import Cycle, SchedulerDriver, VirtualDriver
 from alluse_core.errors import PluginError, SettingsError
+from alluse_core.heartbeat import Heart
 from alluse_core.installation import TABLES, check_names, load_host, settings_types
 from alluse_core.model import (
     AccountMode,
@@ -36,15 +37,18 @@ from alluse_core.monitor.sources import BrokersSource
 from alluse_core.orders.committer import Committer
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.pacing import SlidingWindowPacer
+from alluse_core.orders.requests import Counter
 from alluse_core.orders.service import Orders
 from alluse_core.ports import Broker, MetricStore, ReportRequest
 from alluse_core.providers import Context
 from alluse_core.quotes.service import Quotes
 from alluse_core.settings import DEFAULT_STAGES, Settings
+from alluse_core.spool import Spool
 from alluse_core.state import JOURNAL, METRICS, StateFolder, state_path
 from alluse_core.telemetry import Registry
 
 _log = logging.getLogger(__name__)
+_REQUESTS_PERIOD = 0.5
 
 
 def open(
@@ -186,6 +190,7 @@ class Runtime:
 
     async def _start(self) -> None:
         self._stack.enter_context(self._folder)
+        await self._start_heart()
         journal = Journal(
             self.state / JOURNAL, clock=self.clock, node=self.node, committer=self._committer
         )
@@ -206,6 +211,25 @@ class Runtime:
             await part.start()
             self._stack.push_async_callback(part.stop)
         await self._start_cycles(store)
+
+    async def _start_heart(self) -> None:
+        """Beat from the first moment on: a start that takes long is not a death."""
+        wanted = self.settings.heartbeat
+        if not wanted.every or not self._real:
+            return
+        heart = Heart(
+            self.state, self.node.incarnation, self._trading_state, wanted.every, wanted.port
+        )
+        await heart.start()
+        self._stack.push_async_callback(heart.stop)
+
+    def _trading_state(self) -> str:
+        return self.orders.state.value if hasattr(self, "orders") else "starting"
+
+    @property
+    def _real(self) -> bool:
+        # A person and a watchdog live in real time: nobody reaches a simulated process.
+        return isinstance(self.clock, SystemClock)
 
     def _open_brokers(self) -> None:
         if not self.settings.brokers:
@@ -310,9 +334,16 @@ class Runtime:
             self._analysis = self._assemble_analysis(analyzers, store)
             self._stack.push_async_callback(self._analysis.stop)
             cycles.append(Cycle("analysis", settings.analysis.period, self._analysis.tick))
+        if self._real:
+            spool = Spool(self.state)
+            spool.clear()
+            counter = Counter(self.orders, spool)
+            self._stack.push_async_callback(counter.stop)
+            cycles.append(Cycle("requests", _REQUESTS_PERIOD, counter.take))
         # APScheduler reads the machine's own clock: in virtual time it would run nothing.
-        real = isinstance(self.clock, SystemClock)
-        driver = (SchedulerDriver if real else VirtualDriver)(cycles, self.clock, self.registry)
+        driver = (SchedulerDriver if self._real else VirtualDriver)(
+            cycles, self.clock, self.registry
+        )
         await driver.start()
         self._stack.push_async_callback(driver.stop)
 

@@ -24,11 +24,11 @@ RANKS = (
     ("providers",),
     ("hookspecs",),
     ("host",),
-    ("builtin", "installation", "state"),
+    ("builtin", "installation", "state", "spool", "heartbeat"),
     ("orders", "quotes", "monitor", "analysis"),
     ("cycles",),
     ("runtime",),
-    ("sync",),
+    ("sync", "watchdog"),
     ("cli",),
 )
 SERVICES = ("orders", "quotes", "monitor", "analysis")

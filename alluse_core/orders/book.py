@@ -79,7 +79,8 @@ class RecentSlice(Sequence[tuple[float, Order]]):
 class Book:
     """Live orders and the newest ended ones; positions and account figures as last told.
 
-    At most ``keep_ended`` ended orders stay; older ones are read from the journal.
+    At most ``keep_ended`` ended orders stay; older ones are read from the journal. ``told`` names
+    the brokers that have told their positions.
     """
 
     def __init__(self, keep_ended: int = 5_000) -> None:
@@ -88,6 +89,7 @@ class Book:
         self.recent = Recent()
         self.unknown: dict[str, LiveOrder] = {}
         self.positions: dict[tuple[str, str, Instrument], Decimal] = {}
+        self.told: set[str] = set()
         self.costs: dict[tuple[str, str, Instrument], Decimal] = {}
         self.values: dict[tuple[str, str, str], AccountValue] = {}
         self._keys: dict[str, LiveOrder] = {}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
 from alluse_core.errors import AllUseError, CommandRejected, UsageError
-from alluse_core.model import Instrument, Order, OrderState, OrderType, Position, Side
-from alluse_core.orders.book import Book
+from alluse_core.model import Instrument, LinkState, Order, OrderState, Position, Side, Verb
 from alluse_core.orders.checks import Gate
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.evidence import Desk
+from alluse_core.orders.increase import CLOSING, risk_increasing
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.pipeline import Pipeline
@@ -24,6 +25,7 @@ from alluse_core.orders.ticket import wait_until
 from alluse_core.ports import TradingState
 
 _log = logging.getLogger(__name__)
+_PAUSE_FIRST, _PAUSE_MOST = 1.0, 30.0
 
 
 @attrs.frozen
@@ -34,43 +36,31 @@ class Flattened:
     still_open: tuple[Instrument, ...]
 
 
-def risk_increasing(book: Book, lives: Iterable[LiveOrder]) -> list[LiveOrder]:
-    """Return those orders that could open, enlarge or flip a position.
+class Pauses:
+    """When something that did not work may be tried again: after 1 s, 2 s, 4 s, at most 30 s."""
 
-    Of the orders on a position's closing side, stops before limits, as many are protective as
-    the position is large; of orders that cancel each other one counts. A bracket's exits follow
-    their entry and are left to it.
-    """
-    found: list[LiveOrder] = []
-    used: dict[tuple[str, str, Instrument], Decimal] = {}
-    groups: dict[tuple[str, str, Instrument], dict[str, Decimal]] = {}
-    ordered = sorted(lives, key=lambda live: live.order.order_type not in _STOPS)
-    for live in ordered:
-        order = live.order
-        if live.entry and (entry := book.get(live.entry)) and not entry.state.is_terminal:
-            continue
-        place = (order.broker, order.account, order.instrument)
-        position = book.positions.get(place, Decimal(0))
-        if position * order.side.sign >= 0:
-            found.append(live)
-            continue
-        shared = groups.setdefault(place, {})
-        already = shared.get(live.oca_group, Decimal(0)) if live.oca_group else Decimal(0)
-        more = max(live.remaining - already, Decimal(0))
-        if used.get(place, Decimal(0)) + more > abs(position):
-            found.append(live)
-            continue
-        used[place] = used.get(place, Decimal(0)) + more
-        if live.oca_group:
-            shared[live.oca_group] = already + more
-    return found
+    def __init__(self) -> None:
+        self._next: dict[Hashable, tuple[float, float]] = {}
 
+    def passes(self, what: Hashable, now: float) -> bool:
+        """Return whether it may be tried at ``now``; if so, the next pause begins."""
+        due, pause = self._next.get(what, (now, _PAUSE_FIRST))
+        if now < due:
+            return False
+        self._next[what] = now + pause, min(2 * pause, _PAUSE_MOST)
+        return True
 
-_STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+    def keep(self, known: Container[Hashable]) -> None:
+        """Forget what is not among ``known``."""
+        self._next = {what: due for what, due in self._next.items() if what in known}
 
 
 class Control:
-    """The trading state and what changes it."""
+    """The trading state and what changes it.
+
+    What a halt or flatten asks for is pursued until it is so, each second, also after a restart:
+    the journal's newest records say what was asked for.
+    """
 
     def __init__(
         self,
@@ -88,45 +78,82 @@ class Control:
         self._outboxes = outboxes
         self._patience = patience
         self._flattened = desk.journal.verification.head.sequence
+        self._cancels = Pauses()
+        self._closings = Pauses()
+        self.flattening = False
 
     def restore(self, entries: Iterable[Entry]) -> None:
-        """Take the state of the newest record: a restart does not lift a halt."""
+        """Take the state of the newest records: a restart lifts no halt and ends no flatten."""
         for entry in entries:
             if entry.kind == Kind.CONTROL and "state" in entry.body:
                 self._gate.state = TradingState(entry.body["state"])
                 self._gate.reason = entry.body.get("reason", "")
+                self.flattening = entry.body.get("flattening", False)
 
     def page(self, reason: str) -> None:
         """Allow only what reduces risk from now on, until somebody resumes."""
         self._desk.meters.count("pages").value += 1
+        self.reduce(reason, "page")
+
+    def reduce(self, reason: str, action: str = "reduce") -> None:
+        """Allow only what reduces risk; working orders stay. A halt is not weakened by it."""
         if self._gate.state is TradingState.ACTIVE:
-            self._turn(TradingState.REDUCING, "page", reason)
+            self._turn(TradingState.REDUCING, action, reason)
 
     async def halt(self, reason: str) -> list[LiveOrder]:
         """Stop new risk; return the orders whose cancel was asked for."""
-        self._turn(TradingState.HALTED, "halt", reason)
+        self.stop(reason)
         return await self.cancel_risk("halt")
 
+    def stop(self, reason: str) -> None:
+        """Halt at once; what increases risk is cancelled within a second."""
+        self._turn(TradingState.HALTED, "halt", reason)
+
     async def cancel_risk(self, by: str) -> list[LiveOrder]:
-        """Ask for a cancel of all working orders that increase risk; those of people stay."""
-        chosen = risk_increasing(self._desk.book, self._desk.book.live())
+        """Ask for a cancel of all working orders that increase risk; those of people stay.
+
+        Of one whose last cancel came to nothing only where its pause is over.
+        """
+        lives, now = self._desk.book.live(), self._desk.clock.monotonic()
+        self._cancels.keep({live.key for live in lives})
+        chosen = [
+            live
+            for live in risk_increasing(self._desk.book, lives, self._gate.reconciling)
+            if live.pending is not Verb.CANCEL and self._cancels.passes(live.key, now)
+        ]
         await asyncio.gather(*(self._cancel(live, by) for live in chosen))
         return chosen
 
     async def flatten(self) -> Flattened:
-        """Close all positions with market orders, then cancel what protects them."""
+        """Close all positions with market orders, then cancel what protects them.
+
+        Returns after ``patience`` seconds at the latest; what is not done then goes on. Raises
+        UsageError in shadow mode.
+        """
+        self.begin_flatten()
+        closing = await self._close_all()
+        await asyncio.gather(*(self._await_end(live) for live in closing))
+        await self.pursue()
+        open_still = tuple(row.instrument for row in self._held())
+        return Flattened(tuple(live.key for live in closing), open_still)
+
+    def begin_flatten(self) -> None:
+        """Ask for it and return; it begins within a second."""
+        self.flattening = True
         if self._gate.state is TradingState.ACTIVE:
             self._turn(TradingState.REDUCING, "flatten", "flatten was asked for")
-        await self.cancel_risk("flatten")
-        held = [row for row in self._desk.book.held() if row.broker in self._outboxes]
-        made = await asyncio.gather(*(self._close(row) for row in held))
-        closing = [live for live in made if live is not None]
-        await asyncio.gather(*(self._await_end(live) for live in closing))
-        open_still = tuple(row.instrument for row in held if self._position(row))
-        for row in held:
-            if not self._position(row):
-                await self._unprotect(row)
-        return Flattened(tuple(live.key for live in closing), open_still)
+        else:
+            self._turn(self._gate.state, "flatten", self._gate.reason)
+
+    async def pursue(self) -> None:
+        """Do what is left of a halt or flatten; called each second."""
+        if self.flattening:
+            await self._close_all()
+            if not self._held() and self._all_told() and not self._desk.book.live():
+                self.flattening = False
+                self._turn(self._gate.state, "flattened", self._gate.reason)
+        elif self._gate.state is TradingState.HALTED:
+            await self.cancel_risk("halt")
 
     def resume(self, by: str) -> None:
         """Allow new risk again, also after a damaged journal. Raises UsageError without a name."""
@@ -137,14 +164,15 @@ class Control:
             body = {"by": by, "problem": journal.problem}
             journal.append(journal.scribe.row(Kind.ACCEPTED, body))
             journal.problem = ""
+        self.flattening = False
         self._turn(TradingState.ACTIVE, "resume", "", by)
 
     def _turn(self, state: TradingState, action: str, reason: str, by: str = "") -> None:
         self._gate.state, self._gate.reason = state, reason
         if state is not TradingState.ACTIVE:
-            _log.warning("trading is %s: %s", state.value, reason)
+            _log.warning("trading is %s after %s: %s", state.value, action, reason)
+        body = control_fields(state, action, reason, by, self.flattening)
         journal = self._desk.journal
-        body = {"action": action, "state": state.value, "reason": reason, "by": by}
         journal.append(journal.scribe.row(Kind.CONTROL, body))
 
     async def _cancel(self, live: LiveOrder, by: str) -> None:
@@ -154,16 +182,34 @@ class Control:
             # It ended in the meantime, which is what was wanted.
             return
 
+    # --- flatten --------------------------------------------------------------------------------
+
+    async def _close_all(self) -> list[LiveOrder]:
+        """Cancel what increases risk, protection without a position included; close the rest."""
+        await self.cancel_risk("flatten")
+        made = await asyncio.gather(*(self._close(row) for row in self._held()))
+        return [live for live in made if live is not None]
+
+    def _held(self) -> list[Position]:
+        return [row for row in self._desk.book.held() if row.broker in self._outboxes]
+
+    def _all_told(self) -> bool:
+        return not self._gate.reconciling and set(self._outboxes) <= self._desk.book.told
+
     async def _close(self, row: Position) -> LiveOrder | None:
-        quantity = self._position(row)
-        if not quantity:
+        quantity = self._unclosed(row)
+        place = (row.broker, row.account, row.instrument)
+        if not quantity or not self._may_close(row.broker):
+            return None
+        if not self._closings.passes(place, self._desk.clock.monotonic()):
             return None
         self._flattened += 1
         order = Order.market(
             row.instrument,
-            Side.SELL if quantity > 0 else Side.BUY,
-            abs(quantity),
-            key=f"flatten/{self._flattened}/{row.instrument.symbol}/{self._desk.clock.now():%H%M%S}",
+            Side.SELL if row.quantity > 0 else Side.BUY,
+            quantity,
+            key=f"{CLOSING}{self._flattened}/{row.instrument.symbol}"
+            f"/{self._desk.clock.now():%H%M%S}",
             broker=row.broker,
             account=row.account,
         )
@@ -175,6 +221,27 @@ class Control:
             return None
         return live
 
+    def _may_close(self, broker: str) -> bool:
+        # By an old position two exits could flip it: the evidence is waited for, and tried again.
+        up = self._outboxes[broker].broker.link is LinkState.UP
+        return up and broker not in self._gate.reconciling
+
+    def _unclosed(self, row: Position) -> Decimal:
+        """Return how much is held beyond what flatten's own orders may still close.
+
+        One that is UNKNOWN counts as possibly filled.
+        """
+        book, account = self._desk.book, (row.broker, row.account)
+        under_way = sum(
+            (
+                live.exposed
+                for live in book.working(account, row.instrument)
+                if live.key.startswith(CLOSING) and live.order.side.sign * row.quantity < 0
+            ),
+            Decimal(0),
+        )
+        return max(abs(row.quantity) - under_way, Decimal(0))
+
     async def _await_end(self, live: LiveOrder) -> None:
         await wait_until(
             lambda: live.settled or live.state is OrderState.UNKNOWN,
@@ -183,9 +250,15 @@ class Control:
             self._patience,
         )
 
-    async def _unprotect(self, row: Position) -> None:
-        for live in self._desk.book.working((row.broker, row.account), row.instrument):
-            await self._cancel(live, "flatten")
 
-    def _position(self, row: Position) -> Decimal:
-        return self._desk.book.position((row.broker, row.account), row.instrument)
+def control_fields(
+    state: TradingState, action: str, reason: str, by: str, flattening: bool
+) -> dict[str, Any]:
+    """Return the record of a change of the trading state."""
+    return {
+        "action": action,
+        "state": state.value,
+        "reason": reason,
+        "by": by,
+        "flattening": flattening,
+    }

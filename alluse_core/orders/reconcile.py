@@ -269,6 +269,7 @@ class Reconciler:
             if place in told:
                 book.costs[place] = told[place].average_cost
         self._positions_known = True
+        book.told.add(name)
 
     def _mismatch(self, instrument: str, ours: Decimal, theirs: Decimal) -> None:
         self._desk.meters.mismatches.value += 1

@@ -34,6 +34,7 @@ from alluse_core.orders.control import Control, Flattened
 from alluse_core.orders.evidence import Applier, Desk
 from alluse_core.orders.identity import References
 from alluse_core.orders.ids import IdSequence
+from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
@@ -300,9 +301,19 @@ class Orders:
         await self._control.halt(reason)
         await self._journal.flushed()
 
+    async def reduce(self, reason: str) -> None:
+        """Allow only what reduces risk; working orders stay. A halt is not weakened by it."""
+        self._control.reduce(reason)
+        await self._journal.flushed()
+
     async def flatten(self) -> Flattened:
-        """Close all positions, then cancel what protects them."""
+        """Close all positions, then cancel what protects them; what takes longer goes on."""
         return await self._control.flatten()
+
+    async def begin_flatten(self) -> None:
+        """Ask for :meth:`flatten` and return once that is durable."""
+        self._control.begin_flatten()
+        await self._journal.flushed()
 
     async def resume(self, by: str) -> None:
         """Allow new risk again; ``by`` names who decided. Raises UsageError without a name."""
@@ -350,6 +361,11 @@ class Orders:
         """Return the orders in memory: all that live, and the newest that ended."""
         return [Ticket(live, self._clock) for live in self._book]
 
+    def increasing(self) -> list[Ticket]:
+        """Return the working orders that could open, enlarge or flip a position."""
+        found = risk_increasing(self._book, self._book.live(), self._gate.reconciling)
+        return [Ticket(live, self._clock) for live in found]
+
     def positions(self) -> Snapshot[Position]:
         """Return what the accounts hold: the broker's word, and our fills since."""
         return Snapshot(tuple(self._book.held()), self._as_of(), self._all_known())
@@ -367,6 +383,11 @@ class Orders:
     def state(self) -> TradingState:
         """What may be sent."""
         return self._gate.state
+
+    @property
+    def flattening(self) -> bool:
+        """Whether positions are being closed, or wait until they can be."""
+        return self._control.flattening
 
     @property
     def reconciling(self) -> bool:
@@ -441,6 +462,7 @@ class Orders:
         while True:
             await self._clock.sleep(_WATCH_PERIOD)
             self._journal.retry()
+            await self._control.pursue()
             for name in self._brokers:
                 if self._overdue(name):
                     self._ask(name, "an answer is overdue")

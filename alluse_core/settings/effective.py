@@ -20,6 +20,7 @@ from alluse_core.settings.tables import (
     AgentSettings,
     AlertsSettings,
     AnalysisSettings,
+    HeartbeatSettings,
     MonitorSettings,
     OrdersSettings,
     QuotesSettings,
@@ -84,6 +85,11 @@ class Settings:
     def alluse(self) -> AgentSettings:
         """The ``[alluse]`` table."""
         return self.table("alluse", AgentSettings)
+
+    @property
+    def heartbeat(self) -> HeartbeatSettings:
+        """``[heartbeat]``."""
+        return self.table("heartbeat", HeartbeatSettings)
 
     @property
     def orders(self) -> OrdersSettings:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import attrs
-from attrs.validators import ge, gt, in_, matches_re
+from attrs.validators import ge, gt, in_, lt, matches_re
 
 from alluse_core.model import OrderState
 
@@ -125,6 +125,19 @@ class OrdersSettings:
 
 
 @attrs.frozen
+class HeartbeatSettings:
+    """``[heartbeat]``: the sign of life that a watchdog watches.
+
+    ``every`` so many seconds it goes into ``heartbeat.json`` of the state folder; 0 turns it off.
+    ``port`` serves it on loopback too, to whoever sends the token of ``heartbeat.token``, so that
+    another host can watch through a tunnel; 0 serves nothing.
+    """
+
+    every: float = attrs.field(default=1.0, validator=ge(0))
+    port: int = attrs.field(default=0, validator=[ge(0), lt(65536)])
+
+
+@attrs.frozen
 class QuotesSettings:
     """``[quotes]``: market data. Times are seconds.
 
@@ -182,6 +195,7 @@ class ReportSettings:
 CORE_TABLES: Mapping[str, type[attrs.AttrsInstance]] = {
     "alluse": AgentSettings,
     "orders": OrdersSettings,
+    "heartbeat": HeartbeatSettings,
     "quotes": QuotesSettings,
     "monitor": MonitorSettings,
     "alerts": AlertsSettings,

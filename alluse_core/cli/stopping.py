@@ -1,0 +1,195 @@
+"""``alluse orders halt|reduce|flatten|resume|resolve|status``: what a person decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alluse_core.cli.output import print_json
+from alluse_core.clock import SystemClock
+from alluse_core.errors import AllUseError, OrderError, StateError, StateLocked, UsageError
+from alluse_core.model import OrderState
+from alluse_core.ports import TradingState
+from alluse_core.settings import Settings
+from alluse_core.spool import Spool
+from alluse_core.state import JOURNAL, StateFolder, state_path
+
+_config = click.option("--config", type=click.Path(dir_okay=False), help="Settings file.")
+_state = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="State folder of the process, instead of the settings'.",
+)
+_patience = click.option(
+    "--patience", type=click.FloatRange(min=0.1), default=10.0, help="Seconds to wait."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_by = click.option("--by", required=True, metavar="NAME", help="Who decides it.")
+_reason = click.option("--reason", required=True, help="Why; it goes into the journal.")
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (_json, _patience, _state, _config):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_reason
+@_common
+def halt(reason: str, **where: Any) -> None:
+    """Stop new risk and cancel what increases it; protective orders stay.
+
+    Without a running process the next one starts halted.
+    """
+    _ask("halt", {"reason": reason}, **where)
+
+
+@click.command()
+@_reason
+@_common
+def reduce(reason: str, **where: Any) -> None:
+    """Allow only what reduces risk; working orders stay."""
+    _ask("reduce", {"reason": reason}, **where)
+
+
+@click.command()
+@_common
+def flatten(**where: Any) -> None:
+    """Close all positions, then cancel what protects them.
+
+    It goes on until it is done, also over a restart; 'alluse orders status' tells how far it is.
+    """
+    _ask("flatten", {}, **where)
+
+
+@click.command()
+@_by
+@_common
+def resume(by: str, **where: Any) -> None:
+    """Allow new risk again, with your name."""
+    _ask("resume", {"by": _named(by)}, **where)
+
+
+@click.command()
+@click.argument("key")
+@click.option(
+    "--as",
+    "as_state",
+    required=True,
+    type=click.Choice(["FILLED", "CANCELED", "REJECTED", "EXPIRED"], case_sensitive=False),
+    help="What became of it.",
+)
+@_by
+@_common
+def resolve(key: str, as_state: str, by: str, **where: Any) -> None:
+    """Settle an UNKNOWN order by your word, where no evidence can any more."""
+    _ask("resolve", {"key": key, "as": OrderState(as_state.upper()), "by": _named(by)}, **where)
+
+
+@click.command()
+@_common
+def status(**where: Any) -> None:
+    """Tell whether a running process may trade, why not, and what is open."""
+    _ask("status", {}, **where)
+
+
+def _named(by: str) -> str:
+    if not by.strip():
+        raise UsageError("--by is empty", hint="name who decides it")
+    return by
+
+
+def _ask(
+    verb: str,
+    fields: Mapping[str, str],
+    config: str | None,
+    state: Path | None,
+    patience: float,
+    as_json: bool,
+) -> None:
+    folder = state or state_path(Settings.load(config))
+    if not folder.is_dir():
+        raise StateError(
+            f"there is no state folder {str(folder)!r}",
+            hint="name the process's own with --state, or its settings with --config",
+        )
+    try:
+        with StateFolder(folder):
+            answer = asyncio.run(_offline(folder, verb, fields))
+    except StateLocked:
+        answer = Spool(folder).ask(verb, fields, patience)
+    if "error" in answer:
+        raise _refused(answer)
+    if as_json:
+        print_json(answer)
+        return
+    running = "" if answer.get("running", True) else "no process runs; the next one starts so: "
+    click.echo(f"{running}{answer['state']}" + (f": {answer['reason']}" * bool(answer["reason"])))
+    if answer["flattening"]:
+        click.echo("positions are being closed")
+    for difference in answer.get("differences", ()):
+        click.echo(f"waits for approval: {difference}")
+    for order in answer.get("working", ()):
+        click.echo(f"working: {order['key']} is {order['state']}")
+    for row in answer.get("positions", ()):
+        click.echo(f"position: {row['quantity']} {row['instrument']} ({row['account']})")
+
+
+def _refused(answer: Mapping[str, Any]) -> AllUseError:
+    kind = UsageError if answer.get("exit_code") == UsageError.exit_code else OrderError
+    return kind(answer["error"], hint=answer.get("hint", ""))
+
+
+async def _offline(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Write a decision into the journal of a process that does not run now."""
+    from alluse_core.model import NodeIdentity
+    from alluse_core.orders.control import control_fields
+    from alluse_core.orders.journal import Journal
+    from alluse_core.orders.records import Kind
+
+    if not (folder / JOURNAL).exists():
+        raise StateError(f"{str(folder)!r} has no journal", hint="was it ever traded with?")
+    node = NodeIdentity("", "", "person", "offline")
+    journal = Journal(folder / JOURNAL, clock=SystemClock(), node=node)
+    try:
+        state, reason, flattening = TradingState.ACTIVE, "", False
+        for entry in journal.recover()[0]:
+            if entry.kind == Kind.CONTROL and "state" in entry.body:
+                state = TradingState(entry.body["state"])
+                reason, flattening = entry.body["reason"], entry.body.get("flattening", False)
+        changed = _decided(verb, fields, state, reason, flattening)
+        if changed is not None:
+            state, reason, flattening = changed
+            body = control_fields(state, verb, reason, fields.get("by", ""), flattening)
+            journal.append(journal.scribe.row(Kind.CONTROL, body))
+            await journal.flushed()
+    finally:
+        journal.close()
+    return {"state": state, "reason": reason, "flattening": flattening, "running": False}
+
+
+def _decided(
+    verb: str, fields: Mapping[str, str], state: TradingState, reason: str, flattening: bool
+) -> tuple[TradingState, str, bool] | None:
+    if verb == "halt":
+        return TradingState.HALTED, fields["reason"], flattening
+    if verb == "reduce":
+        if state is not TradingState.ACTIVE:
+            return None
+        return TradingState.REDUCING, fields["reason"], flattening
+    if verb == "flatten":
+        if state is TradingState.ACTIVE:
+            state, reason = TradingState.REDUCING, "flatten was asked for"
+        return state, reason, True
+    if verb == "resume":
+        return TradingState.ACTIVE, "", False
+    if verb == "status":
+        return None
+    raise StateError(
+        f"'{verb}' needs the running process, and none runs", hint="start it, and ask again"
+    )

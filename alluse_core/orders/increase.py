@@ -1,0 +1,65 @@
+"""Which orders could open, enlarge or flip a position: those that a halt cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from decimal import Decimal
+
+from alluse_core.model import Instrument, OrderType
+from alluse_core.orders.book import Book
+from alluse_core.orders.live import LiveOrder
+
+CLOSING = "flatten/"
+"""How the keys of flatten's own orders begin."""
+
+_STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+
+
+def risk_increasing(
+    book: Book, lives: Iterable[LiveOrder], asking: Container[str] = ()
+) -> list[LiveOrder]:
+    """Return those orders that could open, enlarge or flip a position.
+
+    Of the orders on a position's closing side, stops before limits, as many are protective as
+    the position is large; of orders that cancel each other one counts. A bracket's exits follow
+    their entry and are left to it; flatten's own orders are no one's to cancel. ``asking`` names
+    brokers whose evidence is being asked for: there, and before positions were told, what looks
+    like protection stays, since the position it protects may not be known yet.
+    """
+    found: list[LiveOrder] = []
+    used: dict[tuple[str, str, Instrument], Decimal] = {}
+    groups: dict[tuple[str, str, Instrument], dict[str, Decimal]] = {}
+    ordered = sorted(lives, key=lambda live: live.order.order_type not in _STOPS)
+    for live in ordered:
+        order = live.order
+        if live.key.startswith(CLOSING) or _follows(book, live):
+            continue
+        if _looks_protective(live) and (order.broker in asking or order.broker not in book.told):
+            continue
+        place = (order.broker, order.account, order.instrument)
+        position = book.positions.get(place, Decimal(0))
+        if position * order.side.sign >= 0:
+            found.append(live)
+            continue
+        if live.adopted and live.remaining <= abs(position):
+            # The group that it may belong to is not known: two exits may exclude each other.
+            continue
+        shared = groups.setdefault(place, {})
+        already = shared.get(live.oca_group, Decimal(0)) if live.oca_group else Decimal(0)
+        more = max(live.remaining - already, Decimal(0))
+        if used.get(place, Decimal(0)) + more > abs(position):
+            found.append(live)
+            continue
+        used[place] = used.get(place, Decimal(0)) + more
+        if live.oca_group:
+            shared[live.oca_group] = already + more
+    return found
+
+
+def _follows(book: Book, live: LiveOrder) -> bool:
+    entry = book.get(live.entry) if live.entry else None
+    return entry is not None and not entry.state.is_terminal
+
+
+def _looks_protective(live: LiveOrder) -> bool:
+    return live.order.order_type in _STOPS or live.reducing or bool(live.entry)

@@ -1,0 +1,65 @@
+"""What a person asks of a running process, by the command line, against the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from killed_trader import settings
+
+import alluse_core
+from alluse_core import Instrument, Order, Side
+from alluse_core.model import OrderState
+from alluse_core.ports import TradingState
+from alluse_core.spool import Spool
+
+
+def test_a_person_stops_and_resumes_a_running_process(
+    gateway: Any, tmp_path: Path, alluse_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    state = tmp_path / "state"
+
+    async def ask(*words: str) -> dict[str, Any]:
+        args = ("orders", *words, "--state", str(state), "--json")
+        done = await asyncio.to_thread(alluse_command, *args)
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    async def scenario() -> None:
+        symbol = _symbol(gateway)
+        async with alluse_core.open(settings(gateway.port), state=state) as runtime:
+            resting = Order.limit(Instrument.stock(symbol), Side.BUY, 10, "1", key="resting")
+            ticket = await runtime.orders.submit(resting)
+            spool = Spool(state)
+            reduced = await asyncio.to_thread(spool.ask, "reduce", {"reason": "lunch"}, 10)
+            assert reduced["state"] == "REDUCING"
+            assert runtime.orders.state is TradingState.REDUCING
+            halted = await ask("halt", "--reason", "fire")
+            assert (halted["state"], halted["reason"]) == ("HALTED", "fire")
+            assert (await ticket.outcome(10)).state is OrderState.CANCELED
+            fields = {"key": "resting", "as": "FILLED", "by": "Ada"}
+            refused = await asyncio.to_thread(spool.ask, "resolve", fields, 10)
+            assert "is CANCELED, not UNKNOWN" in refused["error"]
+            assert (await ask("resume", "--by", "Ada"))["state"] == "ACTIVE"
+        offline = await ask("halt", "--reason", "night")
+        assert offline == {
+            "state": "HALTED",
+            "reason": "night",
+            "flattening": False,
+            "running": False,
+        }
+        async with alluse_core.open(settings(gateway.port), state=state) as runtime:
+            assert runtime.orders.state is TradingState.HALTED
+            assert runtime.orders.reason == "night"
+
+    asyncio.run(scenario())
+
+
+def _symbol(gateway: Any) -> str:
+    listed = gateway.control(do="status")["instruments"]
+    return str(next(each for each in listed if each.startswith("STK")).split(":")[1])
