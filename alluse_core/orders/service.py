@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import overload
 
 from alluse_core.clock import Clock
@@ -41,6 +42,7 @@ from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.meters import COMPONENT, Meters
 from alluse_core.orders.notices import Notices
 from alluse_core.orders.pipeline import Pipeline
+from alluse_core.orders.protection import Protection
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.reconcile import Reconciler, Reconciliation
 from alluse_core.orders.records import Kind
@@ -134,6 +136,7 @@ class Orders:
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
         self._gate.unfinished = self._unfinished
+        self._protection = Protection(self._book, self._entry_of, telemetry)
         self._observe(telemetry)
         self._recover()
 
@@ -370,6 +373,13 @@ class Orders:
         """Return what the accounts hold: the broker's word, and our fills since."""
         return Snapshot(tuple(self._book.held()), self._as_of(), self._all_known())
 
+    def unprotected(self) -> Mapping[Instrument, Decimal]:
+        """Return how much is open of brackets whose protection does not work at the broker.
+
+        Brackets all of whose exits ended before this process began are not known any more.
+        """
+        return self._protection.look()
+
     @property
     def instruments_at_work(self) -> frozenset[Instrument]:
         """The instruments of live orders and of positions, whichever broker they are at."""
@@ -427,6 +437,9 @@ class Orders:
             if live is not None:
                 self._book.add(live)
 
+    def _entry_of(self, key: str) -> LiveOrder | None:
+        return self._book.get(key) or self._restore_key(key)
+
     def _restore_key(self, key: str) -> LiveOrder | None:
         if not self._book.forgotten and not self._journal.orders_ever:
             return None
@@ -463,6 +476,7 @@ class Orders:
             await self._clock.sleep(_WATCH_PERIOD)
             self._journal.retry()
             await self._control.pursue()
+            self._protection.look()
             for name in self._brokers:
                 if self._overdue(name):
                     self._ask(name, "an answer is overdue")

@@ -33,7 +33,8 @@ _GOOD: dict[str, Any] = {
     "=broker.link_up/broker=main": 1.0,
     "=broker.pacing_headroom_percent/broker=main": 90.0,
     "=broker.clock_skew_ms/broker=main": 1.0,
-    "=trading_system.unknown_orders": 0.0,
+    "=trading_system.orders_unknown_now": 0.0,
+    "=trading_system.unprotected_quantity/instrument=AAPL": 0.0,
     "=trading_system.position_differences/broker=main": 0.0,
 }
 _BAD: dict[str, dict[str, Any]] = {
@@ -44,7 +45,8 @@ _BAD: dict[str, dict[str, Any]] = {
     "memory_usage_high": {"=system_resources.memory_usage_mb": 7_900.0},
     "cpu_usage_high": {"=system_resources.cpu_percent": 99.0},
     "broker_link_down": {"=broker.link_up/broker=main": 0.0},
-    "unknown_order": {"=trading_system.unknown_orders": 1.0},
+    "unknown_order": {"=trading_system.orders_unknown_now": 1.0},
+    "unprotected_position": {"=trading_system.unprotected_quantity/instrument=AAPL": 10.0},
     "position_mismatch": {"=trading_system.position_differences/broker=main": 1.0},
     "pacing_headroom_low": {"=broker.pacing_headroom_percent/broker=main": 2.0},
     "event_loop_lag_high": {"event_loop.lag_ms": [300.0] * 10},

@@ -9,6 +9,7 @@ from alluse_alerts.settings import (
     LinkSettings,
     PacingSettings,
     PositionSettings,
+    ProtectionSettings,
     UnknownOrderSettings,
 )
 from alluse_core.model import Condition, Reading, Severity
@@ -72,13 +73,41 @@ class UnknownOrder(Rule[UnknownOrderSettings]):
 
     def read(self, view: MetricView) -> Iterator[Reading]:
         """Read by whatever labels the count has."""
-        counts = view.latest("trading_system", "unknown_orders")
+        counts = view.latest("trading_system", "orders_unknown_now")
         if not counts:
             yield no_data(float(self.settings.trip), "UNKNOWN orders are not counted")
         for series, count in counts.items():
             condition = Condition.TRIP if count >= self.settings.trip else Condition.CLEAR
             text = f"{count:g} orders are UNKNOWN"
             yield Reading(condition, count, float(self.settings.trip), text, series.labels)
+
+
+class UnprotectedPosition(Rule[ProtectionSettings]):
+    """An open position without working protection at the broker, where the agent asked for some.
+
+    ``trading_system.unprotected_quantity{instrument=}`` is how much of it no stop covers; the
+    series without a label is there as long as the order room looks.
+    """
+
+    name = "unprotected_position"
+    severity = Severity.CRITICAL
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read each instrument that ever lacked its protection."""
+        found = view.latest("trading_system", "unprotected_quantity")
+        if not found:
+            yield no_data(0.0, "nobody looks whether positions are protected")
+        for series, quantity in found.items():
+            name = dict(series.labels).get("instrument")
+            if name is None:
+                if len(found) == 1:
+                    yield Reading(Condition.CLEAR, 0.0, 0.0, "all that is open is protected")
+                continue
+            condition = Condition.TRIP if quantity > 0 else Condition.CLEAR
+            text = f"{quantity:g} {name} are open and no working exit at the broker protects them"
+            if quantity <= 0:
+                text = f"what is open of {name} is protected"
+            yield Reading(condition, quantity, 0.0, text, series.labels)
 
 
 class PositionMismatch(Rule[PositionSettings]):

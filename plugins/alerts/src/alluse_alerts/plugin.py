@@ -64,6 +64,12 @@ _RULES: tuple[tuple[str, str, type[settings.Terms], str], ...] = (
         "an order whose fate is not known",
     ),
     (
+        "unprotected_position",
+        "pack:UnprotectedPosition",
+        settings.ProtectionSettings,
+        "an open position whose protection does not work at the broker",
+    ),
+    (
         "position_mismatch",
         "pack:PositionMismatch",
         settings.PositionSettings,

@@ -161,6 +161,13 @@ class UnknownOrderSettings(Terms):
 
 
 @attrs.frozen
+class ProtectionSettings(Terms):
+    """An exit may need a moment from its entry's fill until it works."""
+
+    for_seconds: float = 3.0
+
+
+@attrs.frozen
 class PositionSettings(Terms):
     """How many comparisons in a row must differ."""
 
