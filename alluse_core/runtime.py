@@ -264,14 +264,15 @@ class Runtime:
 
     def _assemble_quotes(self) -> Quotes:
         name = self.settings.quotes.broker or self.settings.orders.default_broker
-        broker = self.brokers[name] if name else next(iter(self.brokers.values()))
+        name = name or next(iter(self.brokers))
         return Quotes(
-            broker=broker,
+            broker=self.brokers[name],
             cache=self._open("cache", self.settings.quotes.cache),
             clock=self.clock,
             telemetry=self.registry,
             settings=self.settings.quotes,
             needed=self._instruments_at_work,
+            pace=self._pacers[name].seconds_for,
         )
 
     def _instruments_at_work(self) -> Collection[Instrument]:

@@ -10,9 +10,22 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from alluse_core.errors import AllUseError
-from alluse_core.model import AccountValue, Instrument, Order, OrderGroup, Position, Quote, Snapshot
+from alluse_core.model import (
+    AccountValue,
+    ChainPlan,
+    ChainWindow,
+    Instrument,
+    OptionChain,
+    OptionParameters,
+    Order,
+    OrderGroup,
+    Position,
+    Quote,
+    Snapshot,
+)
 from alluse_core.monitor.alerts import AlertEngine
 from alluse_core.orders.ticket import Outcome
+from alluse_core.quotes.chain_read import Progress
 from alluse_core.runtime import Metrics, Runtime
 from alluse_core.runtime import open as open_runtime
 from alluse_core.settings import Settings
@@ -111,12 +124,42 @@ class SyncOrders:
         self._loop.wait(self._orders.resume(by=by))
 
 
+class SyncChains:
+    """The reads of :class:`~alluse_core.quotes.chains.Chains`, blocking."""
+
+    def __init__(self, loop: _Loop, runtime: Runtime) -> None:
+        self._loop = loop
+        self._chains = runtime.quotes.chains
+
+    def parameters(self, underlying: Instrument) -> Sequence[OptionParameters]:
+        """Return the classes of options on ``underlying``."""
+        return self._loop.wait(self._chains.parameters(underlying))
+
+    def plan(
+        self,
+        underlying: Instrument,
+        window: ChainWindow | None = None,
+        *,
+        price: float | None = None,
+    ) -> ChainPlan:
+        """Return what of the chain would be read and what that costs."""
+        return self._loop.wait(self._chains.plan(underlying, window, price=price))
+
+    def read(self, plan: ChainPlan, progress: Progress | None = None) -> OptionChain:
+        """Return a quote of each option, or why there is none.
+
+        ``progress`` is called in the loop's thread and must not call this runtime.
+        """
+        return self._loop.wait(self._chains.read(plan, progress))
+
+
 class SyncQuotes:
     """The reads of :class:`~alluse_core.quotes.service.Quotes`, blocking."""
 
     def __init__(self, loop: _Loop, runtime: Runtime) -> None:
         self._loop = loop
         self._quotes = runtime.quotes
+        self.chains = SyncChains(loop, runtime)
 
     def get(self, instrument: Instrument, max_age: float | None = None) -> Quote:
         """Return a quote at most ``max_age`` seconds old."""

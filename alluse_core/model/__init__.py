@@ -2,6 +2,15 @@
 
 from alluse_core.model.account import AccountMode, AccountValue, Position, Snapshot
 from alluse_core.model.alert import Alert, AlertState, Condition, Reading, Severity
+from alluse_core.model.chain import (
+    ChainCost,
+    ChainPlan,
+    ChainProgress,
+    ChainRow,
+    ChainWindow,
+    OptionChain,
+    OptionParameters,
+)
 from alluse_core.model.finding import Finding, Scalar
 from alluse_core.model.instrument import (
     ComboLeg,
@@ -42,6 +51,11 @@ __all__ = [
     "Bar",
     "BrokerNotice",
     "BrokerStatus",
+    "ChainCost",
+    "ChainPlan",
+    "ChainProgress",
+    "ChainRow",
+    "ChainWindow",
     "ComboLeg",
     "Commission",
     "Condition",
@@ -56,6 +70,8 @@ __all__ = [
     "LinkReport",
     "LinkState",
     "NodeIdentity",
+    "OptionChain",
+    "OptionParameters",
     "Order",
     "OrderGroup",
     "OrderIdentity",

@@ -68,6 +68,14 @@ class SlidingWindowPacer:
         """How many turns are waited for."""
         return sum(not item[3].done() for item in self._waiting)
 
+    def seconds_for(self, messages: int) -> float:
+        """Return the seconds that so many messages take from a rested allowance; 0: no limit."""
+        if not self._rate:
+            return 0.0
+        if self._rate < _SMOOTH_FROM:
+            return max(0, messages - 1) // self._rate * (_WINDOW + _MARGIN)
+        return max(0.0, messages - self._burst) / (self._rate * _STEADY_SHARE)
+
     async def turn(self, priority: Priority, messages: int = 1) -> float:
         """Wait until ``messages`` may be sent back to back; return the seconds waited.
 

@@ -21,6 +21,10 @@ from alluse_core.ports.broker import (
     QuoteSink,
     Subscription,
 )
+from alluse_core.ports.chains import (
+    OpenLine,
+    OptionChains,
+)
 from alluse_core.ports.diagnosis import (
     Check,
     Examinable,
@@ -72,6 +76,8 @@ __all__ = [
     "MetricStore",
     "MetricView",
     "Notifier",
+    "OpenLine",
+    "OptionChains",
     "OrderMessage",
     "OrderStage",
     "OrderView",

@@ -142,6 +142,7 @@ class Fetchers:
         if line is not None:
             return line
         await self.define(instrument)
+        await self._uncrowded()
         # Only now, since another worker may have taken a line while the broker was asked.
         plan = self.plan(instrument, reads, self._clock.monotonic())
         if plan.release is not None:
@@ -153,6 +154,15 @@ class Fetchers:
             line = self._lines.open(instrument, self._clock.monotonic())
             self._measures.lines_opened.value += 1
         return line
+
+    async def _uncrowded(self) -> None:
+        """Wait until a chain reader gave a line back; it takes none while somebody waits."""
+        self.waiting_for_a_line += 1
+        try:
+            while self._lines.crowded:
+                await self._clock.sleep(_TRY_AGAIN)
+        finally:
+            self.waiting_for_a_line -= 1
 
     async def define(self, instrument: Instrument) -> InstrumentDefinition:
         """Return what the broker knows of an instrument, asking once; errors as open_line."""

@@ -60,6 +60,17 @@ class Lines:
         self._sink = sink
         self._ticked: set[Instrument] = set()
         self._lines: dict[Instrument, Line] = {}
+        self._lent = 0
+
+    def lend(self, count: int) -> None:
+        """Note lines that a chain reader took beside these, or gave back (below zero)."""
+        self._lent += count
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the last free lines are lent: they come back within seconds."""
+        used = len(self._lines)
+        return self._lent > 0 and used < self.limit <= used + self._lent
 
     @property
     def limit(self) -> int:

@@ -12,6 +12,7 @@ from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, QuoteUnavailable, UsageError
 from alluse_core.model import Instrument, InstrumentDefinition, Quote, QuoteCondition
 from alluse_core.ports import Broker, QuoteCache
+from alluse_core.quotes.chains import Chains
 from alluse_core.quotes.fetch import Fetchers, no_answer
 from alluse_core.quotes.judge import confirmed, not_priced, servable
 from alluse_core.quotes.lines import Lines
@@ -49,7 +50,8 @@ class Quotes:
     Call :meth:`refresh` every :attr:`refresh_period` seconds.
 
     ``needed`` names the instruments that keep a line they have, read or not: those of open orders
-    and positions. ``choose`` decides who gets one.
+    and positions. ``choose`` decides who gets one. ``pace(n)`` is the seconds that n messages take
+    at the broker's rate. ``chains`` reads option chains through the lines that are free.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Quotes:
         settings: QuotesSettings,
         needed: Callable[[], Collection[Instrument]] = frozenset,
         choose: Choose = choose,
+        pace: Callable[[int], float] = lambda _: 0.0,
     ) -> None:
         self.cached: Callable[[Instrument], Quote | None] = cache.peek
         self.get: Get = _get(cache.peek, self._missed, self._timed)
@@ -91,6 +94,14 @@ class Quotes:
             timeout=settings.timeout,
             least_idle=4.0 * self._ttl,
             choose=choose,
+        )
+        self.chains = Chains(
+            broker,
+            clock,
+            self.get,
+            pace=pace,
+            wanted=lambda: self._fetchers.waiting_for_a_line > 0,
+            lend=self._lines.lend,
         )
         self._observe()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from alluse_core.model import (
     Instrument,
     InstrumentDefinition,
     LinkState,
+    OptionParameters,
     OrderIdentity,
     OrderReport,
     Position,
@@ -29,6 +30,7 @@ from alluse_core.ports import (
     BrokerCapabilities,
     Check,
     Inquiry,
+    OpenLine,
     OrderMessage,
     QuoteSink,
     Subscription,
@@ -36,6 +38,7 @@ from alluse_core.ports import (
 from alluse_core.providers import Context
 from alluse_ibkr import accounts
 from alluse_ibkr.calendar import Calendar
+from alluse_ibkr.chains import ChainDesk
 from alluse_ibkr.client import REQUEST_IDS_FROM, load
 from alluse_ibkr.client_ids import ClientIdLocks
 from alluse_ibkr.clock_skew import ClockSkew
@@ -79,6 +82,7 @@ class IbkrBroker:
         self._order_desk: OrderDesk | None = None
         self._line_desk: LineDesk | None = None
         self._lookup: Lookup | None = None
+        self._chains: ChainDesk | None = None
         self._evidence: EvidenceDesk | None = None
 
     @property
@@ -163,6 +167,7 @@ class IbkrBroker:
         self._evidence = EvidenceDesk(self.name, library, pool.orders, book, orders)
         history = HistoryDesk(self.name, pool.history, book, clock, registry)
         self._lookup = Lookup(self.name, pool.route, book, data, clock, pool.contracts, history)
+        self._chains = ChainDesk(library, pool.contracts, book, self._lookup)
 
     async def close(self) -> None:
         """End all connections. Orders at the broker stay as they are."""
@@ -176,6 +181,7 @@ class IbkrBroker:
         if self._pool is not None:
             await self._pool.close()
         self._pool = self._line_desk = self._lookup = self._evidence = None
+        self._chains = None
 
     async def _look_at_the_clock(self) -> None:
         assert self._order_desk is not None
@@ -315,6 +321,39 @@ class IbkrBroker:
         if self._line_desk is None:
             raise self._never_connected()
         return self._line_desk.subscribe(instrument, sink)
+
+    @property
+    def free_lines(self) -> int:
+        """How many more instruments could stream now."""
+        return self._line_desk.free_lines if self._line_desk is not None else 0
+
+    @property
+    def data_up(self) -> bool:
+        """Whether quotes can come in now."""
+        return self._line_desk is not None and self._line_desk.data_up
+
+    async def open_line(self, instrument: Instrument, sink: QuoteSink) -> OpenLine:
+        """Stream quotes into ``sink``; return once the request has left."""
+        if self._line_desk is None:
+            raise self._never_connected()
+        return await self._line_desk.open_line(instrument, sink)
+
+    async def option_parameters(self, underlying: Instrument) -> Sequence[OptionParameters]:
+        """Return the classes of options on ``underlying``, one for each exchange."""
+        return await self._asking_chains().parameters(underlying)
+
+    def options_known(self, parameters: OptionParameters, expiry: date) -> bool:
+        """Return whether an expiry's options were told today, in this run or one before."""
+        return self._chains is not None and self._chains.known(parameters, expiry)
+
+    async def options(self, parameters: OptionParameters, expiry: date) -> Sequence[Instrument]:
+        """Return what is listed of a class for one expiry, with one question a day."""
+        return await self._asking_chains().options(parameters, expiry)
+
+    def _asking_chains(self) -> ChainDesk:
+        if self._chains is None:
+            raise self._never_connected()
+        return self._chains
 
     async def bars(
         self, instrument: Instrument, end: datetime | None, duration: timedelta, size: timedelta

@@ -27,18 +27,35 @@ class Entry:
     confirmed: date
 
 
+@attrs.frozen
+class Listing:
+    """The numbers of all options of one class and expiry, and the day on which they were told."""
+
+    confirmed: date
+    numbers: tuple[int, ...]
+
+
+def read_listings(path: Path, today: date) -> dict[str, Listing]:
+    """Return the listings that were told ``today``: new strikes are listed over night."""
+    rows = _document(path).get("listings")
+    listings = {}
+    for name, row in rows.items() if isinstance(rows, dict) else ():
+        try:
+            listing = Listing(date.fromisoformat(row["confirmed"]), tuple(map(int, row["numbers"])))
+        except (ValueError, TypeError, KeyError):
+            continue
+        if listing.confirmed == today:
+            listings[name] = listing
+    return listings
+
+
 def read(path: Path, today: date) -> dict[int, Entry]:
     """Return what is kept and still holds.
 
     A file that cannot be used counts as empty: it is a cache. An entry that cannot be used is left
     out alone. Files of version 1 had no days; their entries count from today.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(document, dict):
-        return {}
+    document = _document(path)
     rows = document.get("contracts") if document.get("version") == VERSION else document
     entries = {}
     for number, row in rows.items() if isinstance(rows, dict) else ():
@@ -48,19 +65,32 @@ def read(path: Path, today: date) -> dict[int, Entry]:
     return entries
 
 
-def write(path: Path, entries: Mapping[int, Entry]) -> None:
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def write(
+    path: Path, entries: Mapping[int, Entry], listings: Mapping[str, Listing] | None = None
+) -> None:
     """Replace the file in one step; a full disk must not stop an order."""
     rows = {
         str(number): {"instrument": entry.instrument.id, "confirmed": entry.confirmed.isoformat()}
         for number, entry in entries.items()
         if not entry.instrument.legs
     }
+    listed = {
+        name: {"confirmed": listing.confirmed.isoformat(), "numbers": listing.numbers}
+        for name, listing in (listings or {}).items()
+    }
+    document = {"version": VERSION, "contracts": rows, "listings": listed}
     fresh = path.with_suffix(".new")
     try:
         # Not synced to the device: that would hold up the loop, and what is lost is asked for.
-        fresh.write_text(
-            json.dumps({"version": VERSION, "contracts": rows}, indent=0), encoding="utf-8"
-        )
+        fresh.write_text(json.dumps(document, indent=0), encoding="utf-8")
         fresh.replace(path)
     except OSError:
         # The numbers are asked for again next time.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from alluse_core.errors import NotSent
+from alluse_core.errors import AmbiguousInstrument, NotSent
 from alluse_core.model import (
     ComboLeg,
     Instrument,
@@ -19,7 +19,7 @@ from alluse_core.model import (
 )
 from alluse_ibkr import contract_file
 from alluse_ibkr.client import Library
-from alluse_ibkr.wireformat import exact, exact_or_zero, plain
+from alluse_ibkr.wireformat import day_in, exact, exact_or_zero, plain
 
 _HOME = {SecurityType.STOCK: "SMART", SecurityType.OPTION: "SMART", SecurityType.FOREX: "IDEALPRO"}
 
@@ -45,6 +45,8 @@ class ContractBook:
         self._changed = changed
         self._definitions: dict[Instrument, InstrumentDefinition] = {}
         self._entries = contract_file.read(path, today()) if path is not None else {}
+        self._listings = contract_file.read_listings(path, today()) if path is not None else {}
+        self._listed: dict[Instrument, int] = {}
         self._by_number = {number: entry.instrument for number, entry in self._entries.items()}
         self._numbers = {instrument: number for number, instrument in self._by_number.items()}
         self._frozen: dict[Instrument, str] = {}
@@ -74,8 +76,51 @@ class ContractBook:
         if named is instrument:
             self._numbers[instrument] = number
             self._entries[number] = contract_file.Entry(instrument, today)
-            if self._path is not None:
-                contract_file.write(self._path, self._entries)
+            self._write()
+
+    def _write(self) -> None:
+        if self._path is not None:
+            contract_file.write(self._path, self._entries, self._listings)
+
+    def listing(self, name: str) -> tuple[Instrument, ...] | None:
+        """Return the options of a listing told today, with their numbers known; None: ask."""
+        listing = self._listings.get(name)
+        if listing is None or listing.confirmed != self._today():
+            return None
+        options = []
+        for number in listing.numbers:
+            option = self._by_number.get(number)
+            if option is None or self._numbers.get(option) != number:
+                return None
+            options.append(option)
+        self._listed.update(zip(options, listing.numbers, strict=True))
+        return tuple(options)
+
+    def keep_listing(self, name: str, definitions: Sequence[InstrumentDefinition]) -> None:
+        """Remember all options of one class and expiry, and write the file once.
+
+        Raises AmbiguousInstrument where one of them is known as another contract: options of two
+        classes with the same terms have the same name here.
+        """
+        numbers = {each.instrument: int(each.broker_id) for each in definitions}
+        for option, number in numbers.items():
+            known = self._numbers.get(option)
+            if known not in (None, number):
+                raise AmbiguousInstrument(
+                    f"{option.id} is contract {number} of {name}, and contract {known} as well",
+                    (f"conId {known}", f"conId {number}"),
+                    hint="two classes list the same terms: trade them from separate state folders",
+                )
+        today = self._today()
+        for each in definitions:
+            number = numbers[each.instrument]
+            self._definitions[each.instrument] = each
+            self._by_number[number] = each.instrument
+            self._numbers[each.instrument] = number
+            self._entries[number] = contract_file.Entry(each.instrument, today)
+        self._listings = {k: v for k, v in self._listings.items() if v.confirmed == today}
+        self._listings[name] = contract_file.Listing(today, tuple(numbers.values()))
+        self._write()
 
     def _freeze(self, instrument: Instrument, before: int, now: int) -> None:
         if instrument not in self._frozen:
@@ -106,7 +151,7 @@ class ContractBook:
         definition = self._definitions.get(instrument)
         multiplier = instrument.multiplier
         contract = self._library.contract(
-            conId=int(definition.broker_id) if definition else 0,
+            conId=int(definition.broker_id) if definition else self._listed.get(instrument, 0),
             symbol=instrument.symbol,
             secType=instrument.security_type.value,
             lastTradeDateOrContractMonth=f"{instrument.expiry:%Y%m%d}" if instrument.expiry else "",
@@ -157,7 +202,7 @@ class ContractBook:
             security_type=kind,
             exchange=_HOME.get(kind, contract.exchange or contract.primaryExchange),
             currency=contract.currency,
-            expiry=_day(expiry) if derived else None,
+            expiry=day_in(expiry) if derived else None,
             strike=exact(contract.strike) if kind is SecurityType.OPTION else None,
             right=Right(right) if kind is SecurityType.OPTION and right in ("C", "P") else None,
             multiplier=(exact(contract.multiplier) or Decimal(1)) if derived else Decimal(1),
@@ -165,12 +210,6 @@ class ContractBook:
         if contract.conId:
             self._by_number[contract.conId] = made
         return made
-
-
-def _day(text: str) -> date | None:
-    if len(text) != 8 or not text.isdigit():
-        return None
-    return date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
 def candidates(details: Sequence[Any]) -> tuple[str, ...]:

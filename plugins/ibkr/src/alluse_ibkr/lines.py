@@ -144,8 +144,35 @@ class LineDesk(Listener):
         """Market data lines that this login uses here."""
         return len(self._lines) + self._snapshots
 
+    @property
+    def free_lines(self) -> int:
+        """How many more instruments could stream now."""
+        return max(0, self._settings.max_lines - self.lines_in_use)
+
+    @property
+    def data_up(self) -> bool:
+        """Whether quotes can come in now, as far as is known."""
+        return self.connection is not None and self.connection.ready and not self._broken
+
     def subscribe(self, instrument: Instrument, sink: QuoteSink) -> IbkrSubscription:
         """Stream an instrument. Raises RequestFailed (101) where all lines are in use."""
+        return self._open(instrument, sink)[0]
+
+    async def open_line(self, instrument: Instrument, sink: QuoteSink) -> IbkrSubscription:
+        """Stream an instrument; return once the request has left, or waits for a connection."""
+        subscription, asking = self._open(instrument, sink)
+        try:
+            if asking is not None:
+                await asyncio.shield(asking)
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
+
+    def _open(
+        self, instrument: Instrument, sink: QuoteSink
+    ) -> tuple[IbkrSubscription, asyncio.Task[None] | None]:
+        asking = None
         line = self._lines.get(instrument)
         if line is None:
             if self.lines_in_use >= self._settings.max_lines:
@@ -157,11 +184,11 @@ class LineDesk(Listener):
             line = self._lines[instrument] = Line(instrument, self.requested_type)
             self._has_lines.set()
             if self.connection is not None and self.connection.ready:
-                self._spawn(self._request(line))
+                asking = self._spawn(self._request(line))
         line.sinks = (*line.sinks, sink)
         if line.quote is not None:
             sink(line.quote)
-        return IbkrSubscription(self, line, sink)
+        return IbkrSubscription(self, line, sink), asking
 
     def check_free(self) -> None:
         """Raise RequestFailed (101) where streams hold every line."""

@@ -158,11 +158,15 @@ class Lookup:
                 "multiplier=50); it may be " + "; ".join(listed[:5]),
             )
         rule = contracts.rule_number(found[0], instrument.exchange)
-        increments = await self._rule(rule) if rule is not None else None
+        increments = await self.rule(rule) if rule is not None else None
         definition = contracts.define(instrument, found[0], increments)
         self._book.keep(definition)
-        self._defined_at[instrument] = self._clock.monotonic()
+        self.defined(instrument)
         return definition
+
+    def defined(self, instrument: Instrument) -> None:
+        """Note that the book's definition of an instrument is of now."""
+        self._defined_at[instrument] = self._clock.monotonic()
 
     async def _details(self, instrument: Instrument) -> list[Any]:
         contract = self._book.contract(instrument)
@@ -175,7 +179,8 @@ class Lookup:
                 return []
             raise
 
-    async def _rule(self, rule: int) -> Sequence[Any]:
+    async def rule(self, rule: int) -> Sequence[Any]:
+        """Return the price increments of a market rule, asked once."""
         if rule not in self._rules:
             self._rules[rule] = await self._contracts_route.ask_named(
                 f"market_rule {rule}", "market_rule", lambda client: client.reqMarketRule(rule)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -50,6 +50,13 @@ def number_in(text: str) -> Decimal | None:
         return exact(text)
     except ValueError:
         return None
+
+
+def day_in(text: str) -> date | None:
+    """Return the day of ``YYYYMMDD``; None where the text is none."""
+    if len(text) != 8 or not text.isdigit():
+        return None
+    return date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
 def wire(value: Decimal | None) -> str:

@@ -173,6 +173,21 @@ class Wrapper:
     def contractDetailsEnd(self, request_id: int) -> None:
         self._end(request_id)
 
+    def securityDefinitionOptionParameter(
+        self,
+        request_id: int,
+        exchange: str,
+        underlying: int,
+        trading_class: str,
+        multiplier: str,
+        expiries: list[str],
+        strikes: list[float],
+    ) -> None:
+        self._row(request_id, (exchange, trading_class, multiplier, expiries, strikes))
+
+    def securityDefinitionOptionParameterEnd(self, request_id: int) -> None:
+        self._end(request_id)
+
     def marketRule(self, rule: int, increments: list[Any]) -> None:
         name = f"market_rule {rule}"
         for step in increments:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +15,7 @@ from alluse_core.errors import (
     NotSent,
     RequestFailed,
 )
+from alluse_core.model import OptionParameters
 from alluse_core.model.account import AccountMode, AccountValue, Position, Snapshot
 from alluse_core.model.instrument import Instrument, InstrumentDefinition
 from alluse_core.model.order import (
@@ -26,8 +27,16 @@ from alluse_core.model.order import (
     OrderReport,
 )
 from alluse_core.model.quote import Bar, Quote
-from alluse_core.ports import BrokerCapabilities, OrderMessage, Priority, QuoteSink, Subscription
+from alluse_core.ports import (
+    BrokerCapabilities,
+    OpenLine,
+    OrderMessage,
+    Priority,
+    QuoteSink,
+    Subscription,
+)
 from alluse_core.providers import Context
+from alluse_paper.chains import listed_on, parameters_of
 from alluse_paper.definitions import definition_of, sole_listing
 from alluse_paper.evidence import (
     NOT_FOUND_CODE,
@@ -288,6 +297,36 @@ class PaperBroker:
             raise BrokerUnavailable(f"the paper broker {self.name!r} is not connected")
         return feed.subscribe(instrument, sink)
 
+    @property
+    def free_lines(self) -> int:
+        """As many as there are: streams are not counted here."""
+        return self.capabilities.quote_lines
+
+    @property
+    def data_up(self) -> bool:
+        """Whether the market is being played."""
+        return self._playing is not None and not self._playing.done()
+
+    async def open_line(self, instrument: Instrument, sink: QuoteSink) -> OpenLine:
+        """Stream quotes, as ``subscribe`` does."""
+        if self._feed is None:
+            raise BrokerUnavailable(f"the paper broker {self.name!r} is not connected")
+        return self._feed.subscribe(instrument, sink)
+
+    async def option_parameters(self, underlying: Instrument) -> Sequence[OptionParameters]:
+        """Return the classes of options on ``underlying``. Raises InstrumentNotFound."""
+        exchange = await self._turn()
+        sole_listing(exchange, underlying)
+        return parameters_of(exchange, underlying)
+
+    def options_known(self, parameters: OptionParameters, expiry: date) -> bool:
+        """True: the listings are in this process."""
+        return True
+
+    async def options(self, parameters: OptionParameters, expiry: date) -> Sequence[Instrument]:
+        """Return what is listed of a class for one expiry."""
+        return listed_on(self.exchange, parameters, expiry)
+
     async def bars(
         self, instrument: Instrument, end: datetime | None, duration: timedelta, size: timedelta
     ) -> Sequence[Bar]:
@@ -305,7 +344,9 @@ class PaperBroker:
         if settings.replay:
             market = Recording(Path(settings.replay).expanduser())
         else:
-            market = SyntheticMarket(settings.seed, settings.symbols, self._clock.now())
+            market = SyntheticMarket(
+                settings.seed, settings.symbols, self._clock.now(), chains=settings.chains
+            )
         return market, market.listings()
 
     def _new_order(self, message: OrderMessage, *, transmit: bool) -> NewOrder:

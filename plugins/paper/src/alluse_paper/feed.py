@@ -30,6 +30,11 @@ class PaperSubscription:
         """Monotonic seconds at which the market was last known to be played."""
         return self._alive()
 
+    @property
+    def refused(self) -> str:
+        """Empty: what is listed is streamed."""
+        return ""
+
     def close(self) -> None:
         """End the stream. Safe to call twice."""
         self._leave(self)

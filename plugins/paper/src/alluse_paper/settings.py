@@ -17,14 +17,15 @@ class PaperSettings:
     """A simulated exchange in this process.
 
     ``replay`` is a recording (file or folder); empty means the synthetic market of ``seed`` with
-    ``symbols`` instruments. ``speed`` is market seconds in a second. ``accounts`` are opened with
-    ``deposit`` USD each. ``latency_ms`` is the median one-way delay of an order. ``enforce_hours``
+    ``symbols`` instruments and the option chains of the stocks in ``chains``. ``speed`` is market
+    seconds in a second. ``accounts`` are opened with ``deposit`` USD each. ``latency_ms`` is the median one-way delay of an order. ``enforce_hours``
     False lets orders work at any market time.
     """
 
     replay: str = ""
     seed: int = 0
     symbols: int = attrs.field(default=20, validator=attrs.validators.ge(20))
+    chains: tuple[str, ...] = ()
     speed: float = attrs.field(default=1.0, validator=_positive)
     accounts: tuple[str, ...] = attrs.field(
         default=("DU1000001",), validator=attrs.validators.min_len(1)
