@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alluse_core.markers import hookimpl, hookspec
     from alluse_core.model import (
         Bar,
+        ChainWindow,
         DataType,
         Instrument,
         Order,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AllUseError": "errors",
     "Bar": "model",
+    "ChainWindow": "model",
     "Command": "providers",
     "Context": "providers",
     "DataType": "model",
@@ -64,6 +66,7 @@ _HOME = {
 __all__ = [
     "AllUseError",
     "Bar",
+    "ChainWindow",
     "Command",
     "Context",
     "DataType",

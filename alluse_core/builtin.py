@@ -30,6 +30,7 @@ def alluse_commands() -> Iterator[Command]:
     """Offer the core's commands."""
     cli = "alluse_core.cli"
     yield Command("run", "Run against the brokers that the settings name.", f"{cli}.run:run")
+    yield Command("chain", "Read an option chain, its cost told first.", f"{cli}.chain:chain")
     yield Command(
         "orders list", "List orders and what is known of them.", f"{cli}.orders:orders_list"
     )

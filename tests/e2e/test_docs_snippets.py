@@ -106,3 +106,27 @@ def test_each_control_command_is_shown_once_and_is_carried_out(serve) -> None:
 def test_the_formats_of_a_recording_are_those_that_are_read() -> None:
     page = (HOW_TO / "record-and-replay.md").read_text("utf-8")
     assert sorted(re.findall(r"^\| `(time,[^`]+)`", page, re.MULTILINE)) == sorted(SHAPES)
+
+
+def test_the_option_chain_that_the_page_reads_is_quoted(tmp_path) -> None:
+    (code,) = _blocks(HOW_TO / "option-chains.md", "python")
+    lines = _python("-c", code, cwd=tmp_path).stdout.splitlines()
+    assert lines[0] == "24 contracts, 24 lines, 48 messages"
+    assert len(lines) == 25
+    assert all(" x " in line for line in lines[1:])
+
+
+def test_the_chain_command_says_the_cost_and_prints_a_table_or_json(tmp_path) -> None:
+    (tmp_path / "alluse.toml").write_text(
+        '[brokers.main]\nprovider = "paper"\nchains = ["AAPL"]\nenforce_hours = false\n'
+        f'[alluse]\nstate_dir = "{tmp_path / "state"}"\n',
+        "utf-8",
+    )
+    command = ("-m", "alluse_core", "chain", "AAPL", "--expiries", "1", "--strikes", "3")
+    table = _python(*command, "--yes", cwd=tmp_path)
+    assert "6 contracts through 6 free lines" in table.stderr
+    assert "6 of 6 quoted" in table.stderr
+    assert len(table.stdout.splitlines()) == 7
+    document = json.loads(_python(*command, "--json", cwd=tmp_path).stdout)
+    assert document["plan"]["cost"]["contracts"] == 6
+    assert all(row["quote"]["bid"] < row["quote"]["ask"] for row in document["rows"])

@@ -18,8 +18,9 @@ class PaperSettings:
 
     ``replay`` is a recording (file or folder); empty means the synthetic market of ``seed`` with
     ``symbols`` instruments and the option chains of the stocks in ``chains``. ``speed`` is market
-    seconds in a second. ``accounts`` are opened with ``deposit`` USD each. ``latency_ms`` is the median one-way delay of an order. ``enforce_hours``
-    False lets orders work at any market time.
+    seconds in a second. ``accounts`` are opened with ``deposit`` USD each. ``latency_ms`` is the
+    median one-way delay of an order. ``enforce_hours`` False lets orders work at any
+    market time.
     """
 
     replay: str = ""
