@@ -117,6 +117,8 @@ class Applier:
             live.reason = reason
         if result.state is not before:
             desk.book.move(live, result.state)
+            if result.state.is_terminal:
+                live.ended_at = desk.clock.monotonic()
             desk.meters.moved(result.state)
         body: dict[str, Any] = {
             "broker": live.order.broker,
@@ -202,7 +204,7 @@ class Applier:
         now = desk.clock.monotonic()
         event = event_of(report, live.order.quantity)
         if source == OPEN_ORDERS and live.state.is_terminal and event in _ALIVE:
-            if asked_at is not None and live.evidence_at >= asked_at:
+            if asked_at is not None and live.ended_at >= asked_at:
                 # It ended while the list was on its way: the list is the older word.
                 return live
             event = Event.REVIVE

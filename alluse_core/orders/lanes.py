@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 import attrs
 
-from alluse_core.errors import NotSent
+from alluse_core.errors import JournalError, NotSent
 from alluse_core.model import GroupKind, LinkState, OrderState, Verb
 from alluse_core.orders.evidence import Applier, Desk
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.records import Kind
 from alluse_core.orders.states import CommandEvent, CommandState, Event
-from alluse_core.ports import Broker, OrderMessage, Pacer, Priority
+from alluse_core.ports import Broker, OrderMessage, Priority
 
 _log = logging.getLogger(__name__)
 _LANES = (Priority.CANCEL, Priority.EXIT, Priority.ORDER)
@@ -25,9 +26,14 @@ _LANES = (Priority.CANCEL, Priority.EXIT, Priority.ORDER)
 
 @attrs.define
 class Dispatch:
-    """The orders of one intent, to be sent in one turn; durable at monotonic ``queued_at``."""
+    """The orders of one intent, to be sent in one turn; durable at monotonic ``queued_at``.
+
+    ``released``: the journal says that they may leave from now on. ``asked``: it is being told.
+    """
 
     lives: tuple[LiveOrder, ...]
+    released: bool = True
+    asked: bool = False
     queued_at: float = math.nan
 
     @property
@@ -52,15 +58,33 @@ class CommandDispatch:
         return len(self.live.perm_ids) or 1 if self.command.verb is Verb.CANCEL else 1
 
 
+@attrs.define
+class Lane:
+    """What waits in one lane. ``ahead`` orders of it may leave and have not left."""
+
+    items: deque[Dispatch | CommandDispatch] = attrs.field(factory=deque)
+    wake: asyncio.Event = attrs.field(factory=asyncio.Event)
+    ahead: int = 0
+    held: int = 0
+
+
 class Outbox:
     """The lanes of one broker: one for each priority, first in first out within it.
+
+    Orders are released in the journal only as far ahead as the broker's limit lets them leave at
+    once. After a crash the others, however many wait, are known not to have left.
 
     A place, and the modifies that follow it, use one lane, so that none overtakes another. A
     cancel has a lane of its own: it withdraws what has not left (the caller sees to that).
     """
 
     def __init__(
-        self, broker: Broker, pacer: Pacer, desk: Desk, applier: Applier, sequence: IdSequence
+        self,
+        broker: Broker,
+        pacer: SlidingWindowPacer,
+        desk: Desk,
+        applier: Applier,
+        sequence: IdSequence,
     ) -> None:
         self.broker = broker
         self._sequence = sequence
@@ -68,10 +92,7 @@ class Outbox:
         self._pacer = pacer
         self._desk = desk
         self._applier = applier
-        self._items: dict[Priority, deque[Dispatch | CommandDispatch]] = {
-            priority: deque() for priority in _LANES
-        }
-        self._wakes: dict[Priority, asyncio.Event] = {p: asyncio.Event() for p in _LANES}
+        self._lanes = {priority: Lane() for priority in _LANES}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -91,13 +112,36 @@ class Outbox:
     @property
     def depth(self) -> int:
         """How many items wait."""
-        return sum(len(items) for items in self._items.values())
+        return sum(len(lane.items) for lane in self._lanes.values())
+
+    def admit(self, priority: Priority, orders: int) -> bool:
+        """Return whether ``orders`` of one intent may leave as soon as they are durable.
+
+        If so they count as released; their dispatch must be put, or given back.
+        """
+        lane = self._lanes[priority]
+        if lane.held or not self._fits(lane, orders):
+            lane.held += orders
+            return False
+        lane.ahead += orders
+        return True
+
+    def give_back(self, priority: Priority, item: Dispatch) -> None:
+        """Note that a dispatch that was admitted, or held, will never be put."""
+        lane = self._lanes[priority]
+        if item.released:
+            lane.ahead -= len(item.lives)
+        else:
+            lane.held -= len(item.lives)
+
+    def _fits(self, lane: Lane, orders: int) -> bool:
+        return not lane.ahead or lane.ahead + orders <= self._pacer.burst
 
     def put(self, priority: Priority, item: Dispatch | CommandDispatch) -> None:
         """Queue what is durable."""
         item.queued_at = self._desk.clock.monotonic()
-        self._items[priority].append(item)
-        self._wakes[priority].set()
+        self._lanes[priority].items.append(item)
+        self._lanes[priority].wake.set()
 
     def resume_deferred(self) -> None:
         """Try cancels again that a broken link kept from leaving."""
@@ -106,19 +150,65 @@ class Outbox:
             self.put(Priority.CANCEL, item)
 
     async def _run(self, priority: Priority) -> None:
-        items, wake = self._items[priority], self._wakes[priority]
+        lane = self._lanes[priority]
         while True:
-            wake.clear()
-            while items:
-                messages = items[0].messages
+            lane.wake.clear()
+            while lane.items:
+                head = lane.items[0]
+                if isinstance(head, Dispatch) and head.messages and not head.released:
+                    self._release(lane)
+                    break
                 try:
-                    if messages:
-                        await self._pacer.turn(priority, messages)
+                    if head.messages:
+                        await self._pacer.turn(priority, head.messages)
                 except ValueError as error:
-                    self._refuse(items.popleft(), str(error))
+                    self._pop(lane)
+                    self._refuse(head, str(error))
                     continue
-                self._send(items.popleft())
-            await wake.wait()
+                self._pop(lane)
+                self._send(head)
+                self._release(lane)
+            await lane.wake.wait()
+
+    def _pop(self, lane: Lane) -> None:
+        item = lane.items.popleft()
+        if isinstance(item, Dispatch):
+            if item.released:
+                lane.ahead -= len(item.lives)
+            elif not item.asked:
+                lane.held -= len(item.lives)
+
+    def _release(self, lane: Lane) -> None:
+        """Write down that the next orders may leave, as many as fit; they leave once it is."""
+        for item in lane.items:
+            if not isinstance(item, Dispatch) or item.released or item.asked:
+                continue
+            if not self._fits(lane, len(item.lives)):
+                return
+            item.asked = True
+            lane.held -= len(item.lives)
+            lane.ahead += len(item.lives)
+            self._ask_release(lane, item)
+
+    def _ask_release(self, lane: Lane, item: Dispatch) -> None:
+        row = self._desk.journal.scribe.row
+        rows = []
+        for live in item.lives:
+            order = live.order
+            body = {"broker": order.broker, "account": order.account, "event": "RELEASE"}
+            rows.append(row(Kind.EVENT, body, live.key, live.ref))
+
+        def done(error: JournalError | None) -> None:
+            item.released = True
+            if error is not None:
+                # After a crash they would be taken for unsent, so they must stay it.
+                self._sequence.release(len(item.lives))
+                for live in item.lives:
+                    if live.unsent:
+                        self._not_sent(live, str(error))
+            lane.wake.set()
+
+        self._desk.journal.append(*rows, then=done)
 
     def _refuse(self, item: Dispatch | CommandDispatch, reason: str) -> None:
         if isinstance(item, CommandDispatch):

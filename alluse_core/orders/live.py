@@ -46,11 +46,12 @@ class LiveOrder:
     """An order in memory; times are monotonic seconds, NaN: not yet.
 
     ``executed`` is the sum of its executions, ``reported`` the most that a status claimed.
-    ``unsent`` holds from the reservation until the bytes are handed to the broker. ``entry`` is
-    the order that must fill before this one works (a bracket's exits), ``oca_group`` the name of
-    those of which one fill cancels the others. ``cancelled``: it ended because we asked for it.
-    ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that
-    a broken link doubled has ended when all of them have.
+    ``unsent`` holds from the reservation until the bytes are handed to the broker; ``waits``: it
+    was rebuilt from a journal that never let it leave. ``entry`` is the order that must fill
+    before this one works (a bracket's exits), ``oca_group`` the name of those of which one fill
+    cancels the others. ``cancelled``: it ended because we asked for it. ``ended_perm_ids`` are
+    those of ``perm_ids`` under which nothing works any more; an order that a broken link doubled
+    has ended when all of them have.
     """
 
     order: Order
@@ -68,6 +69,7 @@ class LiveOrder:
     reason: str = ""
     durable: bool = False
     unsent: bool = False
+    waits: bool = False
     reducing: bool = False
     adopted: bool = False
     cancelled: bool = False
@@ -81,6 +83,7 @@ class LiveOrder:
     sent_at: float = math.nan
     acked_at: float = math.nan
     evidence_at: float = math.nan
+    ended_at: float = math.nan
     paced: float = 0.0
     held: bool = False
     differences: tuple[str, ...] = ()

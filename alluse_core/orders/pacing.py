@@ -64,6 +64,11 @@ class SlidingWindowPacer:
         registry.observe("broker", "pacing_headroom_percent", self._headroom, "%", broker=broker)
 
     @property
+    def burst(self) -> float:
+        """How many messages may leave at once after a pause; infinite without a limit."""
+        return max(1.0, self._burst) if self._rate else math.inf
+
+    @property
     def waiting(self) -> int:
         """How many turns are waited for."""
         return sum(not item[3].done() for item in self._waiting)

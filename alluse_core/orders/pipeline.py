@@ -137,13 +137,16 @@ class Pipeline:
         denial, reducing = self._decide(orders, broker, group, forced)
         self._refuse_without_journal(reducing)
         lives = tuple(self._make(order, group, now, reducing) for order in orders)
+        dispatch = Dispatch(lives)
         if denial is None:
             self._tie(lives, broker, group)
-        rows = [self._rows(live, denial) for live in lives]
+            lane = Priority.EXIT if reducing else Priority.ORDER
+            dispatch.released = self._outboxes[broker.name].admit(lane, len(lives))
+        rows = [self._rows(live, denial, dispatch.released) for live in lives]
         self.undurable += len(lives)
         self._desk.journal.append(
             *(row for pair in rows for row in pair),
-            then=lambda error: self._durable(lives, rows, error),
+            then=lambda error: self._durable(dispatch, rows, error),
             urgent=reducing,
         )
         for live in lives:
@@ -209,7 +212,7 @@ class Pipeline:
         digest = hashlib.sha256(f"{self._desk.references.stem}{key}".encode()).digest()
         return f"oca-{base64.b32encode(digest[:10]).decode()}"
 
-    def _rows(self, live: LiveOrder, denial: Denial | None) -> tuple[Row, Row]:
+    def _rows(self, live: LiveOrder, denial: Denial | None, released: bool) -> tuple[Row, Row]:
         row = self._desk.journal.scribe.row
         fields = order_fields(live.order)
         fields["digest"] = live.digest
@@ -224,27 +227,29 @@ class Pipeline:
         body: dict[str, Any] = {"broker": live.order.broker, "account": live.order.account}
         if denial is None:
             body["event"] = Event.SUBMIT
+            if not released:
+                body["waits"] = True
             return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.SUBMITTED)
         stage, decision = denial
         body.update(event=Event.DENY, stage=stage, **attrs.asdict(decision))
         return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.DENIED)
 
     def _durable(
-        self,
-        lives: tuple[LiveOrder, ...],
-        rows: Sequence[tuple[Row, Row]],
-        error: JournalError | None,
+        self, dispatch: Dispatch, rows: Sequence[tuple[Row, Row]], error: JournalError | None
     ) -> None:
+        lives = dispatch.lives
         self.undurable -= len(lives)
         for live in lives:
             live.durable = True
+        name, sent = lives[0].order.broker, lives[0].denial is None
+        lane = Priority.EXIT if lives[0].reducing else Priority.ORDER
         if error is not None:
-            if lives[0].denial is None:
-                self._sequences[lives[0].order.broker].release(len(lives))
+            if sent:
+                self._sequences[name].release(len(lives))
+                self._outboxes[name].give_back(lane, dispatch)
             self._give_up(lives, rows, error)
-        elif lives[0].denial is None:
-            priority = Priority.EXIT if lives[0].reducing else Priority.ORDER
-            self._outboxes[lives[0].order.broker].put(priority, Dispatch(lives))
+        elif sent:
+            self._outboxes[name].put(lane, dispatch)
         for live in lives:
             waiters, live.waiters = live.waiters, []
             for waiter in waiters:

@@ -56,6 +56,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
     perm_id = body.get("perm_id", 0)
     if perm_id and perm_id not in live.perm_ids:
         live.perm_ids += (perm_id,)
+    # Whatever is told of it but its intent shows that it was let go.
+    live.waits = body.get("waits", False) or (live.waits and entry.kind == Kind.COMMAND)
     if entry.kind == Kind.EVENT:
         _event(live, entry)
     elif entry.kind == Kind.FILL:

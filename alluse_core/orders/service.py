@@ -41,6 +41,7 @@ from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.meters import COMPONENT, Meters
 from alluse_core.orders.notices import Notices
+from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.protection import Protection
 from alluse_core.orders.reader import JournalReader
@@ -51,7 +52,7 @@ from alluse_core.orders.states import Event
 from alluse_core.orders.ticket import CommandTicket, GroupTicket, Ticket
 from alluse_core.orders.user_rules import table_with
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
-from alluse_core.ports import Broker, OrderStage, Pacer, TradingState
+from alluse_core.ports import Broker, OrderStage, TradingState
 from alluse_core.settings import OrdersSettings
 from alluse_core.telemetry import Registry
 
@@ -69,7 +70,7 @@ class Orders:
         self,
         *,
         brokers: Mapping[str, Broker],
-        pacers: Mapping[str, Pacer],
+        pacers: Mapping[str, SlidingWindowPacer],
         stages: tuple[OrderStage, ...],
         journal: Journal,
         clock: Clock,
@@ -436,6 +437,13 @@ class Orders:
             live = rebuild(story)
             if live is not None:
                 self._book.add(live)
+                self._withdraw_unreleased(live)
+
+    def _withdraw_unreleased(self, live: LiveOrder) -> None:
+        # It was still waiting to be let go when the process before this one ended.
+        if live.waits and live.state is OrderState.SUBMITTED:
+            reason = "the process ended before it was sent"
+            self._applier.happen(live, Event.WITHDRAW, "recovery", reason)
 
     def _entry_of(self, key: str) -> LiveOrder | None:
         return self._book.get(key) or self._restore_key(key)

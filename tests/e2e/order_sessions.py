@@ -55,7 +55,7 @@ def settings(port: int, **orders: Any) -> dict[str, Any]:
                 "provider": "ibkr",
                 "port": port,
                 "client_id": CLIENT,
-                "connect_timeout": 1.0,
+                "connect_timeout": 4.0,
                 "request_timeout": 0.8,
                 "heartbeat": 0.5,
                 "reconnect_min": 0.02,

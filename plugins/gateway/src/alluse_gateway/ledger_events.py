@@ -74,6 +74,7 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
                 "transmit",
                 "parent_id",
                 "oca_group",
+                "oca_group",
                 "what_if",
             ),
         ),

@@ -134,8 +134,8 @@ async def bad_weather(world: World, machine: Machine, dice: random.Random) -> No
 
 
 async def kill(world: World, machine: Machine, dice: random.Random) -> None:
-    """Kill the process, at any moment."""
-    await asyncio.sleep(dice.uniform(0, 0.05))
+    """Kill the process, at any moment: while a burst is made durable, or is being sent."""
+    await asyncio.sleep(dice.choice((0.05, 0.5)) * dice.random())
     machine.kill()
 
 

@@ -33,6 +33,7 @@ class Plan:
     kill_at_batch: int = 0
     kill_after: bool = False
     cap: int = 0
+    heal_within: float = 30.0
 
     @classmethod
     def draw(cls, seed: int, **fixed: Any) -> Plan:

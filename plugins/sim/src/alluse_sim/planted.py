@@ -33,6 +33,8 @@ from alluse_core.orders.states import Event
 from alluse_core.ports import Priority
 from alluse_sim.plan import Plan
 
+_PATIENCE = 6.0  # what a bug broke does not heal, however long one waits
+
 Replacement = Callable[..., Any]
 Patch = tuple[type, str, Replacement]
 
@@ -56,7 +58,7 @@ class Bug:
 
     def session(self, seed: int) -> Plan:
         """Return the session of a seed that can catch it."""
-        return Plan.draw(seed, **self.plan)
+        return Plan.draw(seed, **{"heal_within": _PATIENCE, **self.plan})
 
 
 def find(name: str) -> Bug:
@@ -124,6 +126,14 @@ def _say_durable_before_the_disk_does() -> Sequence[Patch]:
             then(None)
 
     return [(Journal, "append", at_once)]
+
+
+def _let_go_before_it_is_written() -> Sequence[Patch]:
+    def at_once(self: Outbox, lane: Any, item: Any) -> None:
+        item.released = True
+        lane.wake.set()
+
+    return [(Outbox, "_ask_release", at_once)]
 
 
 def _take_a_key_twice() -> Sequence[Patch]:
@@ -336,6 +346,12 @@ BUGS: Mapping[str, Bug] = {
             "a submit resolves after its batch is on disk",
             _say_durable_before_the_disk_does,
             {"disk_seconds": 0.02, "faults": ("kill", "kill"), "cap": 0},
+        ),
+        Bug(
+            "release-unwritten",
+            "what is not released in the journal has not left",
+            _let_go_before_it_is_written,
+            {"disk_seconds": 0.02, "faults": ("kill",) * 4, "cap": 0},
         ),
         Bug("key-taken-twice", "one key, one order", _take_a_key_twice, _CALM),
         Bug("ids-again", "no order id is used twice", _use_ids_again, _CALM),

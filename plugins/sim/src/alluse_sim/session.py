@@ -31,9 +31,6 @@ from alluse_sim.network import Network
 from alluse_sim.plan import Plan
 from alluse_sim.world import World
 
-HEALED_WITHIN = 30.0
-"""Virtual seconds after the last fault within which belief must equal truth."""
-
 _ENDING_TAKES = 60.0
 _QUIET_ROUNDS = 3
 _GIVES_UP_AT = 600.0
@@ -196,7 +193,7 @@ class Session:
                 # Faults are the world's: they go on where the process is killed.
                 striking.add(self._loop.create_task(strike, context=contextvars.Context()))
                 if dice.random() < 0.5:
-                    await self._agent.burst(runtime, dice.randint(3, 8))
+                    await self._agent.burst(runtime, dice.choice((4, 8, 30)))
             if dice.random() < 0.8:
                 await self._open_for_risk(runtime)
             await self._agent.act(runtime)
@@ -217,7 +214,7 @@ class Session:
 
     async def _settle(self, runtime: Any) -> None:
         """Wait until nothing is wrong any more and stays so; keep what is at the deadline."""
-        deadline = self._loop.time() + HEALED_WITHIN
+        deadline = self._loop.time() + self._plan.heal_within
         quiet = 0
         while True:
             await asyncio.sleep(0.4)
