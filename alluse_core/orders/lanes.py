@@ -208,7 +208,9 @@ class Outbox:
                         self._not_sent(live, str(error))
             lane.wake.set()
 
-        self._desk.journal.append(*rows, then=done)
+        # Exits are journaled from the reserve where the disk is full.
+        exits = item.lives[0].reducing
+        self._desk.journal.append(*rows, then=done, urgent=exits)
 
     def _refuse(self, item: Dispatch | CommandDispatch, reason: str) -> None:
         if isinstance(item, CommandDispatch):
