@@ -17,6 +17,7 @@ from alluse_core.model import (
     OrderIdentity,
     OrderReport,
     OrderState,
+    OrderTerms,
     TimeInForce,
     Verb,
 )
@@ -216,7 +217,7 @@ class Applier:
             live.reported = report.filled
             desk.book.touch(live)
         if report.terms is not None:
-            self._compare(live, report)
+            self._compare(live, report.terms)
         self.acknowledge(live, event, now)
         live.evidence_at = now
         if event in _ENDS and self._twin_lives(live, report.identity.perm_id):
@@ -305,10 +306,7 @@ class Applier:
         if not asked and lasting and not live.state.is_terminal:
             self._desk.meters.unasked_cancels.value += 1
 
-    def _compare(self, live: LiveOrder, report: OrderReport) -> None:
-        terms = report.terms
-        if terms is None:
-            return
+    def _compare(self, live: LiveOrder, terms: OrderTerms) -> None:
         changes = _changes(live)
         for place, change in enumerate(changes):
             if change.order is not None and not differences(change.order, terms):
@@ -341,7 +339,7 @@ class Applier:
         desk = self._desk
         live = self.owner(fill.broker, fill.identity)
         base, revision = split_execution_id(fill.execution_id)
-        known = live.fills.get(base) if live is not None else desk.book.stray(fill, base)
+        known = live.known_fill(base) if live is not None else desk.book.stray(fill, base)
         if known is not None:
             if not is_newer(revision, split_execution_id(known.execution_id)[1]):
                 desk.meters.duplicate_fills.value += 1
@@ -373,6 +371,7 @@ class Applier:
         body = {**fields, **execution_fields(fill), "base": base, "counts": counts}
         live.say(f"{source}: {fill.quantity} at {fill.price}")
         if not counts:
+            live.legs[base] = fill
             self._write(live, Kind.FILL, {**body, "source": source})
             live.notify()
             return

@@ -52,6 +52,7 @@ class LiveOrder:
     cancels the others. ``cancelled``: it ended because we asked for it. ``ended_perm_ids`` are
     those of ``perm_ids`` under which nothing works any more; an order that a broken link doubled
     has ended when all of them have.
+    ``legs`` are executions of a combo's legs, which fill no part of the combo itself.
     """
 
     order: Order
@@ -76,6 +77,7 @@ class LiveOrder:
     perm_ids: tuple[int, ...] = ()
     ended_perm_ids: frozenset[int] = frozenset()
     fills: dict[str, Execution] = attrs.field(factory=dict)
+    legs: dict[str, Execution] = attrs.field(factory=dict)
     executed: Decimal = ZERO
     reported: Decimal = ZERO
     commands: list[Command] = attrs.field(factory=list)
@@ -157,6 +159,10 @@ class LiveOrder:
             if command.state is CommandState.SENT and verb in (None, command.verb):
                 return command
         return None
+
+    def known_fill(self, base: str) -> Execution | None:
+        """Return the newest revision of an execution, of a combo's leg as well."""
+        return self.fills.get(base) or self.legs.get(base)
 
     def identities(self) -> list[OrderIdentity]:
         """Return every name the order is known by; one for each permId seen, at least one."""

@@ -17,7 +17,7 @@ import attrs
 from alluse_core.errors import JournalCorrupt, JournalError, OrderNotFound
 from alluse_core.model import Execution, Order, OrderState
 from alluse_core.orders.chain import EMPTY, Head, link, read_anchor
-from alluse_core.orders.records import Kind, Row, execution_from, order_from, when
+from alluse_core.orders.records import Kind, Row, execution_from, microseconds, order_from, when
 
 # The second term is what lets SQLite use the partial index.
 _OF_KEY = "WHERE key = ? AND key <> ''"
@@ -210,7 +210,7 @@ class JournalReader:
         for sign, moment in ((">=", start), ("<", end)):
             if moment is not None:
                 where.append(f"time {sign} ?")
-                values.append(str(int(moment.timestamp() * 1e6)))
+                values.append(str(microseconds(moment)))
         yield from self._entries(f"WHERE {' AND '.join(where)}", *values)
 
     def story(self, key: str) -> list[Entry]:

@@ -173,17 +173,15 @@ class Reconciler:
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         unknown, expired = [], []
         if answers.complete:
-            for key in sorted(keys):
-                live = self._desk.book.get(key)
-                if live is None or live.state.is_terminal:
-                    continue
+            lost = [live for live in self._desk.book.live(self._broker.name) if live.key in keys]
+            for live in sorted(lost, key=lambda live: live.key):
                 if self._has_expired(live):
                     self._applier.happen(live, Event.EXPIRE, "trading hours", "its time ran out")
-                    expired.append(key)
+                    expired.append(live.key)
                 else:
                     reason = "neither open, completed nor executed at the broker"
                     self._applier.happen(live, Event.LOSE, "reconciliation", reason)
-                    unknown.append(key)
+                    unknown.append(live.key)
         return tuple(unknown), tuple(expired)
 
     def _has_expired(self, live: LiveOrder) -> bool:
@@ -208,23 +206,20 @@ class Reconciler:
         """Judge commands whose answer did not come, by what the broker lists."""
         if not answers.complete:
             return
-        for key, report in listed.items():
-            live = self._desk.book.get(key)
-            if live is None:
-                continue
+        for live in self._desk.book.live(self._broker.name):
+            report = listed.get(live.key)
             for command in self._unanswered(live, answers):
-                if command.verb is Verb.CANCEL or report.terms is None:
+                if report is None:
+                    # Nothing will ever answer a command of an order that is not listed.
+                    if live.state is OrderState.UNKNOWN:
+                        reason = "no answer, and the order is not listed"
+                        self._applier.command(live, command, CommandEvent.LOSE, reason)
+                elif command.verb is Verb.CANCEL or report.terms is None:
                     reason = "no answer, and the order is still open"
                     self._applier.command(live, command, CommandEvent.LOSE, reason)
                 elif not differences(live.order, report.terms):
                     reason = "the broker lists the old terms"
                     self._applier.command(live, command, CommandEvent.REFUSE, reason)
-        for live in self._desk.book.live(self._broker.name):
-            # Nothing will ever answer a command of an order that the broker does not list.
-            if live.state is OrderState.UNKNOWN and live.key not in listed:
-                for command in self._unanswered(live, answers):
-                    reason = "no answer, and the order is not listed"
-                    self._applier.command(live, command, CommandEvent.LOSE, reason)
 
     def _unanswered(self, live: LiveOrder, answers: Answers) -> list[Command]:
         patience = self._settings.acknowledge_within

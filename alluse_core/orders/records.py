@@ -99,7 +99,7 @@ class Scribe:
         body = _dumps(fields)
         inner = f",{body[1:]}" if len(body) > 2 else "}"
         return Row(
-            (self._clock.now() - _EPOCH) // _MICROSECOND,
+            microseconds(self._clock.now()),
             kind.value,
             key,
             ref,
@@ -108,9 +108,14 @@ class Scribe:
         )
 
 
-def when(microseconds: int) -> datetime:
-    """Return a record's time."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+def microseconds(moment: datetime) -> int:
+    """Return an aware time as a record holds it."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def when(written: int) -> datetime:
+    """Read back what :func:`microseconds` wrote."""
+    return _EPOCH + timedelta(microseconds=written)
 
 
 def text(number: Decimal | None) -> str | None:

@@ -62,8 +62,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         _event(live, entry)
     elif entry.kind == Kind.FILL:
         live.say(f"{body['source']}: {body['quantity']} at {body['price']}")
-        if body["counts"]:
-            live.fills[body["base"]] = execution_from(entry.ref, body)
+        fills = live.fills if body["counts"] else live.legs
+        fills[body["base"]] = execution_from(entry.ref, body)
     elif entry.kind == Kind.COMMAND and "command" in body:
         _command(live, entry)
 
