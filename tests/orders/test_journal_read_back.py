@@ -351,6 +351,8 @@ def test_a_closed_journal_takes_nothing_and_closes_again(tmp_path: Path) -> None
     anchor.write(Head(1, b"x"), 1.0)
     anchor.close()
     anchor.close()
+    with pytest.raises(OSError, match="closed"):
+        anchor.write(Head(2, b"y"), 2.0)
 
 
 def test_what_was_taken_before_the_close_is_on_disk(tmp_path: Path) -> None:
@@ -521,6 +523,32 @@ def test_a_batch_is_on_disk_also_when_its_event_loop_has_ended() -> None:
     release.set()
     committer.close()
     assert written == [1]
+
+
+class _BadAnchor(Anchor):
+    """An anchor whose disk fails."""
+
+    def write(self, head: Head, now: float) -> None:
+        _full()
+
+    def close(self) -> None:
+        super().close()
+        _full()
+
+
+def test_an_anchor_that_fails_stops_new_risk_and_the_records_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.append(noted(journal))
+    journal._anchor.close()
+    journal._anchor = _BadAnchor(tmp_path / "other")
+    journal.append(noted(journal))
+    assert journal.trouble == "the journal's anchor cannot be written: No space left on device"
+    assert (journal.failure, journal.committed) == (None, 2)
+    with pytest.raises(JournalError, match="the anchor cannot be synced"):
+        journal.close()
+    found = verify(path)
+    assert (found.ok, found.records) == (True, 2), "the anchor is behind, never ahead"
 
 
 def test_what_arrives_while_the_disk_syncs_becomes_one_batch_and_everybody_is_told() -> None:
