@@ -123,6 +123,10 @@ class SyncOrders:
         """Allow new risk again; ``by`` names who decided."""
         self._loop.wait(self._orders.resume(by=by))
 
+    def close_breaker(self, broker: str, by: str) -> None:
+        """Let new orders to a broker pass again; ``by`` names who decided."""
+        self._loop.wait(self._orders.close_breaker(broker, by))
+
 
 class SyncChains:
     """The reads of :class:`~alluse_core.quotes.chains.Chains`, blocking."""

@@ -121,6 +121,11 @@ class Checks:
             return "link", deny(reason, limit="up", value=broker.link.value)
         if view.reconciling:
             return "reconciling", deny(f"the evidence of {broker.name} is being asked for")
+        breaker = self._desk.breakers.get(broker.name)
+        refusal = breaker.refuses(view.now) if breaker is not None else ""
+        if breaker is not None and refusal:
+            state = breaker.state(view.now)
+            return "breaker", deny(f"the breaker of {broker.name} is {state.value}: {refusal}")
         unfinished = gate.unfinished()
         if unfinished >= settings.max_unfinished:
             reason = f"{unfinished} orders wait to be journaled or sent"
@@ -165,6 +170,12 @@ def _closes_its_entry(order: Order, group: OrderGroup | None) -> bool:
     )
 
 
+_HINTS = {
+    "trading_state": "resume with your name",
+    "breaker": "it tries again by itself; a person may close it: close_breaker(broker, by=...)",
+}
+
+
 def refusal(key: str, denial: Denial) -> OrderDenied:
     """Return the typed error of a denial: reason, limit, value and source."""
     stage, decision = denial
@@ -182,5 +193,5 @@ def refusal(key: str, denial: Denial) -> OrderDenied:
     return kind(
         f"{message} ({figures})" if figures else message,
         stage=stage,
-        hint="resume with your name" if kind is TradingHalted else f"see [stages.{stage}]",
+        hint=_HINTS.get(stage, f"see [stages.{stage}]"),
     )

@@ -22,6 +22,7 @@ from alluse_core.model import (
     Verb,
 )
 from alluse_core.orders.book import Book
+from alluse_core.orders.breaker import Breaker
 from alluse_core.orders.identity import References
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.live import (
@@ -76,6 +77,7 @@ class Desk:
     page: Callable[[str], None]
     named: Callable[[str], None] = lambda _: None
     """Called with a broker's name when it told by which number an order can be cancelled."""
+    breakers: Mapping[str, Breaker] = attrs.field(factory=dict)
 
 
 class Applier:
@@ -121,6 +123,9 @@ class Applier:
             if result.state.is_terminal:
                 live.ended_at = desk.clock.monotonic()
             desk.meters.moved(result.state)
+            breaker = desk.breakers.get(live.order.broker)
+            if breaker is not None:
+                breaker.heard(live.key, before, result.state, desk.clock.monotonic())
         body: dict[str, Any] = {
             "broker": live.order.broker,
             "account": live.order.account,

@@ -85,9 +85,11 @@ class Outbox:
         desk: Desk,
         applier: Applier,
         sequence: IdSequence,
+        send_within: float = 0.0,
     ) -> None:
         self.broker = broker
         self._sequence = sequence
+        self._send_within = send_within or math.inf
         self.deferred: list[CommandDispatch] = []
         self._pacer = pacer
         self._desk = desk
@@ -223,6 +225,7 @@ class Outbox:
     def _send(self, item: Dispatch | CommandDispatch) -> None:
         if isinstance(item, Dispatch):
             self._sequence.release(len(item.lives))
+            self._drop_late(item)
         if not item.messages:
             return
         # From durable to sent is the wait for a turn, behind those before it included.
@@ -232,6 +235,26 @@ class Outbox:
             self._send_command(item)
         else:
             self._send_orders([live for live in item.lives if live.unsent], waited)
+
+    def _drop_late(self, item: Dispatch) -> None:
+        """Let nothing leave whose time has run out: its price was decided too long ago."""
+        clock = self._desk.clock
+        now = clock.monotonic()
+        for live in item.lives:
+            if not live.unsent:
+                continue
+            age, until = now - live.submitted_at, live.order.good_till
+            if until is not None and until <= clock.now():
+                late = f"it was good until {until.isoformat()}"
+            elif age > self._send_within and not live.reducing:
+                late = f"it waited {age:.1f} s of the {self._send_within:g} s it may wait"
+            else:
+                continue
+            self._desk.meters.count("orders_too_late").value += 1
+            for each in item.lives:
+                if each.unsent:
+                    self._not_sent(each, late)
+            return
 
     # --- orders ---------------------------------------------------------------------------------
 

@@ -157,6 +157,8 @@ class Pipeline:
             self._desk.book.add(live)
             if denial is None:
                 self._desk.book.recent.add(now, live.order)
+                if not reducing:
+                    self._desk.breakers[broker.name].sent(live.key, now)
             else:
                 self._desk.meters.denial(denial[0])
             self._desk.meters.moved(live.state)

@@ -7,10 +7,17 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import overload
 
 from alluse_core.clock import Clock
-from alluse_core.errors import BrokerError, OrderError, OrderNotFound, UsageError
+from alluse_core.errors import (
+    BrokerError,
+    OrderError,
+    OrderNotFound,
+    UsageError,
+    did_you_mean,
+)
 from alluse_core.model import (
     AccountValue,
     BrokerNotice,
@@ -29,6 +36,7 @@ from alluse_core.model import (
     Snapshot,
 )
 from alluse_core.orders.book import Book
+from alluse_core.orders.breaker import Breaker, BreakerState
 from alluse_core.orders.checks import Checks, Gate
 from alluse_core.orders.commands import Commands, Price
 from alluse_core.orders.control import Control, Flattened
@@ -58,6 +66,7 @@ from alluse_core.telemetry import Registry
 
 _log = logging.getLogger(__name__)
 _WATCH_PERIOD = 1.0
+_LEVELS = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 0.5, BreakerState.OPEN: 1.0}
 
 
 class Orders:
@@ -98,6 +107,7 @@ class Orders:
             self._ask,
             self._page,
             self._named,
+            {name: self._breaker(name) for name in brokers},
         )
         self._reader: JournalReader | None = None
         self._applier = Applier(desk, self._restore_reference)
@@ -107,7 +117,14 @@ class Orders:
             name: IdSequence(broker, self._reserve) for name, broker in brokers.items()
         }
         self._outboxes = {
-            name: Outbox(broker, pacers[name], desk, self._applier, self._sequences[name])
+            name: Outbox(
+                broker,
+                pacers[name],
+                desk,
+                self._applier,
+                self._sequences[name],
+                settings.send_within,
+            )
             for name, broker in brokers.items()
         }
         self._pipeline = Pipeline(
@@ -324,6 +341,39 @@ class Orders:
         self._control.resume(by)
         await self._journal.flushed()
 
+    async def close_breaker(self, broker: str, by: str) -> None:
+        """Let new orders to a broker pass again; ``by`` names who decided.
+
+        Raises UsageError without a name, OrderError for a broker not known.
+        """
+        if not by.strip():
+            raise UsageError("closing a breaker needs the name of who decides it")
+        breaker = self._desk.breakers.get(broker)
+        if breaker is None:
+            known = sorted(self._brokers)
+            raise OrderError(f"broker {broker!r} is not among {known}{did_you_mean(broker, known)}")
+        breaker.close(by)
+        await self._journal.flushed()
+
+    @property
+    def breakers(self) -> Mapping[str, BreakerState]:
+        """Whether new orders to each broker pass; see :class:`~alluse_core.orders.breaker`."""
+        now = self._clock.monotonic()
+        return {name: breaker.state(now) for name, breaker in self._desk.breakers.items()}
+
+    def _breaker(self, broker: str) -> Breaker:
+        settings = self._settings
+
+        def changed(state: BreakerState, why: str) -> None:
+            _log.warning("the breaker of %s is %s: %s", broker, state.value, why)
+            self._meters.count("breaker_changes", broker=broker, state=state.value).value += 1
+            body = {"action": "breaker", "broker": broker, "breaker": state.value, "reason": why}
+            self._journal.append(self._journal.scribe.row(Kind.CONTROL, body))
+
+        return Breaker(
+            settings.breaker_failures, settings.breaker_window, settings.breaker_pause, changed
+        )
+
     async def resolve(self, key: str, as_state: OrderState, by: str) -> None:
         """Settle an UNKNOWN order that no evidence can settle any more, by a person's word.
 
@@ -490,15 +540,17 @@ class Orders:
                     self._ask(name, "an answer is overdue")
 
     def _overdue(self, broker: str) -> bool:
-        latest = self._clock.monotonic() - self._settings.acknowledge_within
+        now = self._clock.monotonic()
+        latest = now - self._settings.acknowledge_within
+        found = False
         for live in self._book.live(broker):
             if live.state is OrderState.SUBMITTED and live.sent_at < latest:
-                return True
-            if any(
+                self._desk.breakers[broker].failed(live.key, now, "no answer came")
+                found = True
+            found = found or any(
                 command.state.is_pending and command.sent_at < latest for command in live.commands
-            ):
-                return True
-        return False
+            )
+        return found
 
     def _unfinished(self) -> int:
         waiting = sum(outbox.depth for outbox in self._outboxes.values())
@@ -519,8 +571,18 @@ class Orders:
             "new_risk_allowed",
             lambda: float(self._gate.state is TradingState.ACTIVE and not self._gate.reconciling),
         )
+        for broker, breaker in self._desk.breakers.items():
+            observe(
+                COMPONENT,
+                "breaker_open",
+                partial(self._breaker_level, breaker),
+                broker=broker,
+            )
         observe("journal", "records", lambda: float(self._journal.committed))
         observe("journal", "healthy", lambda: float(not self._troubled()))
+
+    def _breaker_level(self, breaker: Breaker) -> float:
+        return _LEVELS[breaker.state(self._clock.monotonic())]
 
     def _troubled(self) -> bool:
         return bool(self._journal.problem or self._journal.trouble)

@@ -102,6 +102,9 @@ class ErrorRule:
 class OrdersSettings:
     """``[orders]``: the pipeline.
 
+    ``breaker_failures`` orders refused or not answered within ``breaker_window`` stop new risk to
+    that broker; after ``breaker_pause`` one order may try (0 failures: never). An order that adds
+    risk and could not leave within ``send_within`` is not sent any more (0: it waits for ever).
     ``stages`` names the order stages that run. Times are seconds. ``stage_budget`` is how long
     the stages of one order may take together before they deny. ``acknowledge_within``: an order
     without any evidence after this long is asked about, and UNKNOWN if that fails.
@@ -121,6 +124,10 @@ class OrdersSettings:
     reconcile_every: float = attrs.field(default=300.0, validator=gt(0))
     max_unfinished: int = attrs.field(default=10_000, validator=ge(1))
     pacing: bool = True
+    breaker_failures: int = attrs.field(default=20, validator=ge(0))
+    breaker_window: float = attrs.field(default=60.0, validator=gt(0))
+    breaker_pause: float = attrs.field(default=30.0, validator=gt(0))
+    send_within: float = attrs.field(default=60.0, validator=ge(0))
     errors: tuple[ErrorRule, ...] = ()
 
 

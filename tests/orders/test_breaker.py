@@ -1,0 +1,230 @@
+"""A broker that keeps refusing gets no more new orders; the way out never closes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import attrs
+import pytest
+from desk_floor import Floor, buy, floor, run, sell
+
+from alluse_core.errors import OrderDenied, OrderError, UsageError
+from alluse_core.model import OrderState, TimeInForce
+from alluse_core.orders.breaker import Breaker, BreakerState
+from alluse_core.orders.reader import JournalReader
+from alluse_core.settings import OrdersSettings
+
+S, B = OrderState, BreakerState
+
+
+def _breaker(most: int = 3) -> tuple[Breaker, list[tuple[BreakerState, str]]]:
+    said: list[tuple[BreakerState, str]] = []
+    return Breaker(most, 60.0, 30.0, lambda state, why: said.append((state, why))), said
+
+
+def test_it_opens_by_failures_of_different_orders_within_the_window() -> None:
+    breaker, said = _breaker()
+    for now in (0.0, 1.0, 2.0):
+        breaker.failed("one", now, "refused")
+    breaker.failed("two", 3.0, "refused")
+    assert breaker.state(3.0) is B.CLOSED
+    breaker.heard("three", S.SUBMITTED, S.UNKNOWN, 59.0)
+    assert breaker.state(59.0) is B.OPEN
+    assert said == [(B.OPEN, "3 orders were refused or not answered in 60 s")]
+    assert "in 30 s" in breaker.refuses(59.0)
+
+
+def test_failures_far_apart_do_not_open_it() -> None:
+    breaker, _ = _breaker()
+    for turn in range(20):
+        breaker.heard(str(turn), S.SUBMITTED, S.REJECTED, turn * 31.0)
+    assert breaker.state(1e6) is B.CLOSED
+    never, _ = _breaker(most=0)
+    for turn in range(100):
+        never.failed(str(turn), 0.0, "refused")
+    assert never.state(0.0) is B.CLOSED
+
+
+def _opened() -> tuple[Breaker, list[tuple[BreakerState, str]]]:
+    breaker, said = _breaker(most=1)
+    breaker.failed("one", 0.0, "refused")
+    return breaker, said
+
+
+def test_after_the_pause_one_order_may_try_and_its_answer_decides() -> None:
+    breaker, said = _opened()
+    assert breaker.state(29.9) is B.OPEN
+    assert breaker.state(30.0) is B.HALF_OPEN
+    assert breaker.refuses(30.0) == ""
+    breaker.sent("probe", 30.0)
+    assert "'probe' is trying" in breaker.refuses(31.0)
+    breaker.heard("another", S.SUBMITTED, S.ACCEPTED, 31.0)
+    breaker.heard("another", S.SUBMITTED, S.REJECTED, 31.0)
+    assert breaker.state(31.0) is B.HALF_OPEN
+    breaker.heard("probe", S.SUBMITTED, S.HELD, 32.0)
+    assert breaker.state(32.0) is B.CLOSED
+    assert said[-1] == (B.CLOSED, "order 'probe' was taken")
+
+
+def test_a_probe_that_fails_opens_it_for_another_pause() -> None:
+    breaker, _ = _opened()
+    breaker.sent("probe", 30.0)
+    breaker.heard("probe", S.SUBMITTED, S.UNKNOWN, 40.0)
+    assert breaker.state(69.9) is B.OPEN
+    assert breaker.state(70.0) is B.HALF_OPEN
+    assert breaker.refuses(70.0) == ""
+
+
+def test_a_probe_that_never_left_leaves_its_place_to_the_next() -> None:
+    breaker, _ = _opened()
+    breaker.sent("probe", 30.0)
+    breaker.heard("probe", S.SUBMITTED, S.DENIED, 31.0)
+    assert breaker.refuses(31.0) == ""
+    breaker.sent("next", 31.0)
+    assert breaker.probe == "next"
+
+
+def test_only_the_first_answer_of_an_order_counts() -> None:
+    breaker, _ = _breaker(most=1)
+    breaker.heard("one", S.ACCEPTED, S.UNKNOWN, 0.0)
+    assert breaker.state(0.0) is B.CLOSED
+    assert not breaker.close("ann")
+
+
+# --- in the order path ----------------------------------------------------------------------------
+
+THREE = OrdersSettings(stages=(), settle_seconds=0.0, breaker_failures=3, send_within=30.0)
+
+
+async def _open(desk: Floor) -> None:
+    """Hold a position of 100 and a resting order, then let three orders be refused."""
+    desk.broker.mode = "fill"
+    await desk.orders.submit(buy("held"))
+    desk.broker.mode = "accept"
+    await desk.settle()
+    await desk.orders.submit(buy("resting", price="90"))
+    await desk.settle()
+    desk.broker.mode = "reject"
+    for turn in range(3):
+        await desk.orders.submit(buy(f"refused-{turn}"))
+        await desk.settle()
+    desk.broker.mode = "accept"
+
+
+def test_refusals_stop_new_risk_and_never_the_way_out(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE) as desk:
+            await _open(desk)
+            assert desk.orders.breakers == {"fake": B.OPEN}
+            with pytest.raises(OrderDenied, match="the breaker of fake is open") as denied:
+                await desk.orders.submit(buy("more"))
+            assert denied.value.stage == "breaker"
+            await desk.orders.submit(sell("exit"))
+            await desk.orders.modify("resting", quantity=50)
+            await desk.orders.cancel("resting")
+            await desk.settle()
+            assert desk.orders.get("exit").state is S.ACCEPTED
+            assert desk.orders.get("resting").state is S.CANCELED
+            (level,) = [
+                sample.value
+                for sample in desk.registry.collect(0.0)
+                if sample.series.metric == "breaker_open"
+            ]
+            assert level == 1.0
+
+    run(scenario())
+
+
+def test_it_closes_by_a_probe_or_by_a_persons_name(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE) as desk:
+            await _open(desk)
+            await desk.settle(30)
+            await desk.orders.submit(buy("probe"))
+            await desk.settle()
+            assert desk.orders.breakers == {"fake": B.CLOSED}
+            desk.broker.mode = "reject"
+            for turn in range(3):
+                await desk.orders.submit(buy(f"again-{turn}"))
+                await desk.settle()
+            with pytest.raises(UsageError, match="name"):
+                await desk.orders.close_breaker("fake", by=" ")
+            with pytest.raises(OrderError, match="did you mean 'fake'"):
+                await desk.orders.close_breaker("fak", by="ann")
+            await desk.orders.close_breaker("fake", by="ann")
+            assert desk.orders.breakers == {"fake": B.CLOSED}
+            await desk.orders.submit(buy("allowed"))
+        with JournalReader(tmp_path / "journal.db") as reader:
+            said = [entry.body.get("reason") for entry in reader.entries("control")]
+        assert "closed by ann" in said
+
+    run(scenario())
+
+
+def test_orders_without_an_answer_open_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE) as desk:
+            desk.broker.mode = "silent"
+            desk.broker.lists_fail = True
+            for turn in range(3):
+                await desk.orders.submit(buy(f"unheard-{turn}"))
+            await desk.settle(12)
+            assert desk.orders.breakers == {"fake": B.OPEN}
+
+    run(scenario())
+
+
+# --- deadlines ------------------------------------------------------------------------------------
+
+
+def _until(key: str, clock_now: object, seconds: float) -> object:
+    return attrs.evolve(
+        buy(key),
+        time_in_force=TimeInForce.GTD,
+        good_till=clock_now + timedelta(seconds=seconds),  # type: ignore[operator]
+    )
+
+
+def test_an_order_that_could_not_leave_in_time_is_not_sent(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE, rate=2.0) as desk:
+            desk.broker.mode = "fill"
+            await desk.orders.submit(buy("held"))
+            await desk.settle(5)
+            desk.broker.mode = "accept"
+            for turn in range(100):
+                await desk.orders.submit(buy(f"order-{turn}"))
+            short = _until("short", desk.clock.now(), 20.0)
+            await desk.orders.submit(short)  # type: ignore[call-overload]
+            await desk.settle(80)
+            states = {ticket.key: ticket.state for ticket in desk.orders.all()}
+            placed = {key for key, state in states.items() if state is S.ACCEPTED}
+            late = {key for key, state in states.items() if state is S.DENIED}
+            assert placed | late | {"held"} == set(states)
+            assert 40 <= len(placed) <= 70
+            assert "short" in late
+            assert desk.count("orders_too_late") == len(late)
+            sent = [what for kind, what in desk.broker.sent if kind == "place"]
+            assert len(sent) == len(placed) + 1
+        with JournalReader(tmp_path / "journal.db") as reader:
+            last = reader.story("order-99")[-1]
+        assert "of the 30 s it may wait" in last.body["reason"]
+
+    run(scenario())
+
+
+def test_an_exit_may_wait_for_longer_but_not_past_its_own_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE, rate=2.0) as desk:
+            desk.broker.mode = "fill"
+            await desk.orders.submit(buy("held"))
+            await desk.settle(5)
+            desk.broker.mode = "accept"
+            for turn in range(90):
+                await desk.orders.submit(sell(f"exit-{turn}", 1))
+            await desk.settle(80)
+            states = {desk.orders.get(f"exit-{turn}").state for turn in range(90)}
+            assert states == {S.ACCEPTED}
+
+    run(scenario())
