@@ -46,6 +46,7 @@ def alluse_commands() -> Iterator[Command]:
     yield Command("watchdog", "Act when a trading process is dead.", f"{cli}.watchdog:watchdog")
     for name, text in _STOPPING:
         yield Command(f"orders {name}", text, f"{cli}.stopping:{name}")
+    yield Command("journal export", "Write the journal's records.", f"{cli}.journal:journal_export")
     yield Command("journal verify", "Check the journal's chain.", f"{cli}.orders:journal_verify")
     yield Command("alerts list", "List alerts.", f"{cli}.alerts:alerts_list")
     yield Command("metrics list", "List series.", f"{cli}.metrics:metrics_list")

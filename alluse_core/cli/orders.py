@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from alluse_core.cli.output import print_json, print_table
+from alluse_core.cli.story import tell
 from alluse_core.model import OrderState
 from alluse_core.orders.reader import Entry, JournalReader, OrderSummary, verify
 from alluse_core.state import JOURNAL
@@ -64,16 +65,26 @@ def orders_show(key: str, out: Path, as_json: bool) -> None:
     with JournalReader(out / JOURNAL) as reader:
         order = reader.order(key)
         story = reader.story(key)
+        members = list(reader.members(order.group)) if order.group else []
     if as_json:
-        print_json({**_order_facts(order), "story": [_entry_facts(entry) for entry in story]})
+        print_json(
+            {
+                **_order_facts(order),
+                "members": {member.key: member.state for member in members},
+                "story": [_entry_facts(entry) for entry in story],
+            }
+        )
         return
     click.echo(f"{order.key}: {_terms(order)} is {order.state.value}")
     click.echo(f"broker {order.order.broker}, account {order.order.account}, ref {order.ref}")
+    for member in members:
+        if member.key != order.key:
+            click.echo(f"group {order.group}: {member.key} ({_terms(member)}) is {member.state}")
     rows = [
-        (f"{entry.time:%H:%M:%S.%f}"[:-3], entry.kind, entry.state or "", _words(entry))
+        (f"{entry.time:%Y-%m-%d %H:%M:%S.%f}"[:-3], *tell(entry), entry.state or "")
         for entry in story
     ]
-    print_table(("time (UTC)", "record", "state", "what it says"), rows)
+    print_table(("time (UTC)", "who", "what they said or did", "state then"), rows)
 
 
 @click.command()
@@ -127,6 +138,8 @@ def _entry_facts(entry: Entry) -> dict[str, Any]:
         "sequence": entry.sequence,
         "time": entry.time,
         "kind": entry.kind,
+        "who": tell(entry)[0],
+        "what": tell(entry)[1],
         "state": entry.state or None,
         "body": entry.body,
     }
@@ -137,15 +150,3 @@ def _terms(order: OrderSummary) -> str:
     prices = [f"{price}" for price in (terms.limit_price, terms.stop_price) if price is not None]
     words = [terms.side.value, str(terms.quantity), str(terms.instrument), terms.order_type.value]
     return " ".join([*words, *prices, terms.time_in_force.value])
-
-
-# What every record of one order repeats: said once above the table.
-_REPEATED = frozenset({"tenant", "node", "agent", "incarnation", "broker", "account", "digest"})
-
-
-def _words(entry: Entry) -> str:
-    return ", ".join(
-        f"{name} {value}"
-        for name, value in entry.body.items()
-        if name not in _REPEATED and value not in ("", None, [], {})
-    )

@@ -201,12 +201,17 @@ class JournalReader:
         kind: str = "",
         start: datetime | None = None,
         end: datetime | None = None,
+        key: str = "",
     ) -> Iterator[Entry]:
-        """Yield records of one kind (empty: all) with start <= time < end, in order."""
+        """Yield records of one kind and key (empty: all) with start <= time < end, in order."""
         where, values = ["1"], []
         if kind:
             where.append("kind = ?")
             values.append(kind)
+        if key:
+            # The second term is what lets SQLite use the partial index.
+            where.append("key = ? AND key <> ''")
+            values.append(key)
         for sign, moment in ((">=", start), ("<", end)):
             if moment is not None:
                 where.append(f"time {sign} ?")
@@ -241,6 +246,16 @@ class JournalReader:
             if state is None or self._state(key) == state:
                 given += 1
                 yield self.order(key)
+
+    def members(self, group: str) -> Iterator[OrderSummary]:
+        """Yield the orders of a group, in the order in which they were asked for."""
+        keys = self._rows(
+            "SELECT key FROM record WHERE kind = 'order' AND json_extract(body, '$.group') = ?"
+            " ORDER BY seq",
+            group,
+        )
+        for (key,) in list(keys):
+            yield self.order(key)
 
     def counts(self) -> dict[OrderState, int]:
         """Return how many orders are in each state now; states without orders are missing."""
