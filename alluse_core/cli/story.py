@@ -13,7 +13,8 @@ Body = Mapping[str, Any]
 # What every record of one order repeats: said once above the story.
 _REPEATED = frozenset({"tenant", "node", "agent", "incarnation", "broker", "account", "digest"})
 _EVENTS = {
-    "SUBMIT": "allowed it and made it durable; from here on it may have left",
+    "SUBMIT": "allowed it and made it durable",
+    "RELEASE": "let it go: from here on it may have left",
     "WITHDRAW": "withdrew it before it left",
     "NOT_SENT": "did not send it",
     "PENDING": "has it, and has not said that it works",
