@@ -10,8 +10,9 @@ MANIFESTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 demo: $(VENV)/.demo
 	$(BIN)/alluse demo --out $(OUT) $(ARGS)
 
+# A file's tests stay in one process: some share a gateway, or a session that took a minute.
 test: $(VENV)/.dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -37,6 +37,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, A
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give this session, and the processes it starts, a temporary folder of their own."""
+    if hasattr(config, "workerinput"):
+        return  # a worker shares the folder of the session that started it
     # pytest keeps and cleans its own folders, where a person looks for them.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix="alluse-pytest-"))
@@ -47,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a session that leaves something in the temporary folder."""
+    if TEMP not in session.config.stash:
+        return
     # A context's folder goes with its process: tests/core/test_testing_context.py holds that.
     left = sorted(
         path.name
@@ -69,5 +73,6 @@ def pytest_terminal_summary(
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the session's temporary folder."""
-    tempfile.tempdir = None
-    shutil.rmtree(config.stash[TEMP], ignore_errors=True)
+    if TEMP in config.stash:
+        tempfile.tempdir = None
+        shutil.rmtree(config.stash[TEMP], ignore_errors=True)

@@ -81,7 +81,7 @@ def test_the_demo_replays_what_record_wrote(
     config = settings_file(gateway.port)
     written = alluse_command(
         *("record", *SYMBOLS, "--config", str(config), "--out", str(recording)),
-        *("--seconds", "3", "--json"),
+        *("--seconds", "6", "--json"),
     )
     assert written.returncode == 0, written.stderr
     told = json.loads(written.stdout)

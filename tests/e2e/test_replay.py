@@ -133,7 +133,7 @@ def test_the_ticks_of_two_shares_arrive_and_their_dirt_is_marked_and_never_a_pri
     assert market.conditions[QuoteCondition.LOCKED] > 0
     series = _samples(alluse_command, tmp_path)
     ticks = series["market_data_system", "ticks_in", ""][-1]
-    assert ticks > 1000
+    assert ticks > 500
     marked = series["market_data_system", "quotes_marked", "condition=locked"][-1]
     assert marked > 0
 

@@ -32,6 +32,8 @@ async def trading_story(name: str, gateway: SimulatedGateway, version: int | Non
         resting.lmtPrice = 91.0
         ib.placeOrder(qualified, resting)
         await until(lambda: gateway.ledger.of("replaced"), "the change")
+        # The library counts an echo that is on its way among the answers to the next question.
+        await ib.reqCurrentTimeAsync()
         (order,) = await ib.reqAllOpenOrdersAsync()
         assert order.order.lmtPrice == 91.0
         assert order.order.orderRef == "story-1"
