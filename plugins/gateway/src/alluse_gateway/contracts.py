@@ -10,10 +10,12 @@ from alluse_paper.exchange import Exchange
 from alluse_paper.hours import Hours
 from alluse_paper.market import Listing
 
-from alluse_core.model import SecurityType
+from alluse_core.model import Instrument, SecurityType
 from alluse_gateway import notices
 from alluse_gateway import requests as r
 from alluse_gateway.answers import contracts as answers
+from alluse_gateway.combos import combo_of
+from alluse_gateway.order_refusals import Refusal
 from alluse_gateway.session import Desk, Session
 from alluse_gateway.wire import decimal_text
 
@@ -39,7 +41,7 @@ class ContractDesk:
         self._by_id: dict[int, Listing] = {}
         self._by_symbol: dict[str, list[Listing]] = {}
         self._by_local: dict[str, list[Listing]] = {}
-        self._texts: dict[int, answers.ContractText] = {}
+        self._texts: dict[Instrument, answers.ContractText] = {}
         self._rules: dict[Increments, int] = {}
         self._derivatives: dict[str, set[str]] = {}
         for listing in exchange.listings:
@@ -67,6 +69,17 @@ class ContractDesk:
         """Return the listing with this contract number."""
         return self._by_id.get(con_id)
 
+    def traded(self, contract: r.Contract) -> Listing | Refusal:
+        """Return what an order is for, a combo by its legs, or why it is refused."""
+        if contract.security_type == "BAG":
+            return combo_of(contract, self._exchange, self.by_number)
+        listing = self.one(contract)
+        return Refusal(notices.NO_DEFINITION, listing) if isinstance(listing, str) else listing
+
+    def text_of(self, instrument: Instrument) -> answers.ContractText:
+        """Return an instrument of the exchange's as it is written."""
+        return self.text(self._exchange.listing(instrument))
+
     def one(self, contract: r.Contract) -> Listing | str:
         """Return the only listing that fits, or the text of error 200."""
         found = self.find(contract)
@@ -85,9 +98,10 @@ class ContractDesk:
 
     def text(self, listing: Listing) -> answers.ContractText:
         """Return ``listing`` as it is written, made once."""
-        text = self._texts.get(listing.con_id)
+        # Combos share one contract number.
+        text = self._texts.get(listing.instrument)
         if text is None:
-            text = self._texts[listing.con_id] = answers.ContractText.of(listing)
+            text = self._texts[listing.instrument] = answers.ContractText.of(listing)
         return text
 
     def details(self, session: Session, request: r.ContractDetails) -> None:

@@ -111,6 +111,21 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
                 "cause",
             ),
         ),
+        "leg_fill": Kind(
+            "A combo's leg was executed; it comes before the combo's own execution.",
+            (
+                *_ORDER,
+                "execution_id",
+                "account",
+                "side",
+                "symbol",
+                "instrument",
+                "quantity",
+                "price",
+                "commission",
+                "cumulative",
+            ),
+        ),
         "margin_call": Kind(
             "An account lacks margin, and this order closes a position of it.",
             ("account", "symbol", "side", "quantity", "perm_id"),

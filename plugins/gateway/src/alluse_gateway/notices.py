@@ -22,6 +22,8 @@ CANCELLED: Final = 202
 NO_TICKER: Final = 300
 MAX_DEPTH: Final = 309
 NO_DEPTH_TICKER: Final = 310
+COMBO_INVALID: Final = 312
+COMBO_LEG_INVALID: Final = 313
 DEPTH_HALTED: Final = 316
 DEPTH_RESET: Final = 317
 READ_ERROR: Final = 320
@@ -143,3 +145,11 @@ def too_many(limit: int) -> str:
 def validation(name: str, cause: str) -> str:
     """Text of error 321."""
     return f"Error validating request.-'{name}' : cause - {cause}"
+
+
+COMBO_TEXT: Final = "The combo details are invalid."
+
+
+def combo_leg_invalid(leg: int) -> str:
+    """Return the text of 313; legs are counted from 1."""
+    return f"The combo details for '{leg}' are invalid."

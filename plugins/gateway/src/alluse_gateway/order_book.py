@@ -67,7 +67,7 @@ class Booked:
         """What its fills have cost so far, None before the first."""
         if not self.fills:
             return None
-        return sum((fill.commission for fill in self.fills), ZERO), self.fills[0].currency
+        return sum((fill.paid for fill in self.fills), ZERO), self.fills[0].currency
 
     def open_order(self, version: int, *, with_commission: bool = False) -> bytes:
         """Return its openOrder message."""

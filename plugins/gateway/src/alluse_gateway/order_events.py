@@ -14,6 +14,7 @@ from alluse_core.clock import Clock
 from alluse_core.model import Instrument, Verb
 from alluse_gateway import notices
 from alluse_gateway.answers import orders as answers
+from alluse_gateway.answers.contracts import ContractText
 from alluse_gateway.faults import Faults
 from alluse_gateway.ledger import Ledger
 from alluse_gateway.order_book import Booked, OrderBook
@@ -41,6 +42,7 @@ class OrderEvents:
         listeners: Listeners,
         adopt: Callable[[x.ExchangeOrder], Booked],
         position_changed: Callable[[str, Instrument], None],
+        written: Callable[[Instrument], ContractText],
     ) -> None:
         self._book = book
         self._clock = clock
@@ -49,6 +51,7 @@ class OrderEvents:
         self._listeners = listeners
         self._adopt = adopt
         self._position_changed = position_changed
+        self._written = written
         self._waiting: deque[tuple[Booked, x.ExchangeEvent]] = deque()
 
     def on_event(self, event: x.ExchangeEvent) -> None:
@@ -86,17 +89,9 @@ class OrderEvents:
         }
         if isinstance(event, x.OrderFilled):
             fill = event.execution
-            facts |= {
-                "execution_id": fill.execution_id,
-                "account": fill.account,
-                "side": fill.side.value,
-                "symbol": fill.instrument.symbol,
-                "instrument": fill.instrument.id,
-                "quantity": fill.quantity,
-                "price": fill.price,
-                "commission": fill.commission,
-                "cumulative": fill.cumulative,
-            }
+            for leg in fill.legs:
+                self._ledger.note("leg_fill", **facts, **_execution_facts(leg))
+            facts |= _execution_facts(fill)
             if fill.liquidation or event.order.request.cause:
                 facts["cause"] = event.order.request.cause.value
         elif isinstance(event, x.FillCorrected):
@@ -175,17 +170,20 @@ class OrderEvents:
             self._settled(booked, fill)
             return
         told = booked.order_status()
-        paid = answers.commission_report(fill, fill.realized if fill.realized else None)
+        paid = answers.commission_reports(fill)
         for session in self._listeners(booked):
             version = session.version
-            session.send(answers.execution_details(booked.echo, fill, version))
+            for row in answers.executions_of(booked.echo, fill, version, self._written):
+                session.send(row)
             session.send(booked.open_order(version))
             session.send(told)
             if complete:
                 session.send(booked.open_order(version, with_commission=True))
                 session.send(told)
-            session.send(paid)
-        self._position_changed(fill.account, fill.instrument)
+            for row in paid:
+                session.send(row)
+        for each in fill.legs or (fill,):
+            self._position_changed(each.account, each.instrument)
 
     def _settled(self, booked: Booked, fill: x.Fill) -> None:
         """An exercise, assignment or expiry: there is an execution, and no order was ever seen."""
@@ -278,6 +276,20 @@ class OrderEvents:
         booked.status, booked.reason, booked.silent = status, reason, False
         booked.why_held = ""
         booked.ended_at = self._clock.now()
+
+
+def _execution_facts(fill: x.Fill) -> dict[str, object]:
+    return {
+        "execution_id": fill.execution_id,
+        "account": fill.account,
+        "side": fill.side.value,
+        "symbol": fill.instrument.symbol,
+        "instrument": fill.instrument.id,
+        "quantity": fill.quantity,
+        "price": fill.price,
+        "commission": fill.commission,
+        "cumulative": fill.cumulative,
+    }
 
 
 _WORDS: dict[type, str] = {

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import attrs
+from alluse_paper.orders import Fill
+
 from alluse_core.clock import Clock
 from alluse_gateway import notices
 from alluse_gateway import requests as r
 from alluse_gateway.answers import orders as answers
+from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.order_book import EXTERNAL, Booked, OrderBook
 from alluse_gateway.order_terms import moment
 from alluse_gateway.session import Session
@@ -21,9 +25,14 @@ class OrderQuestions:
     """Answers from the order book. ``hears`` says whether a client is told of an order unasked."""
 
     def __init__(
-        self, clock: Clock, book: OrderBook, hears: Callable[[Session, Booked], bool]
+        self,
+        clock: Clock,
+        book: OrderBook,
+        hears: Callable[[Session, Booked], bool],
+        contracts: ContractDesk,
     ) -> None:
         self._clock = clock
+        self._contracts = contracts
         self._book = book
         self._hears = hears
         self._cleared: datetime | None = None
@@ -101,36 +110,37 @@ class OrderQuestions:
         since = moment(request.since) if request.since else None
         first = self.midnight() - timedelta(days=min(max(request.days - 1, 0), 7))
         found = [
-            (booked, fill)
+            (booked.echo, fill)
             for booked in self._book
-            if _passes(request, booked)
-            for fill in booked.fills
-            if (since is None or fill.time >= since)
+            for whole in booked.fills
+            for fill in whole.all
+            if self._passes(request, booked, fill)
+            and (since is None or fill.time >= since)
             and (_day(fill.time) in request.dates if request.dates else fill.time >= first)
         ]
         found.sort(key=lambda pair: pair[1].execution_id)
-        for booked, fill in found:
-            session.send(
-                answers.execution_details(booked.echo, fill, session.version, request.request_id)
-            )
+        for echo, fill in found:
+            if fill.instrument is not echo.contract.listing.instrument:
+                echo = attrs.evolve(echo, contract=self._contracts.text_of(fill.instrument))
+            session.send(answers.execution_details(echo, fill, session.version, request.request_id))
         session.send(answers.execution_details_end(request.request_id))
         for _, fill in found:
-            session.send(answers.commission_report(fill, fill.realized if fill.realized else None))
+            for row in () if fill.legs else answers.commission_reports(fill):
+                session.send(row)
+
+    def _passes(self, request: r.Executions, booked: Booked, fill: Fill) -> bool:
+        instrument = fill.instrument
+        primary = self._contracts.text_of(instrument).listing.primary_exchange
+        side = {"BOT": "BUY", "SLD": "SELL"}.get(request.side, request.side)
+        return (
+            request.client_id in (0, booked.client_id)
+            and request.account in ("", booked.echo.account)
+            and request.symbol in ("", instrument.symbol)
+            and request.security_type in ("", instrument.security_type.value)
+            and request.exchange in ("", instrument.exchange, primary)
+            and side in ("", fill.side.value)
+        )
 
 
 def _day(moment: datetime) -> str:
     return f"{moment.astimezone(_DAY_ZONE):%Y%m%d}"
-
-
-def _passes(request: r.Executions, booked: Booked) -> bool:
-    echo = booked.echo
-    instrument = echo.contract.listing.instrument
-    side = {"BOT": "BUY", "SLD": "SELL"}.get(request.side, request.side)
-    return (
-        request.client_id in (0, booked.client_id)
-        and request.account in ("", echo.account)
-        and request.symbol in ("", instrument.symbol)
-        and request.security_type in ("", instrument.security_type.value)
-        and request.exchange in ("", instrument.exchange, echo.contract.listing.primary_exchange)
-        and side in ("", echo.action)
-    )

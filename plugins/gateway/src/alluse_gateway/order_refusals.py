@@ -64,7 +64,8 @@ def unsupported(request: PlaceOrder) -> Refusal | None:
     """Return why this gateway would not keep an order's terms, None where it would."""
     extras = request.extras
     terms = extras.terms
-    if terms.keys().isdisjoint(_NAMED) and not (extras.conditions or extras.delta_neutral):
+    rows = (extras.conditions, extras.delta_neutral, any(extras.leg_prices))
+    if terms.keys().isdisjoint(_NAMED) and not any(rows):
         return None
     for name in terms.keys() & _DEPRECATED.keys():
         code, word = _DEPRECATED[name]
@@ -73,6 +74,7 @@ def unsupported(request: PlaceOrder) -> Refusal | None:
         return invalid("FA fields are for financial advisors' accounts")
     asked = [what for name, what in _BINDING.items() if name in terms]
     asked += ["conditions"] if extras.conditions else []
+    asked += ["a price for each leg of a combo"] if any(extras.leg_prices) else []
     asked += ["a delta-neutral contract"] if extras.delta_neutral else []
     if asked:
         return invalid(f"This simulated gateway does not take {', '.join(dict.fromkeys(asked))}")

@@ -14,6 +14,7 @@ from alluse_core.model import Instrument
 from alluse_gateway import notices
 from alluse_gateway import requests as r
 from alluse_gateway.answers import orders as answers
+from alluse_gateway.combos import legs_of
 from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.faults import Faults
 from alluse_gateway.ledger import Ledger
@@ -65,6 +66,7 @@ class OrderDesk:
             self._listeners,
             self._adopt,
             position_changed,
+            contracts.text_of,
         )
 
     def on_event(self, event: ExchangeEvent) -> None:
@@ -116,6 +118,7 @@ class OrderDesk:
             good_after="",
             good_till="",
             trigger_method=0,
+            extras=r.OrderExtras(legs=legs_of(listing.instrument, self._number)),
         )
         booked = Booked(EXTERNAL, EXTERNAL, order.number, None, echo, order)
         self.book.add(booked)
@@ -124,6 +127,9 @@ class OrderDesk:
             for session in self._listeners(booked):
                 session.send(answers.order_bound(booked.perm_id, EXTERNAL, booked.order_id))
         return booked
+
+    def _number(self, instrument: Instrument) -> int:
+        return self._exchange.listing(instrument).con_id
 
     # --- place and change -------------------------------------------------------------------
 
@@ -182,9 +188,9 @@ class OrderDesk:
         rejection = self._faults.take_rejection(late=False)
         if rejection is not None:
             return Refusal(rejection.code, rejection.text)
-        listing = self._contracts.one(request.contract)
-        if isinstance(listing, str):
-            return Refusal(notices.NO_DEFINITION, listing)
+        listing = self._contracts.traded(request.contract)
+        if isinstance(listing, Refusal):
+            return listing
         parent = None
         if request.parent_id:
             entry = self.book.by_client(session.client_id, request.parent_id)
@@ -276,11 +282,11 @@ class OrderDesk:
             if booked.status == "Filled":
                 return Refusal(notices.CANNOT_MODIFY, "Cannot modify a filled order.")
             return Refusal(notices.DUPLICATE_ORDER, "Duplicate order id")
-        listing = self._contracts.one(request.contract)
+        listing = self._contracts.traded(request.contract)
         echo = booked.echo
         same = (
-            not isinstance(listing, str)
-            and listing.con_id == echo.contract.listing.con_id
+            not isinstance(listing, Refusal)
+            and listing.instrument is echo.contract.listing.instrument
             and request.action in (echo.action, "SSHORT")
             and (request.account or echo.account) == echo.account
         )

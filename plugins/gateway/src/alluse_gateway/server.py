@@ -197,7 +197,9 @@ class SimulatedGateway:
         )
         self.exercises = ExerciseDesk(exchange, self.contracts, self.ledger)
         self.orders.master_client_id = master_client_id
-        self.questions = OrderQuestions(self.clock, self.orders.book, self.orders.hears)
+        self.questions = OrderQuestions(
+            self.clock, self.orders.book, self.orders.hears, self.contracts
+        )
         self.reference = ReferenceDesk(exchange)
         self.news = NewsDesk(self.clock, self.contracts, self._clients.values)
         self.scanner = ScannerDesk(exchange)

@@ -21,7 +21,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from alluse_core.clock import Clock
 from alluse_core.errors import StateError
-from alluse_core.model import Instrument, TimeInForce
+from alluse_core.model import ComboLeg, Instrument, Side, TimeInForce
 from alluse_gateway.answers.contracts import ContractText
 from alluse_gateway.answers.orders import OrderEcho
 from alluse_gateway.contracts import ContractDesk
@@ -228,11 +228,19 @@ def _converter(contracts: ContractDesk) -> cattrs.Converter:
         (Decimal, str, Decimal),
         (datetime, datetime.isoformat, datetime.fromisoformat),
         (date, date.isoformat, date.fromisoformat),
-        (Instrument, lambda each: each.id, Instrument.parse),
+        (Instrument, _written, _read),
         (
             ContractText,
-            lambda each: each.listing.con_id,
-            lambda number: contracts.text(_listed(contracts, number)),
+            lambda each: (
+                _written(each.listing.instrument)
+                if each.listing.instrument.legs
+                else each.listing.con_id
+            ),
+            lambda kept: (
+                contracts.text(_listed(contracts, kept))
+                if isinstance(kept, int)
+                else contracts.text_of(_read(kept))
+            ),
         ),
     )
     for kind, write, read in pairs:
@@ -246,6 +254,22 @@ def _converter(contracts: ContractDesk) -> cattrs.Converter:
         NewOrder, make_dict_structure_fn(NewOrder, converter, client_tag=override(omit=True))
     )
     return converter
+
+
+def _written(instrument: Instrument) -> Any:
+    """Return an instrument's id; a combo's cannot be read back, so its legs are written out."""
+    if not instrument.legs:
+        return instrument.id
+    legs = [[leg.instrument.id, leg.side.value, leg.ratio] for leg in instrument.legs]
+    return [instrument.symbol, instrument.exchange, instrument.currency, legs]
+
+
+def _read(written: Any) -> Instrument:
+    if isinstance(written, str):
+        return Instrument.parse(written)
+    symbol, exchange, currency, rows = written
+    legs = tuple(ComboLeg(Instrument.parse(leg), Side(side), ratio) for leg, side, ratio in rows)
+    return Instrument.combo(symbol, legs, exchange, currency)
 
 
 def _reader(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from decimal import ROUND_DOWN, Decimal
 
+from alluse_paper.combos import moves
 from alluse_paper.exchange import Exchange
 from alluse_paper.market import QuoteEvent
 from alluse_paper.orders import NewOrder
@@ -23,19 +24,21 @@ class ThinMarket:
     def __init__(self, clock: Clock, exchange: Exchange) -> None:
         self._clock = clock
         self._exchange = exchange
-        self._orders: dict[int, tuple[Instrument, Side, float]] = {}
+        self._orders: dict[int, tuple[tuple[Instrument, Side, float], ...]] = {}
         self._showing = False
 
     def add(self, number: int, order: NewOrder, fraction: Decimal) -> None:
         """Let an order that has just been sent find ``fraction`` of its quantity, in whole units.
 
-        An order too small to be split fills as it would.
+        An order too small to be split fills as it would. A combo is split by its legs.
         """
-        size = float((order.quantity * fraction).to_integral_value(ROUND_DOWN))
+        size = (order.quantity * fraction).to_integral_value(ROUND_DOWN)
         if size >= 1:
             instrument = self._exchange.listing(order.instrument).instrument
-            self._orders[number] = (instrument, order.side, size)
-            self.on_market(instrument)
+            rows = moves(instrument, order.side, size)
+            self._orders[number] = tuple((each, side, float(some)) for each, side, some in rows)
+            for each, _, _ in rows:
+                self.on_market(each)
 
     def forget(self, number: int) -> None:
         """The exchange has said something of an order."""
@@ -45,7 +48,7 @@ class ThinMarket:
         """The market has shown something else: cover it."""
         if not self._orders or self._showing:
             return
-        for wanted, side, size in tuple(self._orders.values()):
+        for wanted, side, size in [row for rows in self._orders.values() for row in rows]:
             if wanted is instrument:
                 self._show(instrument, side, size)
 

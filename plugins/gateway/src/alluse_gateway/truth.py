@@ -33,6 +33,8 @@ class ExecutionTruth:
     """One execution, as it happened at the exchange and stands corrected.
 
     ``cause`` is empty, or why there was one without an order: a liquidation, an assignment.
+    ``instrument`` is its id. A combo's begins with ``BAG:``; its legs have executions of their
+    own, and only those move positions.
     """
 
     execution_id: str
@@ -46,6 +48,7 @@ class ExecutionTruth:
     commission: Decimal
     at: float
     cause: str = ""
+    instrument: str = ""
 
 
 @attrs.define
@@ -105,7 +108,7 @@ def executions(entries: Iterable[Entry]) -> tuple[ExecutionTruth, ...]:
     found: dict[str, ExecutionTruth] = {}
     current: dict[str, str] = {}
     for entry in entries:
-        if entry["event"] == "fill":
+        if entry["event"] in ("fill", "leg_fill"):
             found[entry["execution_id"]] = _execution(entry)
         elif entry["event"] == "correction":
             was: str = entry["was"]
@@ -119,6 +122,8 @@ def positions(entries: Iterable[Entry]) -> dict[tuple[str, str], Decimal]:
     """Return what executions made of each (account, symbol); flat ones are left out."""
     held: dict[tuple[str, str], Decimal] = {}
     for each in executions(entries):
+        if each.instrument.startswith("BAG:"):
+            continue
         key = (each.account, each.symbol)
         held[key] = held.get(key, ZERO) + (each.quantity if each.side == "BUY" else -each.quantity)
     return {key: quantity for key, quantity in held.items() if quantity}
@@ -273,6 +278,7 @@ def _execution(entry: Entry) -> ExecutionTruth:
         commission=Decimal(entry["commission"]),
         at=entry["at"],
         cause=entry.get("cause", ""),
+        instrument=entry.get("instrument", ""),
     )
 
 

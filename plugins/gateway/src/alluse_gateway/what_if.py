@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from alluse_paper.combos import moves
 from alluse_paper.commissions import CommissionSchedule
 from alluse_paper.exchange import Exchange
 from alluse_paper.orders import ZERO, NewOrder
 
+from alluse_core.model import Instrument
 from alluse_gateway.answers.orders import Margins
 
 _CENT = Decimal("0.01")
@@ -21,28 +23,37 @@ def margins_of(exchange: Exchange, order: NewOrder) -> tuple[Margins | None, str
     """
     accounts = exchange.accounts
     figures = accounts.figures(order.account)
-    top = exchange.top(order.instrument)
-    mark = float("nan") if top is None else top.mark
-    price = order.limit_price or order.stop_price or (Decimal(repr(mark)) if mark == mark else None)
-    rate = accounts.rate(order.instrument.currency)
     before = (figures.initial_margin, figures.maintenance_margin, figures.net_liquidation)
-    if price is None or rate is None or None in before:
+    if None in before:
         return None, f"no price of {order.instrument} is known to compute margins with"
-    held = accounts.position(order.account, order.instrument)
-    total = held + order.quantity * order.side.sign
-    rules = accounts.margin
-    commission = CommissionSchedule().total(
-        order.instrument, order.quantity, price * order.quantity
-    )
-    changes = [
-        rate * (rule(order.instrument, total, price) - rule(order.instrument, held, price))
-        for rule in (rules.initial, rules.maintenance)
-    ]
-    changes.append(-commission * rate)
+    changes = [ZERO, ZERO, ZERO]
+    commissions = ZERO
+    for instrument, side, quantity in moves(order.instrument, order.side, order.quantity):
+        price, rate = _price(exchange, order, instrument), accounts.rate(instrument.currency)
+        if price is None or rate is None:
+            return None, f"no price of {instrument} is known to compute margins with"
+        held = accounts.position(order.account, instrument)
+        total = held + quantity * side.sign
+        for place, rule in enumerate((accounts.margin.initial, accounts.margin.maintenance)):
+            change = rule(instrument, total, price) - rule(instrument, held, price)
+            changes[place] += rate * change
+        commission = CommissionSchedule().total(instrument, quantity, price * quantity)
+        commissions += commission
+        changes[2] -= commission * rate
     columns = [
         _column(value or ZERO, change) for value, change in zip(before, changes, strict=True)
     ]
-    return Margins(columns[0], columns[1], columns[2], commission, order.instrument.currency), ""
+    return Margins(columns[0], columns[1], columns[2], commissions, order.instrument.currency), ""
+
+
+def _price(exchange: Exchange, order: NewOrder, instrument: Instrument) -> Decimal | None:
+    """What a position is valued at: a single order's own price, a combo's legs at the market."""
+    own = None if order.instrument.legs else order.limit_price or order.stop_price
+    if own is not None:
+        return own
+    top = exchange.top(instrument)
+    mark = float("nan") if top is None else top.mark
+    return Decimal(repr(mark)) if mark == mark else None
 
 
 def _column(before: Decimal, change: Decimal) -> tuple[Decimal, Decimal, Decimal]:

@@ -83,14 +83,14 @@ class Book:
     def is_marketable(self, order: Working) -> bool:
         """Whether the order could trade with the displayed quote now."""
         price = self._price_for(order.request.side)
-        return order.limit is None or (is_price(price) and order.accepts(price))
+        return order.limit is None or (self._is_price(price) and order.accepts(price))
 
     def available(self, order: Working) -> Decimal:
         """Return how much the order could fill at once (what FOK asks)."""
         side = order.request.side
         total = ZERO
         price = self._price_for(side)
-        if is_price(price) and order.accepts(price):
+        if self._is_price(price) and order.accepts(price):
             total += self._size_for(side)
         for other in self._orders[side.opposite]:
             if self._may_meet(order, other):
@@ -105,7 +105,7 @@ class Book:
         while order.is_open and order.workable > 0 and not self.top.halted:
             price = self._price_for(side)
             size = self._size_for(side)
-            market = is_price(price) and size > 0 and order.accepts(price)
+            market = self._is_price(price) and size > 0 and order.accepts(price)
             other = self._best_own(order)
             if other is not None and (
                 not market or float(other.limit or 0) * side.sign < price * side.sign
@@ -117,7 +117,7 @@ class Book:
                 self._filled(order, quantity, at)
             elif market:
                 quantity = min(order.workable, size)
-                self._left[side] -= float(quantity)
+                self._consume(side, quantity)
                 self._filled(order, quantity, exact(price))
             else:
                 return
@@ -191,20 +191,29 @@ class Book:
 
     def _within(self, side: Side, price: float) -> tuple[Working, ...]:
         """Return the orders that accept ``price``, in priority; none where it is no price."""
-        if not is_price(price):
+        if not self._is_price(price):
             return ()
         return tuple(takewhile(lambda order: order.accepts(price), self._orders[side]))
 
     def _price_for(self, side: Side) -> float:
         """The price that ``side`` can trade at; NaN where the quote is crossed or one is absent."""
         top = self.top
-        if top.halted or (is_price(top.bid) and is_price(top.ask) and top.bid > top.ask):
+        if top.halted or (
+            self._is_price(top.bid) and self._is_price(top.ask) and top.bid > top.ask
+        ):
             return math.nan
         return top.ask if side is Side.BUY else top.bid
 
     def _size_for(self, side: Side) -> Decimal:
         left = self._left[side]
         return Decimal(int(left)) if left >= 1 else ZERO
+
+    def _is_price(self, value: float) -> bool:
+        return is_price(value)
+
+    def _consume(self, side: Side, quantity: Decimal) -> None:
+        """Take what ``side`` trades out of what is displayed."""
+        self._left[side] -= float(quantity)
 
     def _displayed(self, size: float) -> float:
         return float(self._model.undisclosed_size) if math.isnan(size) else size
@@ -215,7 +224,7 @@ class Book:
             (top.bid, top.bid_size) if order.request.side is Side.BUY else (top.ask, top.ask_size)
         )
         limit = order.limit
-        if limit is None or not self._model.queue or not is_price(price):
+        if limit is None or not self._model.queue or not self._is_price(price):
             return 0.0
         better = (float(limit) - price) * order.request.side.sign
         if better > 0:
@@ -233,7 +242,7 @@ class Book:
         """
         for side in (Side.BUY, Side.SELL):
             opposite = self._price_for(side)
-            if not (is_price(self._price_for(side.opposite)) and is_price(opposite)):
+            if not (self._is_price(self._price_for(side.opposite)) and self._is_price(opposite)):
                 continue
             for order in self._orders[side]:
                 ahead = self._ahead_of(order)
@@ -244,10 +253,10 @@ class Book:
                 order.aggressive = order.aggressive and order.accepts(opposite)
 
     def _stops_by_quote(self) -> None:
-        if is_price(self.top.last):
+        if self._is_price(self.top.last):
             return
         top = self.top
-        if is_price(top.bid) and is_price(top.ask) and top.bid <= top.ask:
+        if self._is_price(top.bid) and self._is_price(top.ask) and top.bid <= top.ask:
             for order in tuple(self._stops):
                 self._check_stop(order, top.bid, top.ask)
 
@@ -287,7 +296,7 @@ class Book:
         limit = order.limit
         quantity = min(order.workable, self._size_for(side))
         if limit is not None and quantity > 0 and not _too_little(order, quantity):
-            self._left[side] -= float(quantity)
+            self._consume(side, quantity)
             self._filled(order, quantity, limit)
 
     def _best_own(self, order: Working) -> Working | None:

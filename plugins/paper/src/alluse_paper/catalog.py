@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from alluse_core.errors import InstrumentNotFound, did_you_mean
 from alluse_core.model.instrument import Instrument, Right, SecurityType
+from alluse_paper.combos import combo_listing
 from alluse_paper.market import Listing
 
 _Terms = tuple[str, SecurityType, str, date | None, Decimal | None, Right | None]
@@ -20,6 +21,7 @@ class Catalog:
     def __init__(self, listings: Iterable[Listing]) -> None:
         self.all = tuple(listings)
         self._by_instrument = {listing.instrument: listing for listing in self.all}
+        self._combos: dict[Instrument, Listing] = {}
         self._by_con_id = {listing.con_id: listing for listing in self.all}
         self._by_terms: dict[_Terms, list[Listing]] = defaultdict(list)
         self._by_symbol: dict[str, list[Listing]] = defaultdict(list)
@@ -30,8 +32,15 @@ class Catalog:
     def resolve(self, instrument: Instrument) -> Listing:
         """Return the listing of ``instrument``, or of the same one under another exchange's name.
 
+        A combo of listed legs is listed as soon as it is asked for.
         Raises InstrumentNotFound.
         """
+        if instrument.security_type is SecurityType.COMBO:
+            made = self._combos.get(instrument)
+            if made is None:
+                made = self._combos[instrument] = combo_listing(instrument, self.resolve)
+                self._combos[made.instrument] = made
+            return made
         exact = self._by_instrument.get(instrument)
         if exact is not None:
             return exact

@@ -19,13 +19,14 @@ from alluse_paper.accounts import Accounts
 from alluse_paper.agenda import Agenda
 from alluse_paper.book import Book
 from alluse_paper.checks import refusal
+from alluse_paper.clearing import Clearing
+from alluse_paper.combos import ComboBook, moves, touches
 from alluse_paper.commissions import CommissionSchedule
 from alluse_paper.fill_model import FillModel
 from alluse_paper.groups import Groups
 from alluse_paper.market import NAN
 from alluse_paper.orders import (
     ZERO,
-    Cause,
     CommandRefused,
     ExchangeEvent,
     ExchangeOrder,
@@ -78,7 +79,7 @@ class Desk:
         self.market_time = NAN
         self.unlocated: set[Instrument] = set()
         self._clock, self._agenda, self._accounts = clock, agenda, accounts
-        self._model, self._commissions = model, commissions
+        self._model = model
         self._book, self._emit = book, emit
         self._groups = Groups()
         self.sessions = Sessions(model.enforce_hours)
@@ -90,8 +91,8 @@ class Desk:
         self._day = clock.now().date()
         epoch = int(clock.now().timestamp())
         self._number = epoch % _EPOCH_NUMBERS * _NUMBERS_PER_SECOND
-        self._execution_prefix = f"{(epoch ^ seed * 0x9E3779B1) & 0xFFFFFFFF:08x}"
-        self._executions = 0
+        prefix = f"{(epoch ^ seed * 0x9E3779B1) & 0xFFFFFFFF:08x}"
+        self._clearing = Clearing(accounts, commissions, prefix)
         self._priority = 0
 
     # --- what the caller asks for --------------------------------------------------------------
@@ -114,9 +115,9 @@ class Desk:
         return order.snapshot()
 
     def correct(self, execution_id: str, quantity: Decimal, price: Decimal) -> Fill:
-        """Put another fill in the place of one of this day."""
+        """Put another fill in the place of one of this day that is no combo's nor a leg's."""
         was = next((fill for fill in self._fills if fill.execution_id == execution_id), None)
-        if was is None or was.number not in self.orders:
+        if was is None or was.legs or was.number not in self.orders:
             raise OrderNotFound(f"there is no execution {execution_id!r} of this day")
         order = self.orders[was.number]
         accounts = self._accounts
@@ -147,7 +148,7 @@ class Desk:
     def located(self, instrument: Instrument) -> None:
         """Shares can be borrowed again: let go on what waits for them."""
         for order in self.open_orders():
-            if order.request.instrument is instrument and order.reason == LOCATE:
+            if touches(order.request.instrument, instrument) and order.reason == LOCATE:
                 self._proceed(order)
         self._release()
 
@@ -209,34 +210,10 @@ class Desk:
     def filled(self, order: Working, quantity: Decimal, price: Decimal) -> None:
         """A book has filled ``quantity`` of an order."""
         request = order.request
-        order.filled += quantity
-        order.cost += quantity * price
-        free = request.cause.is_settlement
-        total = (
-            ZERO if free else self._commissions.total(request.instrument, order.filled, order.cost)
-        )
-        commission, order.commission = total - order.commission, total
-        realized = self._accounts.trade(
-            request.account, request.instrument, request.side, quantity, price, commission
-        )
-        self._executions += 1
+        book = self._book(request.instrument)
+        legs = book.leg_prices(request.side, price) if isinstance(book, ComboBook) else ()
         order.changed_at = self._clock.now()
-        fill = Fill(
-            execution_id=f"{self._execution_prefix}.{self._executions:08x}.01.01",
-            number=order.number,
-            account=request.account,
-            instrument=request.instrument,
-            side=request.side,
-            quantity=quantity,
-            price=price,
-            time=order.changed_at,
-            cumulative=order.filled,
-            average_price=order.cost / order.filled,
-            commission=commission,
-            currency=request.instrument.currency,
-            realized=realized,
-            liquidation=request.cause is Cause.LIQUIDATION,
-        )
+        fill = self._clearing.fill(order, quantity, price, legs, order.changed_at)
         order.executions.append(fill)
         self._fills.append(fill)
         done = order.remaining == 0
@@ -289,9 +266,7 @@ class Desk:
         self._ended.extend(sorted(ended, key=lambda each: each.changed_at or each.placed_at))
         fills = sorted((fill for o in orders for fill in o.executions), key=lambda each: each.time)
         self._fills.extend(fills)
-        self._executions = max(
-            [self._executions, *(int(fill.execution_id.split(".")[1], 16) for fill in fills)]
-        )
+        self._clearing.resume(fills)
         for order in orders:
             parent = self.orders.get(order.request.parent) if order.request.parent else None
             self._groups.join(order, parent)
@@ -320,7 +295,7 @@ class Desk:
     def executions_today(self) -> tuple[Fill, ...]:
         """Return the fills of this UTC day."""
         self._forget_yesterday()
-        return tuple(self._fills)
+        return tuple(each for fill in self._fills for each in fill.all)
 
     def _forget_yesterday(self) -> None:
         self._day = self._clock.now().date()
@@ -387,10 +362,14 @@ class Desk:
     def _is_unlocated(self, order: Working) -> bool:
         """Whether it sells more than is held of what nobody lends."""
         request = order.request
-        if not self.unlocated or request.side is Side.BUY:
-            return False
-        held = self._accounts.position(request.account, request.instrument)
-        return request.instrument in self.unlocated and order.remaining > held
+        return bool(self.unlocated) and any(
+            instrument in self.unlocated
+            and side is Side.SELL
+            and quantity > self._accounts.position(request.account, instrument)
+            for instrument, side, quantity in moves(
+                request.instrument, request.side, order.remaining
+            )
+        )
 
     def _work(self, order: Working, book: Book) -> None:
         state = OrderState.PARTIALLY_FILLED if order.filled else OrderState.ACCEPTED

@@ -127,8 +127,10 @@ def commission_of(broker: str, fill: Fill) -> Commission:
 def evidence_of(broker: str, event: ExchangeEvent) -> Iterator[Evidence]:
     """Yield what one exchange event proves, executions before the status they lead to."""
     if isinstance(event, OrderFilled):
-        yield execution_of(broker, event.execution, identity_of(event.order))
-        yield commission_of(broker, event.execution)
+        for fill in event.execution.all:
+            yield execution_of(broker, fill, identity_of(event.order))
+        for fill in event.execution.legs or (event.execution,):
+            yield commission_of(broker, fill)
     if isinstance(event, FillCorrected):
         yield execution_of(broker, event.execution, identity_of(event.order))
     if isinstance(event, CommandRefused):

@@ -17,6 +17,7 @@ from alluse_paper.accounts import Accounts, AccountState
 from alluse_paper.agenda import Agenda
 from alluse_paper.book import Book
 from alluse_paper.catalog import Catalog
+from alluse_paper.combos import ComboBook, touches
 from alluse_paper.commissions import CommissionSchedule
 from alluse_paper.desk import Desk
 from alluse_paper.fill_model import FillModel
@@ -73,6 +74,7 @@ class Exchange:
         self._agenda = Agenda(clock)
         self._inbound = self._outbound = -math.inf
         self._books: dict[Instrument, Book] = {}
+        self._combos: dict[Instrument, tuple[ComboBook, ...]] = {}
         self._listeners: tuple[Listener, ...] = ()
         self._market_listeners: tuple[MarketListener, ...] = ()
         self._changed: Callable[[int], None] | None = None
@@ -130,9 +132,12 @@ class Exchange:
         The object changes with the market: read it, do not keep it.
         """
         try:
-            return self._book(instrument).top
+            book = self._book(instrument)
         except InstrumentNotFound:
             return None
+        if isinstance(book, ComboBook):
+            book.refresh()
+        return book.top
 
     # --- orders -------------------------------------------------------------------------------
 
@@ -203,7 +208,7 @@ class Exchange:
         return tuple(order.snapshot() for order in self._desk.ended_today())
 
     def executions(self) -> tuple[Fill, ...]:
-        """Return the fills of the current UTC day, in the order of time."""
+        """Return the fills of the current UTC day in the order of time, a combo's legs after it."""
         return self._desk.executions_today()
 
     # --- what happens to accounts past the market ---------------------------------------------
@@ -318,6 +323,8 @@ class Exchange:
         elif isinstance(event, HaltEvent):
             self._set_halt(book, event.halted)
         self._desk.after_event(book, first)
+        if self._combos:
+            self._move_combos(book)
         if event.time >= self._expiries.next:
             self._expire()
         for listener in self._market_listeners:
@@ -413,7 +420,7 @@ class Exchange:
         """Settle what has expired by now, and end the orders for it."""
         for instrument in self._expiries.due(self.market_time):
             for order in self.open_orders():
-                if order.request.instrument is instrument:
+                if touches(order.request.instrument, instrument):
                     self._desk.cancel(self._known(order.number), f"{instrument} has expired")
             for account in self.accounts.names:
                 expire(self, account, instrument)
@@ -424,11 +431,27 @@ class Exchange:
             listing = self._catalog.resolve(instrument)
             book = self._books.get(listing.instrument)
             if book is None:
-                desk = self._desk
-                book = Book(listing, self.fill_model, desk.filled, desk.triggered)
+                book = self._open_book(listing)
                 self._books[listing.instrument] = book
             self._books[instrument] = book
         return book
+
+    def _open_book(self, listing: Listing) -> Book:
+        desk, legs = self._desk, [leg.instrument for leg in listing.instrument.legs]
+        if not legs:
+            return Book(listing, self.fill_model, desk.filled, desk.triggered)
+        books = [self._book(leg) for leg in legs]
+        combo = ComboBook(listing, self.fill_model, desk.filled, desk.triggered, books)
+        for leg in legs:
+            self._combos[leg] = (*self._combos.get(leg, ()), combo)
+        return combo
+
+    def _move_combos(self, book: Book) -> None:
+        """Bring the combos that a book is a leg of up to date, where orders stand in them."""
+        for combo in self._combos.get(book.listing.instrument, ()):
+            if combo.busy:
+                combo.on_legs()
+                self._desk.after_event(combo, False)
 
     def _mark(self, instrument: Instrument) -> float:
         top = self.top(instrument)
@@ -438,6 +461,7 @@ class Exchange:
         book.top.halted = halted
         if not halted:
             book.match()
+        self._move_combos(book)
 
     def _known(self, number: int) -> Working:
         order = self._desk.orders.get(number)

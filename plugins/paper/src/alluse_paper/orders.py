@@ -83,7 +83,8 @@ class Fill:
     """One execution. ``execution_id`` is unique, in IBKR's shape ``aaaaaaaa.bbbbbbbb.cc.dd``.
 
     ``cumulative`` and ``average_price`` are the order's after this fill. ``realized`` is the
-    profit that closing brought, before commissions; ``commission`` is zero or more.
+    profit that closing brought, before commissions; ``commission`` is zero or more. ``legs`` are
+    the executions that a combo's consists of: only they move positions, cost and realise.
     """
 
     execution_id: str
@@ -100,6 +101,17 @@ class Fill:
     currency: str
     realized: Decimal
     liquidation: bool = False
+    legs: tuple[Fill, ...] = ()
+
+    @property
+    def all(self) -> tuple[Fill, ...]:
+        """This execution and those of its legs."""
+        return (self, *self.legs)
+
+    @property
+    def paid(self) -> Decimal:
+        """The commission of this execution and its legs."""
+        return sum((each.commission for each in self.all), ZERO)
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ from alluse_core.model.instrument import Instrument
 from alluse_paper.accounts import Accounts
 from alluse_paper.book import exact
 from alluse_paper.checks import unopened
+from alluse_paper.combos import moves
 from alluse_paper.market import is_price
 from alluse_paper.orders import ZERO
 from alluse_paper.working import Working
@@ -62,13 +63,23 @@ class Reservations:
         request = order.request
         if request.parent is not None:
             return ZERO
-        position = self._accounts.position(request.account, request.instrument)
-        opens = unopened(position, order.remaining * request.side.sign)
-        if opens == 0:
-            return ZERO
-        mark = self._mark(request.instrument)
-        price = exact(mark) if is_price(mark) else request.limit_price or request.stop_price
-        rate = self._accounts.rate(request.instrument.currency)
-        if price is None or rate is None:
-            return None
-        return self._accounts.margin.initial(request.instrument, opens, price) * rate
+        needed = ZERO
+        for instrument, side, quantity in moves(request.instrument, request.side, order.remaining):
+            held = self._accounts.position(request.account, instrument)
+            opens = unopened(held, quantity * side.sign)
+            if opens == 0:
+                continue
+            price = self._price(order, instrument)
+            rate = self._accounts.rate(instrument.currency)
+            if price is None or rate is None:
+                return None
+            needed += self._accounts.margin.initial(instrument, opens, price) * rate
+        return needed
+
+    def _price(self, order: Working, instrument: Instrument) -> Decimal | None:
+        mark = self._mark(instrument)
+        if is_price(mark):
+            return exact(mark)
+        request = order.request
+        # A combo's own price says nothing of one leg's.
+        return None if request.instrument.legs else request.limit_price or request.stop_price

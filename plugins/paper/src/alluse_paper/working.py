@@ -66,7 +66,7 @@ class Working:
             arrived=True,
             transmitted=shown.reason != UNTRANSMITTED,
             triggered=shown.triggered,
-            commission=sum((fill.commission for fill in fills), ZERO),
+            commission=sum((fill.paid for fill in fills), ZERO),
         )
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import attrs
 from alluse_paper.orders import Fill
 
+from alluse_core.model import Instrument
 from alluse_gateway.answers import order_layout as layout
 from alluse_gateway.answers.contracts import ContractText
 from alluse_gateway.requests import NO_EXTRAS, OrderExtras
@@ -202,6 +204,29 @@ def execution_details(echo: OrderEcho, fill: Fill, version: int, request_id: int
     if version >= 198:
         row.append("")  # submitter
     return frame(joined(*row))
+
+
+def executions_of(
+    echo: OrderEcho,
+    fill: Fill,
+    version: int,
+    written: Callable[[Instrument], ContractText],
+    request_id: int = -1,
+) -> list[bytes]:
+    """Return message 11 of a fill, and of each leg where it is a combo's."""
+    rows = [execution_details(echo, fill, version, request_id)]
+    for leg in fill.legs:
+        of_leg = attrs.evolve(echo, contract=written(leg.instrument))
+        rows.append(execution_details(of_leg, leg, version, request_id))
+    return rows
+
+
+def commission_reports(fill: Fill) -> list[bytes]:
+    """Return message 59 of what was paid for a fill: for a combo's, one for each leg."""
+    return [
+        commission_report(each, each.realized if each.realized else None)
+        for each in fill.legs or (fill,)
+    ]
 
 
 def execution_details_end(request_id: int) -> bytes:
