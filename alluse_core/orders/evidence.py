@@ -18,6 +18,7 @@ from alluse_core.model import (
     OrderReport,
     OrderState,
     OrderTerms,
+    SecurityType,
     TimeInForce,
     Verb,
 )
@@ -30,6 +31,7 @@ from alluse_core.orders.live import (
     LiveOrder,
     differences,
     is_newer,
+    named_by,
     rebuilt,
     split_execution_id,
 )
@@ -344,6 +346,8 @@ class Applier:
         desk = self._desk
         live = self.owner(fill.broker, fill.identity)
         base, revision = split_execution_id(fill.execution_id)
+        if live is not None:
+            fill = named_by(live.order, fill)
         known = live.known_fill(base) if live is not None else desk.book.stray(fill, base)
         if known is not None:
             if not is_newer(revision, split_execution_id(known.execution_id)[1]):
@@ -391,6 +395,8 @@ class Applier:
         self.happen(live, event, source, fields=body, kind=Kind.FILL)
 
     def _carry(self, fill: Execution, known: Execution | None) -> None:
+        if fill.instrument.security_type is SecurityType.COMBO:
+            return  # nobody holds a combo: the executions of its legs move positions
         place = (fill.broker, fill.account, fill.instrument)
         before = known.quantity * known.side.sign if known is not None else Decimal(0)
         change = fill.quantity * fill.side.sign - before

@@ -209,6 +209,14 @@ def split_execution_id(execution_id: str) -> tuple[str, str]:
     return (base, revision) if dot else (execution_id, "")
 
 
+def named_by(order: Order, fill: Execution) -> Execution:
+    """Return a fill with its combo named: a broker may tell of it without its legs."""
+    told, combo = fill.instrument, SecurityType.COMBO
+    if told.security_type is combo and not told.legs and order.instrument.security_type is combo:
+        return attrs.evolve(fill, instrument=order.instrument)
+    return fill
+
+
 def is_newer(revision: str, than: str) -> bool:
     """Whether a revision comes after another one."""
     if revision.isdigit() and than.isdigit():

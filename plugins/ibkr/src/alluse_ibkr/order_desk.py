@@ -216,6 +216,9 @@ class OrderDesk(Listener):
         instrument = self._named(
             contract, execution.clientId, execution.orderId, execution.orderRef
         )
+        if instrument is None and contract.secType == "BAG":
+            # Its legs are in the order, not in the message: who knows the order knows them.
+            instrument = Instrument.combo(contract.symbol, (), "SMART", contract.currency)
         if instrument is None:
             self.on_undecodable(f"a fill of {contract.secType} {contract.symbol} cannot be named")
             return
