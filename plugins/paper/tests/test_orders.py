@@ -268,6 +268,40 @@ def test_one_trade_never_fills_two_orders_of_an_oca_group() -> None:
     assert floor.exchange.accounts.position(ACCOUNT, IBM) == 100
 
 
+@pytest.mark.parametrize(
+    ("rule", "bought"), [(OcaRule.REDUCE, 100), (OcaRule.REDUCE_WITHOUT_BLOCK, 200)]
+)
+def test_without_block_orders_of_a_group_may_fill_more_than_was_wanted(
+    rule: OcaRule, bought: int
+) -> None:
+    floor = Floor()
+    floor.quote(99.90, 100.10)
+    for price in ("100.00", "100.01"):
+        floor.place("BUY", 100, price, oca_group="g", oca_rule=rule)
+    floor.trade(99.0, 10_000)
+    assert floor.exchange.accounts.position(ACCOUNT, IBM) == bought
+
+
+def test_without_block_the_others_hear_of_a_fill_a_way_later() -> None:
+    floor = Floor(latency_ms=500.0, latency_sigma=0.0)
+    floor.quote(99.90, 100.10)
+    rule = OcaRule.REDUCE_WITHOUT_BLOCK
+    one = floor.place("BUY", 100, "100.00", oca_group="g", oca_rule=rule)
+    other = floor.place("BUY", 100, "99.95", oca_group="g", oca_rule=rule)
+    floor.run()
+    floor.market_time += 1.0
+    floor.exchange.on_market(TradeEvent(IBM, floor.market_time, 100.0, 40))
+    assert (floor.order(one).filled, floor.order(other).request.quantity) == (40, 100)
+    floor.clock.seconds += 0.4
+    floor.exchange.run_due()
+    assert floor.order(other).request.quantity == 100
+    floor.run()
+    assert floor.order(other).request.quantity == 60
+    floor.trade(100.00, 60)
+    floor.run()
+    assert (floor.state(one), floor.state(other)) == ("FILLED", "CANCELED")
+
+
 # --- sessions -------------------------------------------------------------------------------------
 
 HOUR = 3600.0

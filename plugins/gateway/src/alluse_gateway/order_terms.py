@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _HELD_ZONE = ZoneInfo("America/New_York")
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL, "SSHORT": Side.SELL}
 _TIFS = {each.value: each for each in TimeInForce}
-_OCA = {2: OcaRule.REDUCE, 3: OcaRule.REDUCE}
+_OCA = {2: OcaRule.REDUCE, 3: OcaRule.REDUCE_WITHOUT_BLOCK}
 
 
 def new_order(

@@ -224,9 +224,18 @@ class Desk:
             self._reservations.hold(order)
         self._emit(OrderFilled(order.snapshot(), fill))
         self._carry_out(*self._groups.after_fill(order, quantity), order)
+        if self._groups.has_no_block(order):
+            self._tell_siblings_later(order, quantity)
         self._to_release.extend(self._groups.children_of(order))
         if request.parent is not None:
             self._to_release.append(order)
+
+    def _tell_siblings_later(self, order: Working, quantity: Decimal) -> None:
+        def tell() -> None:
+            self._carry_out(*self._groups.siblings_after_fill(order, quantity), order)
+            self._release()
+
+        self._agenda.enter(self._clock.monotonic() + self._model.latency_ms / 1000, tell)
 
     def triggered(self, order: Working) -> None:
         """A stop has been hit: it becomes a market or limit order."""

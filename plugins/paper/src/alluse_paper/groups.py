@@ -64,6 +64,19 @@ class Groups:
         parent = self.parent_of(order)
         if parent is not None:
             self._allow(parent)
+        if self.has_no_block(order):
+            return [], []
+        return self.siblings_after_fill(order, quantity)
+
+    def has_no_block(self, order: Working) -> bool:
+        """Whether others of its OCA group hear of a fill only after it."""
+        name, rule = self._group(order)
+        return bool(name) and rule is OcaRule.REDUCE_WITHOUT_BLOCK
+
+    def siblings_after_fill(
+        self, order: Working, quantity: Decimal
+    ) -> tuple[list[Working], list[tuple[Working, Decimal]]]:
+        """Return what :meth:`after_fill` does, of the OCA group as it now stands."""
         name, rule = self._group(order)
         siblings = [
             member

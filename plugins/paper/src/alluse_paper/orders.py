@@ -15,10 +15,16 @@ ZERO = Decimal(0)
 
 
 class OcaRule(StrEnum):
-    """What a fill of one order does to the others of its group (IBKR's ocaType 1 and 2)."""
+    """What a fill of one order does to the others of its group (IBKR's ocaType 1, 2 and 3).
+
+    With block, as the first two are, only one order of the group is at the venue at a time, so
+    that together they never fill more than was wanted. Without, the others stand there too: word
+    of a fill reaches them after the way there, and they may fill as well until then.
+    """
 
     CANCEL = "cancel"
     REDUCE = "reduce"
+    REDUCE_WITHOUT_BLOCK = "reduce without block"
 
 
 class Cause(StrEnum):
