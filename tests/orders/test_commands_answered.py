@@ -388,6 +388,33 @@ def test_the_legs_of_a_combo_move_positions_and_do_not_fill_it(tmp_path: Path) -
     run(scenario())
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_combos_own_execution_fills_it_and_moves_no_position(tmp_path: Path, named: bool) -> None:
+    """TWS tells of it with the contract type alone: the legs are known by the order."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk, Order.limit(SPREAD, Side.BUY, 1, "2", key="one"))
+            told = SPREAD if named else Instrument.combo(SPREAD.symbol, ())
+            fill = Execution(
+                "fake",
+                desk.broker.orders[ticket.order_ref].identity,
+                "combo.01.01",
+                "DU1",
+                told,
+                Side.BUY,
+                Decimal(1),
+                Decimal(2),
+                desk.clock.now(),
+            )
+            desk.broker.say(fill)
+            desk.broker.say(fill)
+            assert (ticket.state, ticket.known.filled) == (S.FILLED, 1)
+            assert desk.orders.positions().rows == ()
+
+    run(scenario())
+
+
 def test_a_fill_beyond_the_quantity_is_counted_and_believed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
