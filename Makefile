@@ -31,6 +31,8 @@ torture: $(VENV)/.dev
 	  tests/e2e/test_killed_traders.py $(ARGS)
 	ALLUSE_POWER_CUTS=$(or $(POWER_CUTS),10000) $(BIN)/pytest --timeout 0 -rP \
 	  tests/orders/test_power_loss.py tests/orders/test_failing_disk.py $(ARGS)
+	ALLUSE_SOAK_ORDERS=$(or $(SOAK_ORDERS),50000) ALLUSE_REPLAYS=$(or $(REPLAYS),2000) \
+	  $(BIN)/pytest --timeout 0 tests/orders/test_memory.py tests/orders/test_replay.py $(ARGS)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-torture.txt
 	$(BIN)/python plugins/gateway/tests/fuzz_frames.py --runs $(or $(FRAMES),1000000)
 	ALLUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest --timeout 0 \

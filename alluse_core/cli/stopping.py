@@ -132,6 +132,9 @@ def _ask(
     click.echo(f"{running}{answer['state']}" + (f": {answer['reason']}" * bool(answer["reason"])))
     if answer["flattening"]:
         click.echo("positions are being closed")
+    for broker, breaker in answer.get("breakers", {}).items():
+        if breaker != "closed":
+            click.echo(f"the breaker of {broker} is {breaker}: new orders wait")
     for difference in answer.get("differences", ()):
         click.echo(f"waits for approval: {difference}")
     for order in answer.get("working", ()):

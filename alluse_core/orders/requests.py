@@ -66,6 +66,7 @@ def status_of(orders: Orders) -> dict[str, Any]:
         "state": orders.state.value,
         "reason": orders.reason,
         "flattening": orders.flattening,
+        "breakers": {name: state.value for name, state in orders.breakers.items()},
         "reconciling": orders.reconciling,
         "working": [
             {"key": each.key, "state": each.state.value}

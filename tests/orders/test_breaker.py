@@ -13,6 +13,7 @@ from alluse_core.errors import OrderDenied, OrderError, UsageError
 from alluse_core.model import OrderState, TimeInForce
 from alluse_core.orders.breaker import Breaker, BreakerState
 from alluse_core.orders.reader import JournalReader
+from alluse_core.orders.requests import status_of
 from alluse_core.settings import OrdersSettings
 
 S, B = OrderState, BreakerState
@@ -132,6 +133,7 @@ def test_refusals_stop_new_risk_and_never_the_way_out(tmp_path: Path) -> None:
                 if sample.series.metric == "breaker_open"
             ]
             assert level == 1.0
+            assert status_of(desk.orders)["breakers"] == {"fake": "open"}
 
     run(scenario())
 
