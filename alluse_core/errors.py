@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from alluse_core.model.instrument import Candidate
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -135,12 +138,21 @@ class InstrumentNotFound(BrokerError):
     """The broker knows no such instrument."""
 
 
-class AmbiguousInstrument(BrokerError):
-    """The description fits several instruments; ``candidates`` lists them."""
+_SHOWN = 5
 
-    def __init__(self, message: str, candidates: Iterable[str], *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+
+class AmbiguousInstrument(BrokerError):
+    """The description fits several instruments; ``candidates`` has each of them as a record.
+
+    The hint shows the first of them as they are to be written.
+    """
+
+    def __init__(self, message: str, candidates: Iterable[Candidate], *, hint: str = "") -> None:
         self.candidates = tuple(candidates)
+        shown = "; ".join(str(each) for each in self.candidates[:_SHOWN])
+        more = len(self.candidates) - _SHOWN
+        listed = f"it may be {shown}" + (f"; and {more} more" if more > 0 else "")
+        super().__init__(message, hint=f"{hint}; {listed}" if hint else listed)
 
 
 class NotSent(BrokerError):

@@ -13,6 +13,7 @@ from alluse_core.model.chain import (
 )
 from alluse_core.model.finding import Finding, Scalar
 from alluse_core.model.instrument import (
+    Candidate,
     ComboLeg,
     Instrument,
     InstrumentDefinition,
@@ -51,6 +52,7 @@ __all__ = [
     "Bar",
     "BrokerNotice",
     "BrokerStatus",
+    "Candidate",
     "ChainCost",
     "ChainPlan",
     "ChainProgress",

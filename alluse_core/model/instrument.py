@@ -239,12 +239,62 @@ class ComboLeg:
 
 
 @attrs.frozen
+class Candidate:
+    """One of the contracts that a description fits. ``instrument`` names this one alone, unless
+    contracts differ in what an instrument does not tell: ``primary_exchange``, ``trading_class``.
+    """
+
+    instrument: Instrument
+    broker_id: str
+    local_symbol: str = ""
+    primary_exchange: str = ""
+    trading_class: str = ""
+
+    @property
+    def symbol(self) -> str:
+        """The symbol."""
+        return self.instrument.symbol
+
+    @property
+    def exchange(self) -> str:
+        """Where it is traded, or what routes orders there."""
+        return self.instrument.exchange
+
+    @property
+    def currency(self) -> str:
+        """What it is priced in."""
+        return self.instrument.currency
+
+    @property
+    def expiry(self) -> date | None:
+        """The day it ends, where it does."""
+        return self.instrument.expiry
+
+    @property
+    def strike(self) -> Decimal | None:
+        """An option's strike."""
+        return self.instrument.strike
+
+    @property
+    def right(self) -> Right | None:
+        """An option's right."""
+        return self.instrument.right
+
+    def __str__(self) -> str:
+        """Return the id to write, and what tells it from others that have the same."""
+        rest = (f"number {self.broker_id}", self.local_symbol, self.primary_exchange)
+        named = ", ".join(each for each in (*rest, self.trading_class) if each)
+        return f"{self.instrument.id} ({named})"
+
+
+@attrs.frozen
 class InstrumentDefinition:
     """What the broker says of an instrument.
 
     ``price_increments`` are (from price, tick) pairs in rising order, by the market rule of the
     exchange that the order goes to, which may be coarser than ``min_tick``. ``liquid_hours`` are
     (open, close) pairs, aware UTC, as far ahead as the broker told; empty where it told none.
+    ``multiplier`` is the broker's own word on money per point; None where it said none.
     """
 
     instrument: Instrument
@@ -259,6 +309,7 @@ class InstrumentDefinition:
     size_increment: Decimal = Decimal(1)
     time_zone: str = ""
     liquid_hours: tuple[tuple[datetime, datetime], ...] = ()
+    multiplier: Decimal | None = None
 
     def tick_at(self, price: Decimal) -> Decimal:
         """Return the price increment that holds at ``price``."""

@@ -359,7 +359,13 @@ class Outbox:
 def message_of(live: LiveOrder, *, transmit: bool) -> OrderMessage:
     """Return an order as it is to be sent."""
     return OrderMessage(
-        live.order, live.ref, live.order_id, live.parent_order_id, live.oca_group, transmit
+        live.order,
+        live.ref,
+        live.order_id,
+        live.parent_order_id,
+        live.oca_group,
+        transmit,
+        live.reducing,
     )
 
 

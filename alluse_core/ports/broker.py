@@ -68,7 +68,8 @@ class OrderMessage:
 
     ``order_ref`` is the durable name that the broker echoes. ``order_id`` is 0 where the broker
     has no numeric ids. ``parent_order_id``, ``oca_group`` and ``transmit`` tie groups together:
-    only the last message of a group is sent with ``transmit``.
+    only the last message of a group is sent with ``transmit``. ``reducing``: it is proven to
+    reduce risk, so a broker that refuses new risk must still send it.
     """
 
     order: Order
@@ -77,6 +78,7 @@ class OrderMessage:
     parent_order_id: int = 0
     oca_group: str = ""
     transmit: bool = True
+    reducing: bool = False
 
 
 EvidenceSink = Callable[[Evidence], None]

@@ -13,6 +13,7 @@ import pytest
 import alluse_core
 from alluse_core import errors
 from alluse_core.errors import AllUseError, did_you_mean
+from alluse_core.model import Candidate, Instrument
 
 ERRORS = [
     item
@@ -77,7 +78,7 @@ SPECIMENS = [
     AllUseError("fact", hint="way out"),
     errors.ProviderNotFound("broker", "ibrk", ["ibkr"]),
     errors.RequestFailed("refused", code=201, hint="h"),
-    errors.AmbiguousInstrument("several", ["a", "b"], hint="h"),
+    errors.AmbiguousInstrument("several", [Candidate(Instrument.stock("A"), "7")], hint="h"),
     errors.OrderDenied("too many", stage="max_quantity", hint="h"),
     errors.TradingHalted("halted", stage="halt"),
 ]

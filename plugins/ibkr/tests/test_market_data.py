@@ -124,8 +124,13 @@ def test_an_ambiguous_instrument_lists_its_candidates(library: str) -> None:
             vague = Instrument("ES", SecurityType.FUTURE, "CME", "USD", multiplier=Decimal(50))
             with pytest.raises(AmbiguousInstrument) as caught:
                 await broker.define(vague)
-            assert len(caught.value.candidates) == 2
-            assert "20300315" in " ".join(caught.value.candidates)
+            first, second = sorted(caught.value.candidates, key=lambda each: each.instrument.id)
+            assert (first.symbol, first.exchange, first.currency) == ("ES", "CME", "USD")
+            assert first.expiry == date(2030, 3, 15)
+            assert first.strike is first.right is None
+            assert first.broker_id != second.broker_id
+            assert "FUT:ES:CME:USD:20300315:::50" in caught.value.hint
+            assert (await broker.define(first.instrument)).broker_id == first.broker_id
 
     asyncio.run(story())
 

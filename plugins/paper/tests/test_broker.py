@@ -337,7 +337,9 @@ def test_a_loose_description_is_found_if_it_fits_one_instrument_and_ambiguous_if
         assert definition.instrument.expiry is not None
         with pytest.raises(AmbiguousInstrument) as caught:
             await desk.broker.define(Instrument.parse("OPT:AAPL:SMART:USD::::100"))
-        assert len(caught.value.candidates) == 2
+        assert {each.right for each in caught.value.candidates} == {"C", "P"}
+        for each in caught.value.candidates:
+            assert each.instrument.id in caught.value.hint
 
     story(body)
 

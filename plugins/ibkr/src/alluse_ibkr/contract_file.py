@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ KEPT_AFTER_EXPIRY = timedelta(days=30)
 
 @attrs.frozen
 class Entry:
-    """One number's instrument, and the day on which the broker last confirmed it."""
+    """One number's instrument, the day on which the broker last confirmed it, and the multiplier
+    that it told; None where it told none yet."""
 
     instrument: Instrument
     confirmed: date
+    multiplier: Decimal | None = None
 
 
 @attrs.frozen
@@ -78,7 +81,11 @@ def write(
 ) -> None:
     """Replace the file in one step; a full disk must not stop an order."""
     rows = {
-        str(number): {"instrument": entry.instrument.id, "confirmed": entry.confirmed.isoformat()}
+        str(number): {
+            "instrument": entry.instrument.id,
+            "confirmed": entry.confirmed.isoformat(),
+            **({} if entry.multiplier is None else {"multiplier": str(entry.multiplier)}),
+        }
         for number, entry in entries.items()
         if not entry.instrument.legs
     }
@@ -101,7 +108,12 @@ def _entry(row: Any, today: date) -> Entry | None:
     try:
         if isinstance(row, str):
             return Entry(Instrument.parse(row), today)
-        return Entry(Instrument.parse(row["instrument"]), date.fromisoformat(row["confirmed"]))
+        told = row.get("multiplier")
+        return Entry(
+            Instrument.parse(row["instrument"]),
+            date.fromisoformat(row["confirmed"]),
+            Decimal(told) if told is not None else None,
+        )
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         return None
 

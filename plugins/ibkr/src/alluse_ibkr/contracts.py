@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import attrs
+
 from alluse_core.errors import AmbiguousInstrument, NotSent
 from alluse_core.model import (
+    Candidate,
     ComboLeg,
     Instrument,
     InstrumentDefinition,
@@ -28,8 +31,10 @@ class ContractBook:
     """Keeps which contract number belongs to which instrument, for one login.
 
     ``path`` holds the numbers from run to run, so that a position or a fill of yesterday's is
-    named as it was when it was traded. Where the broker gives an instrument another number than
-    it had, orders for it are refused until a person has looked: ``changed`` is told why.
+    named as it was when it was traded. Where the broker gives an instrument another number or
+    another multiplier than it had, new risk in it is refused until a person has looked:
+    ``changed`` is told why. What is proven to reduce a position is still sent, under the number
+    that the position is held by.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class ContractBook:
         self._by_number = {number: entry.instrument for number, entry in self._entries.items()}
         self._numbers = {instrument: number for number, instrument in self._by_number.items()}
         self._frozen: dict[Instrument, str] = {}
+        self._held: dict[Instrument, int] = {}
 
     def definition(self, instrument: Instrument) -> InstrumentDefinition | None:
         """Return what is known of an instrument already."""
@@ -59,6 +65,47 @@ class ContractBook:
         """Remember an answer; the first instrument of a number is what its reports are about."""
         self._definitions[definition.instrument] = definition
         self.learn(int(definition.broker_id), definition.instrument)
+        self._compare(definition)
+
+    def _compare(self, definition: InstrumentDefinition) -> None:
+        """Freeze where money per point is not what it was, or not what the instrument says."""
+        told, instrument = definition.multiplier, definition.instrument
+        entry = self._entries.get(int(definition.broker_id))
+        if told is None or entry is None or entry.instrument is not instrument:
+            return
+        # A future's multiplier that was left out is 1 here, and is not compared.
+        named = instrument.multiplier if instrument.multiplier != 1 else None
+        before = entry.multiplier or named
+        if before is not None and before != told:
+            self._freeze(instrument, f"had a multiplier of {before:f} and now has {told:f}")
+        elif entry.multiplier is None:
+            self._entries[int(definition.broker_id)] = attrs.evolve(entry, multiplier=told)
+            self._write()
+
+    def learn_held(self, contract: Any, instrument: Instrument) -> None:
+        """Remember under which number a position is held, and compare its multiplier."""
+        self._held[instrument] = contract.conId
+        told = exact(contract.multiplier)
+        derived = instrument.security_type in (SecurityType.OPTION, SecurityType.FUTURE)
+        if derived and told and instrument.multiplier not in (1, told):
+            self._freeze(
+                instrument,
+                f"had a multiplier of {instrument.multiplier:f} and is held with {told:f}",
+            )
+
+    def contract_held(self, instrument: Instrument) -> Any:
+        """Return the contract to send for an exit: that of the position, where it is frozen."""
+        contract = self.contract(instrument)
+        if instrument in self._frozen and instrument in self._held:
+            # The terms may be the old ones: the number alone says which contract is meant.
+            return self._library.contract(
+                conId=self._held[instrument],
+                exchange=instrument.exchange,
+                secType=instrument.security_type.value,
+                currency=instrument.currency,
+                symbol=instrument.symbol,
+            )
+        return contract
 
     def learn(self, number: int, instrument: Instrument) -> None:
         """Remember the number that the broker gave for an instrument that we named."""
@@ -66,7 +113,7 @@ class ContractBook:
             return
         before = self._numbers.get(instrument)
         if before is not None and before != number:
-            self._freeze(instrument, before, number)
+            self._freeze(instrument, f"was contract {before} and now is {number} to the broker")
             return
         today = self._today()
         entry = self._entries.get(number)
@@ -75,7 +122,8 @@ class ContractBook:
         named = self._by_number.setdefault(number, instrument)
         if named is instrument:
             self._numbers[instrument] = number
-            self._entries[number] = contract_file.Entry(instrument, today)
+            known = entry.multiplier if entry is not None else None
+            self._entries[number] = contract_file.Entry(instrument, today, known)
             self._write()
 
     def _write(self) -> None:
@@ -108,7 +156,7 @@ class ContractBook:
             if known not in (None, number):
                 raise AmbiguousInstrument(
                     f"{option.id} is contract {number} of {name}, and contract {known} as well",
-                    (f"conId {known}", f"conId {number}"),
+                    (Candidate(option, str(known)), Candidate(option, str(number))),
                     hint="two classes list the same terms: trade them from separate state folders",
                 )
         today = self._today()
@@ -117,20 +165,21 @@ class ContractBook:
             self._definitions[each.instrument] = each
             self._by_number[number] = each.instrument
             self._numbers[each.instrument] = number
-            self._entries[number] = contract_file.Entry(each.instrument, today)
+            self._entries[number] = contract_file.Entry(each.instrument, today, each.multiplier)
         self._listings = {k: v for k, v in self._listings.items() if v.confirmed == today}
         self._listings[name] = contract_file.Listing(today, tuple(numbers.values()))
         self._write()
 
-    def _freeze(self, instrument: Instrument, before: int, now: int) -> None:
+    def _freeze(self, instrument: Instrument, change: str) -> None:
         if instrument not in self._frozen:
-            self._frozen[instrument] = (
-                f"{instrument.id} was contract {before} and now is {now} to the broker"
+            self._frozen[instrument] = f"{instrument.id} {change}"
+            self._changed(
+                self._frozen[instrument]
+                + "; new risk in it is refused, what reduces a position is sent"
             )
-            self._changed(self._frozen[instrument] + "; orders for it are refused")
 
     def check_tradable(self, instrument: Instrument) -> None:
-        """Raise NotSent where an instrument's number changed, of itself or of a leg."""
+        """Raise NotSent where new risk is refused, of an instrument or of a leg."""
         for each in (instrument, *(leg.instrument for leg in instrument.legs)):
             if each in self._frozen:
                 raise NotSent(
@@ -188,6 +237,14 @@ class ContractBook:
         known = self._by_number.get(contract.conId)
         if known is not None:
             return known
+        made = self.describe(contract)
+        if made is not None and contract.conId:
+            self._by_number[contract.conId] = made
+        return made
+
+    @staticmethod
+    def describe(contract: Any) -> Instrument | None:
+        """Return the instrument of a contract by its terms alone."""
         try:
             kind = SecurityType(contract.secType)
         except ValueError:
@@ -197,7 +254,7 @@ class ContractBook:
         expiry = contract.lastTradeDateOrContractMonth[:8]
         derived = kind in (SecurityType.OPTION, SecurityType.FUTURE)
         right = contract.right[:1]
-        made = Instrument(
+        return Instrument(
             symbol=contract.symbol,
             security_type=kind,
             exchange=_HOME.get(kind, contract.exchange or contract.primaryExchange),
@@ -207,31 +264,25 @@ class ContractBook:
             right=Right(right) if kind is SecurityType.OPTION and right in ("C", "P") else None,
             multiplier=(exact(contract.multiplier) or Decimal(1)) if derived else Decimal(1),
         )
-        if contract.conId:
-            self._by_number[contract.conId] = made
-        return made
 
 
-def candidates(details: Sequence[Any]) -> tuple[str, ...]:
-    """Describe each contract that fits, for a person to choose from."""
-    return tuple(
-        " ".join(
-            str(part)
-            for part in (
-                f"conId {detail.contract.conId}",
-                detail.contract.localSymbol or detail.contract.symbol,
-                detail.contract.secType,
-                detail.contract.primaryExchange or detail.contract.exchange,
-                detail.contract.currency,
-                detail.contract.lastTradeDateOrContractMonth,
-                detail.contract.strike or "",
-                detail.contract.right,
-                detail.contract.tradingClass,
+def candidates(book: ContractBook, details: Sequence[Any]) -> tuple[Candidate, ...]:
+    """Return each contract that fits, as it is to be written."""
+    found = []
+    for detail in details:
+        contract = detail.contract
+        instrument = book.describe(contract)
+        if instrument is not None:
+            found.append(
+                Candidate(
+                    instrument,
+                    str(contract.conId),
+                    contract.localSymbol,
+                    contract.primaryExchange,
+                    contract.tradingClass,
+                )
             )
-            if part not in ("", "?")
-        )
-        for detail in details
-    )
+    return tuple(found)
 
 
 def rule_number(details: Any, exchange: str) -> int | None:
@@ -266,6 +317,7 @@ def define(
         size_increment=size_increment if size_increment else Decimal(1),
         time_zone=details.timeZoneId,
         liquid_hours=liquid_hours(details.liquidHours, details.timeZoneId),
+        multiplier=exact(contract.multiplier),
     )
 
 

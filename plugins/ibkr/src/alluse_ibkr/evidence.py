@@ -89,6 +89,7 @@ class EvidenceDesk:
             if instrument is None:
                 self._desk.on_undecodable(f"a position in {contract.secType} cannot be named")
             elif quantity:
+                self._book.learn_held(contract, instrument)
                 amount, average = exact_or_zero(quantity), exact_or_zero(cost)
                 unit = average / instrument.multiplier
                 held.append(Position(self._broker, account, instrument, amount, unit))

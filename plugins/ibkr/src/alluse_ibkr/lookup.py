@@ -149,13 +149,11 @@ class Lookup:
                 hint="check symbol, exchange, currency, expiry and strike",
             )
         if len(found) > 1:
-            listed = contracts.candidates(found)
             raise AmbiguousInstrument(
                 f"{instrument.id} fits {len(found)} contracts",
-                listed,
+                contracts.candidates(self._book, found),
                 hint="say more of it, so that one is left: exchange, currency, expiry, strike, "
-                "right or multiplier, as in Instrument.future('ES', date(2030, 3, 15), 'CME', "
-                "multiplier=50); it may be " + "; ".join(listed[:5]),
+                "right or multiplier, or Instrument.parse() with one of these ids",
             )
         rule = contracts.rule_number(found[0], instrument.exchange)
         increments = await self.rule(rule) if rule is not None else None

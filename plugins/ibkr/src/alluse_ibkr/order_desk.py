@@ -73,11 +73,13 @@ class OrderDesk(Listener):
         """Hand all messages to the transport back to back, or raise NotSent."""
         client, client_id = self._ready(Verb.PLACE)
         for message in messages:
-            self._book.check_tradable(message.order.instrument)
+            # Safe means able to get out: what is proven to reduce risk is sent all the same.
+            if not message.reducing:
+                self._book.check_tradable(message.order.instrument)
         made = [
             (
                 message.order_id,
-                self._book.contract(message.order.instrument),
+                self._contract(message),
                 orders.to_wire(self._library, message, client_id),
             )
             for message in messages
@@ -93,10 +95,14 @@ class OrderDesk(Listener):
         """Send the new terms under the order's own id, or raise NotSent."""
         client, client_id = self._ready(Verb.MODIFY)
         order_id = self._own(identity, client_id, Verb.MODIFY)
-        contract = self._book.contract(message.order.instrument)
+        contract = self._contract(message)
         order = orders.to_wire(self._library, message, client_id, order_id)
         _remember(self._verbs, order_id, Verb.MODIFY)
         client.placeOrder(order_id, contract, order)
+
+    def _contract(self, message: OrderMessage) -> Any:
+        choose = self._book.contract_held if message.reducing else self._book.contract
+        return choose(message.order.instrument)
 
     def cancel(self, identity: OrderIdentity) -> None:
         """Send a cancel, or raise NotSent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from alluse_core.errors import AmbiguousInstrument, InstrumentNotFound
-from alluse_core.model.instrument import Instrument, InstrumentDefinition
+from alluse_core.model.instrument import Candidate, Instrument, InstrumentDefinition
 from alluse_paper.exchange import Exchange
 from alluse_paper.market import Listing
 
@@ -51,6 +51,15 @@ def sole_listing(exchange: Exchange, instrument: Instrument) -> Listing:
         return found[0]
     raise AmbiguousInstrument(
         f"{instrument.id} fits {len(found)} listed instruments",
-        (listing.instrument.id for listing in found),
+        (
+            Candidate(
+                listing.instrument,
+                str(listing.con_id),
+                listing.local_symbol,
+                listing.primary_exchange,
+                listing.trading_class,
+            )
+            for listing in found
+        ),
         hint="give expiry, strike and right",
     )
