@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -144,7 +144,9 @@ def origin_of(path: str, origins: Mapping[str, str], otherwise: str = "the setti
     )
 
 
+@cache
 def _converter() -> cattrs.Converter:
+    # One for all: it compiles a function for each settings type, which costs milliseconds.
     converter = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
     for kind in (bool, int, float, str):
         converter.register_structure_hook(kind, _strict_scalar)

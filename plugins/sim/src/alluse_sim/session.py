@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import hashlib
 import json
+import os
 import random
 import tempfile
 from collections import Counter
@@ -31,6 +32,7 @@ from alluse_sim.network import Network
 from alluse_sim.plan import Plan
 from alluse_sim.world import World
 
+_IN_MEMORY = Path("/dev/shm")
 _ENDING_TAKES = 60.0
 _QUIET_ROUNDS = 3
 _GIVES_UP_AT = 600.0
@@ -65,10 +67,18 @@ def simulate(plan: Plan) -> Result:
     """Play one session in virtual time. An error that ends it is its problem."""
     network = Network(plan.seed)
     try:
-        with tempfile.TemporaryDirectory(prefix="alluse-sim-") as folder:
+        with tempfile.TemporaryDirectory(prefix="alluse-sim-", dir=_disk()) as folder:
             return run(lambda loop: Session(loop, plan, Path(folder)).play(), network)
     except AllUseError as error:
         return Result(plan, [f"the session ended: {type(error).__name__}: {error}"])
+
+
+def _disk() -> Path | None:
+    """Return where a session's files live: in memory where there is such a place.
+
+    What is durable is simulated too (machine.py), so nothing waits for a real disk.
+    """
+    return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
 
 
 class Session:
