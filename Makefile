@@ -29,6 +29,8 @@ torture: $(VENV)/.dev
 	ALLUSE_TCP_SESSIONS=$(or $(TCP_SESSIONS),300) ALLUSE_KILLS=$(or $(KILLS),60) \
 	  $(BIN)/pytest --timeout 0 tests/e2e/test_orders_against_the_gateway.py \
 	  tests/e2e/test_killed_traders.py $(ARGS)
+	ALLUSE_CUT_EVERY=$(or $(CUT_EVERY),1) \
+	  $(BIN)/pytest --timeout 0 -rP plugins/sim/tests/test_cuts.py $(ARGS)
 	ALLUSE_POWER_CUTS=$(or $(POWER_CUTS),10000) $(BIN)/pytest --timeout 0 -rP \
 	  tests/orders/test_power_loss.py tests/orders/test_failing_disk.py $(ARGS)
 	ALLUSE_SOAK_ORDERS=$(or $(SOAK_ORDERS),50000) ALLUSE_REPLAYS=$(or $(REPLAYS),2000) \

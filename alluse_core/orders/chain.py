@@ -19,7 +19,7 @@ from alluse_core.orders.records import Row
 from alluse_core.orders.storage import DISK, PlainFile, Storage
 
 GENESIS = hashlib.sha256(b"alluse journal 1").digest()
-# One slot is always whole, whatever moment the writing of the other was cut at.
+# One slot is whole and synced, whatever moment the writing of the other was cut at.
 _SLOT_BYTES = 128
 _SYNC_EVERY = 1.0
 
@@ -53,8 +53,14 @@ class Anchor:
     def __init__(self, path: Path, storage: Storage = DISK) -> None:
         self.path = path
         self._file: PlainFile | None = storage.open_file(path)
-        self._slot = 0
+        self._slot = 1 - _newest_slot(path)
         self._synced_at = float("-inf")
+        # What a killed process wrote here may not be on the disk yet, and the other slot is next.
+        try:
+            self._file.sync()
+        except OSError:
+            self._file.close()
+            raise
 
     def write(self, head: Head, now: float) -> None:
         """Note ``head`` at monotonic ``now``. Raises OSError."""
@@ -63,10 +69,11 @@ class Anchor:
         if self._file is None:
             raise OSError("the anchor is closed")
         self._file.write(line, self._slot * _SLOT_BYTES)
-        self._slot = 1 - self._slot
         if now - self._synced_at >= _SYNC_EVERY:
             self._file.sync()
             self._synced_at = now
+            # Only now: until a sync the other slot is the one that a power cut leaves whole.
+            self._slot = 1 - self._slot
 
     def close(self) -> None:
         """Sync and end. Safe to call twice."""
@@ -83,12 +90,23 @@ def read_anchor(path: Path) -> Head | None:
 
     Raises OSError where it is there and cannot be read.
     """
+    return max(
+        (head for head in _slots(path) if head), key=lambda head: head.sequence, default=None
+    )
+
+
+def _slots(path: Path) -> list[Head | None]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return None
-    heads = [_slot(data[start : start + _SLOT_BYTES]) for start in (0, _SLOT_BYTES)]
-    return max((head for head in heads if head), key=lambda head: head.sequence, default=None)
+        return [None, None]
+    return [_slot(data[start : start + _SLOT_BYTES]) for start in (0, _SLOT_BYTES)]
+
+
+def _newest_slot(path: Path) -> int:
+    """Return which slot holds the newest head; the second where none is whole."""
+    first, second = (head.sequence if head else -1 for head in _slots(path))
+    return 0 if first > second else 1
 
 
 def _slot(data: bytes) -> Head | None:

@@ -61,6 +61,8 @@ class Network:
         self.owner: Callable[[], object | None] = lambda: None
         self.cuts: list[int] = []
         """Bytes after which the next connections are cut, one for each; of the client's bytes."""
+        self.answer_cuts: list[int] = []
+        """The same, of the server's bytes."""
 
     def listen(
         self, loop: asyncio.AbstractEventLoop, factory: Factory, host: str, port: int
@@ -99,6 +101,8 @@ class Network:
             self._owners[near] = owner
         if self.cuts:
             near.flow.cut_after = self.cuts.pop(0)
+        if self.answer_cuts:
+            far.flow.cut_after = self.answer_cuts.pop(0)
         loop.call_soon(peer.connection_made, far)
         client.connection_made(near)
         await asyncio.sleep(0)
