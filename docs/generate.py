@@ -86,9 +86,12 @@ def error_codes_page() -> Iterator[str]:
     for kind in (RuleClass, RuleVerb):
         words = ", ".join(f"`{member.value}`" for member in kind)
         yield from ("", f"`{kind.__name__}`: {words}.")
-    yield from ("", "```toml", "[[orders.errors]]", "codes = [201]", 'text = "being approved"')
+    yield from ("", "```toml", "[[orders.errors]]", "codes = [10311]", 'text = "directly routed"')
     yield from ('verbs = ["place"]', 'error_class = "held"')
-    yield from ('reason = "our broker approves large orders by hand"', "```")
+    yield from ('reason = "precaution of our TWS: it waits for a click there"', "```")
+    yield from ("", "A rule weighs the broker's message. A *status* of the broker's is evidence of")
+    yield "its own: `ibkr` takes `Inactive` beside a code that the table above calls a"
+    yield "`definite_reject` for a refusal, whatever a rule says of the code."
 
 
 def _row_of(rule: outcomes.Rule) -> str:
