@@ -25,6 +25,8 @@ _EVERY_SECONDS = 2.0
 @click.option("--jobs", default=0, help="Processes; 0: one for each core.")
 @click.option("--planted", "bug", metavar="NAME", help="Plant a bug and look whether it is found.")
 @click.option("--all-planted", is_flag=True, help="Plant every bug, one after the other.")
+@click.option("--soak", "days", default=0, help="Play so many days with nightly restarts instead.")
+@click.option("--client", metavar="LIBRARY", help="Play a bot on a bare client library instead.")
 @click.option("--list", "listing", is_flag=True, help="List faults and bugs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -33,6 +35,8 @@ def command(
     jobs: int,
     bug: str | None,
     all_planted: bool,
+    days: int,
+    client: str | None,
     listing: bool,
     as_json: bool,
 ) -> None:
@@ -40,13 +44,20 @@ def command(
 
     Every session runs the real order path, the IBKR adapter and the client library against the
     simulated gateway; a number decides all of it. One session is played again, and told in
-    detail, by --sessions 1 --seed N. Ends with status 1 where a promise was broken.
+    detail, by --sessions 1 --seed N. Ends with status 1 where a promise was broken. --client
+    ib_insync or ib_async counts what a bot on the library alone loses in the same sessions.
     """
-    if sessions < 1 or jobs < 0:
-        raise UsageError("--sessions is 1 or more, --jobs is not negative")
+    if sessions < 1 or jobs < 0 or days < 0:
+        raise UsageError("--sessions is 1 or more, --jobs and --soak are not negative")
     logging.disable(logging.CRITICAL)
     if listing:
         _list(as_json)
+    elif days:
+        _soak(days, seed, as_json)
+    elif client:
+        from alluse_sim.bare_table import show
+
+        show(range(seed, seed + sessions), client, jobs, as_json)
     elif bug or all_planted:
         _hunt(list(planted.BUGS) if all_planted else [bug or ""], as_json)
     elif sessions == 1:
@@ -127,6 +138,25 @@ def _sum_up(total: Tally) -> None:
         f"{len(total.broken)} sessions with an order lost, sent twice or told of wrongly; "
         f"{total.undetermined} orders stayed UNKNOWN, loudly, where no evidence could be had"
     )
+
+
+def _soak(days: int, seed: int, as_json: bool) -> None:
+    from alluse_sim.soak import soak
+
+    told = soak(days, seed, memory=True)
+    if as_json:
+        click.echo(json.dumps(attrs.asdict(told), indent=2))
+    else:
+        last = told.days[-1]
+        click.echo(
+            f"{len(told.days)} days to {last.date}: {told.restarts} restarts, {told.logins} weekly "
+            f"logins, {told.jumps} jumps of the clock, {last.orders} orders, {last.fills} fills"
+        )
+        held = [day.memory for day in told.days]
+        click.echo(f"held by the order path: {held[0] / 1e6:.1f} MB, then {held[-1] / 1e6:.1f} MB")
+        for problem in told.problems:
+            click.echo(f"BROKEN  {problem}")
+    sys.exit(bool(told.problems))
 
 
 # --- planted bugs -------------------------------------------------------------------------------

@@ -72,11 +72,12 @@ def torture(seeds: Sequence[int], jobs: int = 0) -> Iterator[Result]:
         return
     # Spawned, so that nothing of this process (a bug that is planted, a thread) goes along.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_quiet) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
         yield from pool.map(_one, seeds, chunksize=_AT_ONCE)
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Log nothing in this process."""
     # Faults are logged by the thousand here; the results say what matters.
     logging.disable(logging.CRITICAL)
 

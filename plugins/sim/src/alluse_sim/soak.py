@@ -1,0 +1,268 @@
+"""Days on end: an agent that trades a little, a gateway that restarts every night.
+
+The clocks of New York are what a person reads there, so a change to or from daylight saving time
+lies in the span where its days do. Between its hours the agent's process is not running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import tempfile
+import tracemalloc
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import attrs
+
+import alluse_core
+from alluse_core.errors import OrderDenied
+from alluse_core.model import LinkState, Order, Side, TimeInForce
+from alluse_core.orders.committer import InlineCommitter
+from alluse_sim.checker import compare
+from alluse_sim.forgetful import ForgetfulPlugin
+from alluse_sim.loop import LoopClock, VirtualLoop, run
+from alluse_sim.network import Network
+from alluse_sim.plan import Plan
+from alluse_sim.session import belief_of
+from alluse_sim.world import AAPL, World
+
+NEW_YORK = ZoneInfo("America/New_York")
+FIRST_DAY = date(2026, 3, 4)
+"""A Wednesday: the Sunday of its week is when New York's clocks go forward."""
+
+RESTART = time(23, 45)
+_AWAY = 120.0
+_LOGIN = time(9, 0)
+_PATIENCE = 60.0
+_SUNDAY = 6
+_HOUR = 3600.0
+_OURS = [tracemalloc.Filter(True, f"*{name}*") for name in ("alluse_core", "alluse_ibkr")]
+
+
+@attrs.frozen
+class Day:
+    """One day. ``memory`` is bytes held by the order path's code at its end, 0: not measured."""
+
+    date: str
+    orders: int
+    fills: int
+    memory: int
+    problems: Sequence[str]
+
+
+@attrs.frozen
+class Soak:
+    """How many days went. ``problems`` names the day of each."""
+
+    days: Sequence[Day]
+    restarts: int
+    logins: int
+    jumps: int
+
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong, with its day."""
+        return [f"{day.date}: {problem}" for day in self.days for problem in day.problems]
+
+
+def soak(
+    days: int,
+    seed: int = 1,
+    library: str = "ib_insync",
+    first: date = FIRST_DAY,
+    memory: bool = False,
+) -> Soak:
+    """Play ``days`` days from ``first`` on; with ``memory`` measure it, which takes longer."""
+    began = datetime.combine(first, time(9, 30), NEW_YORK).astimezone(UTC)
+
+    async def whole(loop: VirtualLoop) -> Soak:
+        return await _Soak(loop, Path(folder), seed, library, began, memory).play(first, days)
+
+    with tempfile.TemporaryDirectory(prefix="alluse-soak-") as folder:
+        return run(whole, Network(seed))
+
+
+class _Soak:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        folder: Path,
+        seed: int,
+        library: str,
+        began: datetime,
+        memory: bool,
+    ) -> None:
+        # The agent's wall clock may jump; the gateway's does not.
+        self._clock, self._true = LoopClock(loop, began), LoopClock(loop, began)
+        self._world = World(seed, self._true)
+        self._folder = folder
+        self._plan = Plan(seed, library=library)
+        self._dice = random.Random(f"soak {seed}")
+        self._memory = memory
+        self._count = 0
+        self._resting = ""
+        self._problems: list[str] = []
+        self._restarts = self._logins = self._jumps = 0
+
+    async def play(self, first: date, days: int) -> Soak:
+        if self._memory:
+            tracemalloc.start()
+        try:
+            async with self._world:
+                told = [await self._day(first + timedelta(days=n)) for n in range(days)]
+        finally:
+            if self._memory:
+                tracemalloc.stop()
+        return Soak(told, self._restarts, self._logins, self._jumps)
+
+    async def _day(self, day: date) -> Day:
+        self._problems = []
+        await self._skip_to(day, _LOGIN)
+        await self._world.control.resume_listening()
+        if day.weekday() < _SUNDAY - 1:
+            await self._skip_to(day, time(10, 0))
+            await self._trade(day)
+        await self._skip_to(day, time(23, 40))
+        await self._night(day)
+        ledger = self._world.ledger
+        gc.collect()
+        held = 0
+        if self._memory:
+            snapshot = tracemalloc.take_snapshot().filter_traces(_OURS)
+            held = sum(each.size for each in snapshot.statistics("filename"))
+        counts = len(ledger.of("placed")), len(ledger.of("fill"))
+        return Day(day.isoformat(), *counts, held, list(self._problems))
+
+    async def _skip_to(self, day: date, local: time) -> None:
+        """Let the hours go in which no process of the agent's runs, and the market sleeps."""
+        then = datetime.combine(day, local, NEW_YORK)
+        gap = max(then - self._true.now(), timedelta(0))
+        self._true.began += gap
+        self._clock.began += gap
+        await asyncio.sleep(2)
+
+    async def _until(self, day: date, local: time) -> None:
+        then = datetime.combine(day, local, NEW_YORK)
+        wait = (then - self._true.now()).total_seconds()
+        await asyncio.sleep(max(wait, 0.0))
+
+    # --- one process ------------------------------------------------------------------------
+
+    async def _process(self, stack: AsyncExitStack) -> Any:
+        settings = self._plan.settings(self._world.port)
+        settings["brokers"]["main"] |= {
+            "region": "north-america",
+            "restart_at": f"{RESTART:%H:%M} {NEW_YORK.key}",
+            "heartbeat": 5.0,
+            "quiet": 0.0,
+            "reconnect_max": 5.0,
+        }
+        settings["monitor"]["period"] = 60.0
+        settings["orders"]["reconcile_every"] = 60.0
+        runtime = alluse_core.open(
+            settings,
+            plugins=[ForgetfulPlugin()],
+            state=self._folder,
+            clock=self._clock,
+            committer=InlineCommitter(),
+        )
+        return await stack.enter_async_context(runtime)
+
+    async def _trade(self, day: date) -> None:
+        """Buy and sell, leave one order for the next day, with a clock that jumps on some."""
+        self._world.show(AAPL)
+        async with AsyncExitStack() as stack:
+            runtime = await self._process(stack)
+            if self._resting:
+                await runtime.orders.cancel(self._resting)
+            for side in (Side.BUY, Side.SELL):
+                await self._submit(runtime, Order.market(AAPL, side, 10, key=self._key(day)))
+            jump = self._dice.choice((0, 0, _HOUR, -_HOUR))
+            self._clock.skew = jump
+            self._jumps += bool(jump)
+            self._resting = self._key(day)
+            price = self._world.prices[AAPL] // 200
+            rests = Order.limit(
+                AAPL, Side.BUY, 10, price, key=self._resting, time_in_force=TimeInForce.GTC
+            )
+            await self._submit(runtime, rests)
+            await asyncio.sleep(90)
+            await self._agree(runtime, "after trading")
+            self._clock.skew = 0.0
+            await asyncio.sleep(30)
+            await self._agree(runtime, "after the clock was set right")
+        await self._world.gone()
+
+    async def _night(self, day: date) -> None:
+        """Be there while the gateway restarts; on Sunday it waits for a person's login."""
+        login = day.weekday() == _SUNDAY
+        async with AsyncExitStack() as stack:
+            runtime = await self._process(stack)
+            if await self._denies(runtime, day):
+                self._problems.append("new risk was denied before the restart's window")
+            await self._until(day, time(RESTART.hour, RESTART.minute, 0))
+            if not await self._denies(runtime, day):
+                self._problems.append("new risk was let through in the restart's window")
+            self._restarts += 1
+            if login:
+                self._logins += 1
+                await self._world.control.pause_listening()
+                self._world.control.drop()
+            else:
+                await self._world.control.restart(_AWAY, roll_back=self._dice.randint(0, 5))
+            await self._until(day, time(RESTART.hour, RESTART.minute + 8, 0))
+            link = runtime.brokers["main"].link
+            if login and link is LinkState.UP:
+                self._problems.append("the link is up without the weekly login")
+            if not login:
+                if link is not LinkState.UP:
+                    self._problems.append(f"the link is {link.value} after the restart")
+                if await self._denies(runtime, day):
+                    self._problems.append("new risk is still denied after the restart's window")
+                await self._agree(runtime, "after the restart")
+        await self._world.gone()
+
+    # --- questions --------------------------------------------------------------------------
+
+    def _key(self, day: date) -> str:
+        self._count += 1
+        return f"{day.isoformat()}/{self._count}"
+
+    async def _submit(self, runtime: Any, order: Order) -> None:
+        try:
+            await runtime.orders.submit(order)
+        except OrderDenied as denied:
+            self._problems.append(f"{order.key} was denied: {denied}")
+
+    async def _denies(self, runtime: Any, day: date) -> bool:
+        """Submit an order that rests far away, and cancel it; return whether it was denied."""
+        order = Order.limit(AAPL, Side.BUY, 1, 10, key=self._key(day))
+        await asyncio.sleep(6)
+        try:
+            await runtime.orders.submit(order)
+        except OrderDenied:
+            return True
+        await asyncio.sleep(1)
+        await runtime.orders.cancel(order.key)
+        return False
+
+    async def _agree(self, runtime: Any, when: str) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE
+        while True:
+            await runtime.orders.flush()
+            belief = belief_of(runtime, SimpleNamespace(modifies={}))
+            found = compare(list(self._world.ledger), belief)
+            if not found:
+                return
+            if loop.time() > deadline:
+                self._problems += [f"{when}: {each}" for each in found]
+                return
+            await asyncio.sleep(2)

@@ -1,0 +1,49 @@
+"""A week with restarts every night, and longer with ``ALLUSE_SOAK_DAYS=365``."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+
+import pytest
+from alluse_sim.soak import FIRST_DAY, NEW_YORK, soak
+
+DAYS = int(os.environ.get("ALLUSE_SOAK_DAYS", "7"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 10 * DAYS)
+def test_a_week_of_restarts_a_login_and_a_dst_change_leaves_nothing_wrong_or_larger() -> None:
+    told = soak(DAYS, memory=DAYS < 30)
+    assert not told.problems
+    assert (len(told.days), told.restarts) == (DAYS, DAYS)
+    assert told.logins >= 1
+    assert told.days[-1].fills >= 2 * (DAYS // 2)
+    # Everything is loaded after the first days; what a day adds must not stay.
+    held = [day.memory for day in told.days[2:] if day.memory]
+    if held:
+        assert max(held) < 1.25 * held[0], held
+
+
+def test_the_week_that_is_played_holds_a_change_of_the_clocks() -> None:
+    from datetime import datetime, timedelta
+
+    days = [FIRST_DAY + timedelta(days=n) for n in range(8)]
+    noons = [datetime(day.year, day.month, day.day, 12, tzinfo=NEW_YORK) for day in days]
+    assert len({noon.utcoffset() for noon in noons}) == 2
+
+
+@pytest.mark.slow
+def test_a_soak_finds_a_window_that_is_not_where_it_should_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from alluse_ibkr import windows
+
+    parse = windows.parse_restart
+
+    def an_hour_off(text: str) -> windows.Window:
+        clock, _, zone = text.partition(" ")
+        return parse(f"{(int(clock[:2]) + 1) % 24:02}{clock[2:]} {zone}")
+
+    monkeypatch.setattr(windows, "parse_restart", an_hour_off)
+    assert any("window" in problem for problem in soak(1, first=date(2026, 3, 4)).problems)
