@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from alluse_sim.bare import plan_for, play
-from alluse_sim.bare_table import add_up, compare, table
+from alluse_sim.bare_table import ROWS, add_up, compare, table
 
 from alluse_core.errors import UsageError
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "explanation" / "what-bare-clients-lose.md"
 
 
 @pytest.mark.slow
@@ -43,6 +47,19 @@ def test_the_same_seed_loses_the_same() -> None:
 def test_another_library_is_named_as_unknown() -> None:
     with pytest.raises(UsageError, match="ib_async"):
         plan_for(1, "ib_asinc")
+
+
+def test_the_page_shows_the_tables_that_its_commands_print() -> None:
+    text = PAGE.read_text("utf-8")
+    commands = re.findall(r"^alluse (torture --client (\w+) --sessions (\d+))$", text, re.MULTILINE)
+    assert {client for _, client, _ in commands} == {"ib_insync", "ib_async"}
+    empty = dict.fromkeys((*(name for name, _ in ROWS), "unknown", "sessions_wrong"), 0)
+    for _, client, sessions in commands:
+        sums = {"client": client, "sessions": int(sessions)}
+        printed = table({**sums, "bare": empty, "retrying": empty, "alluse": empty})
+        for line in printed.splitlines():
+            wanted = re.escape(line).replace(r"\ 0\ ", r" [\d,]+ ")
+            assert len(re.findall(f"^{wanted}$", text, re.MULTILINE)) in (1, 2), line
 
 
 @pytest.mark.slow

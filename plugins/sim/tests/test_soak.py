@@ -14,15 +14,15 @@ DAYS = int(os.environ.get("ALLUSE_SOAK_DAYS", "7"))
 @pytest.mark.slow
 @pytest.mark.timeout(120 + 10 * DAYS)
 def test_a_week_of_restarts_a_login_and_a_dst_change_leaves_nothing_wrong_or_larger() -> None:
-    told = soak(DAYS, memory=DAYS < 30)
+    told = soak(DAYS)
     assert not told.problems
     assert (len(told.days), told.restarts) == (DAYS, DAYS)
     assert told.logins >= 1
     assert told.days[-1].fills >= 2 * (DAYS // 2)
     # Everything is loaded after the first days; what a day adds must not stay.
-    held = [day.memory for day in told.days[2:] if day.memory]
-    if held:
-        assert max(held) < 1.25 * held[0], held
+    # A night without a link ends with its questions unanswered, so single days may differ.
+    held = [day.held for day in told.days]
+    assert min(held[-3:]) < 1.1 * max(held[:3]), held
 
 
 def test_the_week_that_is_played_holds_a_change_of_the_clocks() -> None:

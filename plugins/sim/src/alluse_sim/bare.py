@@ -31,6 +31,9 @@ from alluse_sim.world import World
 RETRY_AFTER = 1.0
 """Seconds without the broker's word after which the bot that retries places an order again."""
 
+_REFUSED = (ConnectionError, AssertionError)
+"""What the libraries raise where they send nothing: the bot hears of it, so it is no loss."""
+
 _KILLS = ("kill", "kill-with-bytes-on-the-way")
 _SETTLES = 20.0
 _CANCELLED = ("Cancelled", "ApiCancelled")
@@ -182,13 +185,12 @@ class Bot:
         if what < 0.7 or not live:
             self._place(self._agent.order())
         elif what < 0.85:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(*_REFUSED):
                 self._ib.cancelOrder(self._trades[dice.choice(live)].order)
         else:
             trade = self._trades[dice.choice(live)]
             trade.order.totalQuantity += 5
-            # An assertion of the library's is an answer too: nothing was sent.
-            with contextlib.suppress(ConnectionError, AssertionError):
+            with contextlib.suppress(*_REFUSED):
                 self._ib.placeOrder(trade.contract, trade.order)
 
     def _refresh(self) -> None:
@@ -199,8 +201,7 @@ class Bot:
 
     def _place(self, order: Order) -> None:
         native = self._native(order)
-        # Not connected is an error that the bot hears of: that order is no loss.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(*_REFUSED):
             self._trades[order.key] = self._ib.placeOrder(self._contract(order.instrument), native)
             self._placed_at[order.key] = asyncio.get_running_loop().time()
 
@@ -222,7 +223,8 @@ class Bot:
                     tif=trade.order.tif,
                     orderRef=key,
                 )
-                self._trades[key] = self._ib.placeOrder(trade.contract, order)
+                with contextlib.suppress(*_REFUSED):
+                    self._trades[key] = self._ib.placeOrder(trade.contract, order)
                 self._placed_at[key] = now
 
     def _native(self, order: Order) -> Any:

@@ -143,7 +143,7 @@ def _sum_up(total: Tally) -> None:
 def _soak(days: int, seed: int, as_json: bool) -> None:
     from alluse_sim.soak import soak
 
-    told = soak(days, seed, memory=True)
+    told = soak(days, seed)
     if as_json:
         click.echo(json.dumps(attrs.asdict(told), indent=2))
     else:
@@ -152,8 +152,7 @@ def _soak(days: int, seed: int, as_json: bool) -> None:
             f"{len(told.days)} days to {last.date}: {told.restarts} restarts, {told.logins} weekly "
             f"logins, {told.jumps} jumps of the clock, {last.orders} orders, {last.fills} fills"
         )
-        held = [day.memory for day in told.days]
-        click.echo(f"held by the order path: {held[0] / 1e6:.1f} MB, then {held[-1] / 1e6:.1f} MB")
+        click.echo(f"{told.days[0].held} objects of the order path at first, {last.held} at last")
         for problem in told.problems:
             click.echo(f"BROKEN  {problem}")
     sys.exit(bool(told.problems))
