@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from alluse_ibkr.wireformat import _BAR_SIZES
 from ibkr_lab import AAPL, LIBRARIES, Lab, Peer, connected, frame, scripted, until
 
-from alluse_core.errors import RequestFailed
+from alluse_core.errors import InstrumentNotFound, RequestFailed
+from alluse_core.model import Instrument
 from alluse_core.testing import VirtualClock
 
 both = pytest.mark.parametrize("library", LIBRARIES)
@@ -164,5 +167,79 @@ def test_a_regulatory_snapshot_is_never_asked_for(library: str) -> None:
             await until(lambda: len(asked) == 2, "both requests")
             assert [fields[-3] for fields in asked] == ["1", "0"], "a snapshot, and a stream"
             assert [fields[-2] for fields in asked] == ["0", "0"], "neither costs money"
+
+    asyncio.run(story())
+
+
+@both
+def test_contract_requests_are_open_in_a_number_that_follows_the_answers(library: str) -> None:
+    open_now, most = 0, 0
+    hang = False
+
+    async def serve(peer: Peer) -> None:
+        nonlocal open_now, most
+        await peer.accept()
+        waiting: list[str] = []
+        while True:
+            fields = await peer.message()
+            if fields[0] == "9":
+                waiting.append(fields[2])
+                open_now += 1
+                most = max(most, open_now)
+            elif fields[0] == "49":
+                peer.send(frame(49, 1, 1_700_000_000))
+            if waiting and not hang:
+                await asyncio.sleep(0.002)
+                for number in waiting:
+                    open_now -= 1
+                    peer.send(frame(4, 2, number, 200, "No security definition", ""))
+                waiting.clear()
+
+    async def ask(broker: Any, count: int, kind: type[Exception]) -> None:
+        stocks = [Instrument.stock(f"X{n}") for n in range(count)]
+        found = await asyncio.gather(*map(broker.define, stocks), return_exceptions=True)
+        assert {type(each) for each in found} == {kind}
+
+    async def story() -> None:
+        nonlocal hang, most
+        async with (
+            scripted(serve) as port,
+            connected(lab(port, library, request_timeout=0.3)) as broker,
+        ):
+            await ask(broker, 60, InstrumentNotFound)
+            slots = broker._lookup._slots
+            grown = slots.limit.limit
+            assert 8 < grown <= 50
+            hang = True
+            await ask(broker, 8, RequestFailed)
+            assert slots.limit.limit <= grown / 8, "each that hung halves it"
+            assert slots.taken == slots.waiting == 0
+
+    asyncio.run(story())
+
+
+@both
+def test_every_bar_size_is_answered_by_the_gateway(library: str) -> None:
+    from alluse_gateway import SimulatedGateway
+    from alluse_paper.exchange import Exchange
+    from alluse_paper.synthetic import SyntheticMarket
+
+    from alluse_core.clock import SystemClock
+
+    async def story() -> None:
+        market = SyntheticMarket(1, 20)
+        exchange = Exchange(SystemClock(), market.listings())
+        async with (
+            SimulatedGateway(exchange, market=market, sampling=0) as gate,
+            connected(lab(gate.port, library)) as broker,
+        ):
+            end = datetime(2025, 12, 31, 20, tzinfo=UTC)
+            assert max(_BAR_SIZES) >= timedelta(days=28)
+            for size in _BAR_SIZES:
+                least = timedelta(minutes=2) if size < MINUTE else timedelta(days=3)
+                bars = await broker.bars(AAPL, end, max(3 * size, least), size)
+                assert len(bars) > 1, f"bars of {size}"
+                assert all(bar.low <= bar.close <= bar.high for bar in bars)
+                assert [bar.time for bar in bars] == sorted({bar.time for bar in bars})
 
     asyncio.run(story())

@@ -8,7 +8,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from alluse_core.errors import RequestFailed
 from alluse_core.model import Instrument, InstrumentDefinition, OptionParameters, Right
 from alluse_ibkr import contracts
 from alluse_ibkr.client import Library
@@ -16,8 +15,6 @@ from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.lookup import Lookup
 from alluse_ibkr.route import Route
 from alluse_ibkr.wireformat import day_in, exact, number_in
-
-_NO_DEFINITION = 200
 
 
 class ChainDesk:
@@ -77,15 +74,7 @@ class ChainDesk:
             currency=parameters.underlying.currency,
             tradingClass=parameters.trading_class,
         )
-        try:
-            return await self._route.ask(
-                "option_contracts",
-                lambda client, number: client.reqContractDetails(number, contract),
-            )
-        except RequestFailed as error:
-            if error.code == _NO_DEFINITION:
-                return ()
-            raise
+        return await self._lookup.details("option_contracts", contract)
 
     async def _define(
         self, parameters: OptionParameters, details: Any

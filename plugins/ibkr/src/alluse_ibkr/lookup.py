@@ -25,12 +25,14 @@ from alluse_core.model import (
 )
 from alluse_ibkr import contracts
 from alluse_ibkr.contracts import ContractBook
-from alluse_ibkr.history import HistoryDesk
+from alluse_ibkr.history import HistoryDesk, Slots
+from alluse_ibkr.history_pacing import OPEN_AT_ONCE, Concurrency
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.route import Route
 from alluse_ibkr.ticks import Line
 
 _KEPT_SECONDS = 86400.0
+_NO_DEFINITION, _TOO_FAST = 200, 100
 
 
 class Lookup:
@@ -56,6 +58,7 @@ class Lookup:
         self._defined_at: dict[Instrument, float] = {}
         self._rules: dict[int, Sequence[Any]] = {}
         self._history = history
+        self._slots = Slots(Concurrency(OPEN_AT_ONCE))
 
     async def close(self) -> None:
         """Stop what is still being asked for."""
@@ -141,7 +144,7 @@ class Lookup:
             task.exception()
 
     async def _define(self, instrument: Instrument) -> InstrumentDefinition:
-        details = await self._details(instrument)
+        details = await self.details("define", self._book.contract(instrument))
         found = list({each.contract.conId: each for each in details}.values())
         if not found:
             raise InstrumentNotFound(
@@ -166,16 +169,25 @@ class Lookup:
         """Note that the book's definition of an instrument is of now."""
         self._defined_at[instrument] = self._clock.monotonic()
 
-    async def _details(self, instrument: Instrument) -> list[Any]:
-        contract = self._book.contract(instrument)
-        try:
-            return await self._contracts_route.ask(
-                "define", lambda client, number: client.reqContractDetails(number, contract)
-            )
-        except RequestFailed as error:
-            if error.code == 200:
-                return []
-            raise
+    async def details(self, operation: str, contract: Any) -> list[Any]:
+        """Return what the broker tells of each contract that fits; empty where none does.
+
+        As many at a time as it answers well: one more after a round of answers, half after one
+        that hung or was refused for its pace.
+        """
+        async with self._slots.slot():
+            try:
+                rows = await self._contracts_route.ask(
+                    operation, lambda client, number: client.reqContractDetails(number, contract)
+                )
+            except RequestFailed as error:
+                if error.code in (None, _TOO_FAST):
+                    self._slots.limit.troubled()
+                if error.code != _NO_DEFINITION:
+                    raise
+                rows = []
+            self._slots.limit.answered()
+            return rows
 
     async def rule(self, rule: int) -> Sequence[Any]:
         """Return the price increments of a market rule, asked once."""

@@ -100,11 +100,15 @@ _BAR_SIZES = {
     **{timedelta(hours=n): f"{n} hours" for n in (2, 3, 4, 8)},
     timedelta(days=1): "1 day",
     timedelta(weeks=1): "1 week",
+    timedelta(days=30): "1 month",
 }
 
 
 def wire_bar_size(size: timedelta) -> str:
-    """Return the API's name of a bar size. Raises ValueError for sizes it has no name for."""
+    """Return the API's name of a bar size; 30 days mean a calendar month.
+
+    Raises ValueError for sizes it has no name for.
+    """
     if size not in _BAR_SIZES:
         raise ValueError(f"bars come in {', '.join(_BAR_SIZES.values())}, not in {size}")
     return _BAR_SIZES[size]
