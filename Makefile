@@ -36,6 +36,8 @@ torture: $(VENV)/.dev
 	  tests/orders/test_power_loss.py tests/orders/test_failing_disk.py $(ARGS)
 	ALLUSE_SOAK_ORDERS=$(or $(SOAK_ORDERS),50000) ALLUSE_REPLAYS=$(or $(REPLAYS),2000) \
 	  $(BIN)/pytest --timeout 0 tests/orders/test_memory.py tests/orders/test_replay.py $(ARGS)
+	ALLUSE_MODEL_EXAMPLES=$(or $(MODEL_EXAMPLES),10000) ALLUSE_MODEL_STEPS=$(or $(MODEL_STEPS),100) \
+	  $(BIN)/pytest --timeout 0 tests/orders/test_model.py $(ARGS)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-torture.txt
 	$(BIN)/python plugins/gateway/tests/fuzz_frames.py --runs $(or $(FRAMES),1000000)
 	ALLUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest --timeout 0 \
