@@ -14,6 +14,7 @@ from desk_floor import AAPL, Floor, buy, floor, run
 
 from alluse_core.model import (
     AccountValue,
+    BrokerStatus,
     InstrumentDefinition,
     LinkState,
     Order,
@@ -26,6 +27,7 @@ from alluse_core.orders.states import CommandState
 from alluse_core.orders.ticket import Ticket
 from alluse_core.settings import OrdersSettings
 from alluse_core.testing import VirtualClock
+from alluse_core.testing.fakes import FakeBroker
 
 S, C = OrderState, CommandState
 PATIENCE = OrdersSettings().acknowledge_within
@@ -350,5 +352,22 @@ def test_a_failed_round_is_repeated_with_growing_pauses_until_it_succeeds(tmp_pa
             await desk.settle(0)
             await desk.settle(1)
             assert desk.count("reconcile_failures", broker="fake") == 10, "the pause is short again"
+
+    run(scenario())
+
+
+def test_the_word_of_a_broker_that_the_settings_name_no_longer_still_counts(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        gone = FakeBroker(lambda _: None, name="gone", clock=VirtualClock())
+        async with floor(tmp_path, broker=gone) as desk:
+            ticket = await placed(desk)
+            report = heard(desk, ticket)
+        async with floor(tmp_path) as desk:
+            desk.orders.evidence(attrs.evolve(report, status=BrokerStatus.CANCELED))
+            assert desk.orders.get("one").state is S.CANCELED
+            assert desk.count("evidence_errors") == 0
+
+    def heard(desk: Floor, ticket: Ticket) -> OrderReport:
+        return desk.broker.report_of(desk.broker.orders[ticket.order_ref])
 
     run(scenario())
