@@ -10,11 +10,12 @@ import pytest
 from desk_floor import Floor, buy, floor, run, sell
 
 from alluse_core.errors import OrderDenied, OrderError, UsageError
-from alluse_core.model import OrderState, TimeInForce
+from alluse_core.model import BrokerStatus, OrderReport, OrderState, TimeInForce
 from alluse_core.orders.breaker import Breaker, BreakerState
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.requests import status_of
 from alluse_core.settings import OrdersSettings
+from alluse_core.testing.fakes import FakeBroker
 
 S, B = OrderState, BreakerState
 
@@ -228,5 +229,20 @@ def test_an_exit_may_wait_for_longer_but_not_past_its_own_end(tmp_path: Path) ->
             await desk.settle(80)
             states = {desk.orders.get(f"exit-{turn}").state for turn in range(90)}
             assert states == {S.ACCEPTED}
+
+    run(scenario())
+
+
+def test_an_order_of_a_broker_that_was_renamed_is_still_followed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE) as desk:
+            desk.broker.mode = "silent"
+            await desk.orders.submit(buy("one"))
+            await desk.settle()
+            (order,) = desk.broker.orders.values()
+        renamed = FakeBroker(lambda _: None, name="renamed", clock=desk.clock)
+        async with floor(tmp_path, settings=THREE, broker=renamed, clock=desk.clock) as desk:
+            renamed.say(OrderReport("renamed", order.identity, BrokerStatus.WORKING))
+            assert desk.orders.get("one").state is S.ACCEPTED
 
     run(scenario())
