@@ -243,3 +243,27 @@ def test_every_bar_size_is_answered_by_the_gateway(library: str) -> None:
                 assert [bar.time for bar in bars] == sorted({bar.time for bar in bars})
 
     asyncio.run(story())
+
+
+@both
+def test_small_bars_keep_the_gateways_own_pacing_rules(library: str) -> None:
+    from alluse_gateway import SimulatedGateway
+    from alluse_paper.exchange import Exchange
+    from alluse_paper.synthetic import SyntheticMarket
+
+    from alluse_core.clock import SystemClock
+
+    async def story() -> None:
+        market = SyntheticMarket(1, 20)
+        exchange = Exchange(SystemClock(), market.listings())
+        async with SimulatedGateway(exchange, market=market, sampling=0) as gate:
+            desk = lab(gate.port, library)
+            async with connected(desk) as broker:
+                ends = [datetime(2025, 12, 31, 20, n, tzinfo=UTC) for n in range(7)]
+                span, size = timedelta(minutes=2), timedelta(seconds=5)
+                found = await asyncio.gather(*(broker.bars(AAPL, e, span, size) for e in ends))
+                assert all(len(bars) > 1 for bars in found)
+                violations = desk.sample("history_pacing_violations")
+                assert violations == 0, "a sixth request within two seconds is refused with 162"
+
+    asyncio.run(story())
