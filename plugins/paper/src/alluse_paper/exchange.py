@@ -310,10 +310,12 @@ class Exchange:
                 book = self._book(instrument)
             except InstrumentNotFound:
                 return
-        if event.time >= book.quiet[0] and event.time < book.quiet[1]:
-            return
         first = math.isnan(self.market_time)
         self.market_time = self._desk.market_time = event.time
+        if event.time >= book.quiet[0] and event.time < book.quiet[1]:
+            # Nothing is shown, and time goes on: what the session binds ends with it.
+            self._desk.after_event(book, first)
+            return
         if event.time >= book.day_end:
             self._desk.start_day(book)
         if type(event) is QuoteEvent:
