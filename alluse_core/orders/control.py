@@ -77,6 +77,7 @@ class Control:
         self._pipeline = pipeline
         self._outboxes = outboxes
         self._patience = patience
+        self._paged = ""
         self._flattened = desk.journal.verification.head.sequence
         self._cancels = Pauses()
         self._closings = Pauses()
@@ -99,6 +100,12 @@ class Control:
         """Allow only what reduces risk; working orders stay. A halt is not weakened by it."""
         if self._gate.state is TradingState.ACTIVE:
             self._turn(TradingState.REDUCING, action, reason)
+        elif reason != self._paged:
+            # The state has its own reason already; this one must not be lost over it.
+            _log.warning("a person is wanted: %s", reason)
+            journal = self._desk.journal
+            journal.append(journal.scribe.row(Kind.CONTROL, {"action": action, "paged": reason}))
+        self._paged = reason
 
     async def halt(self, reason: str) -> list[LiveOrder]:
         """Stop new risk; return the orders whose cancel was asked for."""

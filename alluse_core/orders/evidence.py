@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from alluse_core.clock import Clock
 from alluse_core.model import (
     Commission,
     Execution,
+    Instrument,
     OrderIdentity,
     OrderReport,
     OrderState,
@@ -22,6 +23,7 @@ from alluse_core.model import (
     TimeInForce,
     Verb,
 )
+from alluse_core.orders.adjustments import Cause, Settlements
 from alluse_core.orders.book import Book
 from alluse_core.orders.breaker import Breaker
 from alluse_core.orders.identity import References
@@ -36,6 +38,7 @@ from alluse_core.orders.live import (
     split_execution_id,
 )
 from alluse_core.orders.meters import Meters
+from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import (
     Kind,
     digest_of,
@@ -80,6 +83,8 @@ class Desk:
     named: Callable[[str], None] = lambda _: None
     """Called with a broker's name when it told by which number an order can be cancelled."""
     breakers: Mapping[str, Breaker] = attrs.field(factory=dict)
+    slower: Callable[[str], None] = lambda _: None
+    """Called with a broker's name when it said that messages came too fast."""
 
 
 class Applier:
@@ -94,6 +99,8 @@ class Applier:
         self._restore = restore
         self._owners: OrderedDict[str, LiveOrder | None] = OrderedDict()
         self._costs: OrderedDict[tuple[str, Decimal], None] = OrderedDict()
+        self._settlements = Settlements()
+        self._adjusted: set[str] = set()
         self.fill_serial = 0
 
     # --- states ---------------------------------------------------------------------------------
@@ -147,9 +154,15 @@ class Applier:
         live.notify()
 
     def command(
-        self, live: LiveOrder, command: Command, event: CommandEvent, reason: str = ""
+        self,
+        live: LiveOrder,
+        command: Command,
+        event: CommandEvent,
+        reason: str = "",
+        *,
+        inferred: bool = False,
     ) -> None:
-        """Take one event of a command."""
+        """Take one event of a command; ``inferred``: nobody said so, a list let one think it."""
         state = command_step(command.state, event)
         if state is None:
             self._desk.meters.impossible.value += 1
@@ -167,6 +180,9 @@ class Applier:
         }
         if reason:
             body["reason"] = reason
+        if inferred:
+            body["inferred"] = True
+            live.doubted.append(command)
         if state is CommandState.CONFIRMED and command.order is not None:
             live.order = command.order
             body["order"] = order_fields(command.order)
@@ -174,7 +190,9 @@ class Applier:
         live.say(f"{command.verb.value}: {event.value}")
         self._write(live, Kind.COMMAND, body)
         if not state.is_pending:
-            if state is not CommandState.LOST:
+            if command in live.doubted and not inferred:
+                live.doubted.remove(command)
+            elif state is not CommandState.LOST:
                 live.commands.remove(command)
             waiting, command.observers = command.observers, []
             for observer in waiting:
@@ -283,7 +301,10 @@ class Applier:
             if live.perm_ids:
                 # A modify that a broken link doubled (nautilus #4564): both must be cancelled.
                 self._desk.meters.second_perm_ids.value += 1
-                _log.error("order %s lives under a second permId %s", live.key, identity.perm_id)
+                self._desk.page(
+                    f"order {live.key} lives twice, under permIds {live.perm_ids[0]} and "
+                    f"{identity.perm_id}: cancel it, and in TWS what then works on"
+                )
             live.perm_ids += (identity.perm_id,)
             new["perm_id"] = identity.perm_id
         if new:
@@ -325,6 +346,10 @@ class Applier:
         if any(change.state is CommandState.SENT for change in changes):
             return
         found = differences(live.order, terms)
+        late = next((each for each in live.doubted if _brings(each, terms)), None)
+        if found and late is not None:
+            self.command(live, late, CommandEvent.LATE_ECHO)
+            return
         if found == live.differences:
             return
         live.differences = found
@@ -365,9 +390,56 @@ class Applier:
             desk.journal.append(row)
         else:
             self._fill(live, fill, base, source)
-        if fill.liquidation:
-            desk.page(f"{fill.broker} closed {fill.quantity} {fill.instrument} by itself")
+        cause = self._settlements.cause(fill) if live is None or fill.liquidation else None
+        # The broker tells the day's executions again after each start; people are called once.
+        if cause is not None and fill.execution_id not in self._adjusted:
+            self._adjusted.add(fill.execution_id)
+            self._adjust(fill, cause)
         return live
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Take in which executions were told as adjustments before."""
+        for entry in entries:
+            if entry.kind == Kind.ADJUSTMENT and "execution_id" in entry.body:
+                self._adjusted.add(entry.body["execution_id"])
+
+    def _adjust(self, fill: Execution, cause: Cause) -> None:
+        """Write down that a position moved without an order, and call a person."""
+        self.adjustment(
+            fill.broker,
+            fill.account,
+            fill.instrument,
+            fill.quantity * fill.side.sign,
+            cause,
+            {"execution_id": fill.execution_id, "price": str(fill.price)},
+        )
+        what = f"{fill.quantity} {fill.instrument}"
+        if cause is Cause.LIQUIDATION:
+            self._desk.page(f"{fill.broker} closed {what} by itself")
+        elif cause is not Cause.EXPIRY:
+            self._desk.page(f"{cause.value} at {fill.broker}: {fill.side.value} {what}")
+
+    def adjustment(
+        self,
+        broker: str,
+        account: str,
+        instrument: Instrument,
+        change: Decimal,
+        cause: Cause,
+        facts: Mapping[str, str],
+    ) -> None:
+        """Journal a change of a position that no order made."""
+        self._desk.meters.count("position_adjustments", cause=cause.value).value += 1
+        _log.warning("%s of %s by %s at %s", change, instrument, cause.value, broker)
+        body = {
+            "broker": broker,
+            "account": account,
+            "instrument": instrument.id,
+            "change": str(change),
+            "cause": cause.value,
+            **facts,
+        }
+        self._desk.journal.append(self._desk.journal.scribe.row(Kind.ADJUSTMENT, body))
 
     def _fill(self, live: LiveOrder, fill: Execution, base: str, source: str) -> None:
         desk = self._desk
@@ -428,6 +500,10 @@ class Applier:
         journal = self._desk.journal
         names = (live.key, live.ref, live.state.value) if live else ()
         journal.append(journal.scribe.row(Kind.COMMISSION, body, *names))
+
+
+def _brings(change: Command, terms: OrderTerms) -> bool:
+    return change.order is not None and not differences(change.order, terms)
 
 
 def _changes(live: LiveOrder) -> list[Command]:

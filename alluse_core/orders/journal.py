@@ -169,7 +169,7 @@ class Journal:
         if row.kind == Kind.ORDER:
             self.orders_ever += 1
         if not row.key:
-            if row.kind in (Kind.IDS, Kind.CONTROL):
+            if row.kind in (Kind.IDS, Kind.CONTROL, Kind.ADJUSTMENT):
                 self._general.append(_entry(sequence, row))
         elif row.state in _ENDED:
             self._open_keys.pop(row.key, None)

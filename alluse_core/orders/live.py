@@ -53,6 +53,8 @@ class LiveOrder:
     those of ``perm_ids`` under which nothing works any more; an order that a broken link doubled
     has ended when all of them have.
     ``legs`` are executions of a combo's legs, which fill no part of the combo itself.
+    ``doubted`` are changes that were taken for refused because a list had the old terms: an echo
+    may still come.
     """
 
     order: Order
@@ -81,6 +83,7 @@ class LiveOrder:
     executed: Decimal = ZERO
     reported: Decimal = ZERO
     commands: list[Command] = attrs.field(factory=list)
+    doubted: list[Command] = attrs.field(factory=list)
     submitted_at: float = math.nan
     sent_at: float = math.nan
     acked_at: float = math.nan

@@ -47,6 +47,9 @@ class Notices:
         self._record(notice, live, found)
         if verdict.action is Action.GATE_AND_PAGE:
             desk.page(f"{notice.broker} says {notice.code}: {notice.text}")
+        if verdict.action is Action.BACK_OFF and verdict.evidence_needed:
+            # The message rate itself; what is limited by other rules has pacing of its own.
+            desk.slower(notice.broker)
         if live is not None:
             said = f"{notice.code} {notice.text}"
             live.say(f"notice: {said}")

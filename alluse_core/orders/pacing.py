@@ -25,6 +25,9 @@ _SMOOTH_FROM = 20
 _BURST_SHARE = 0.16
 _STEADY_SHARE = 0.8
 
+_SLOWEST = 5
+_WIDER_EVERY = 60.0
+
 
 class SlidingWindowPacer:
     """Lets at most ``rate`` messages pass in any sliding second; see ports.Pacer.
@@ -36,7 +39,8 @@ class SlidingWindowPacer:
 
     def __init__(self, clock: Clock, rate: float = 0.0) -> None:
         self._clock = clock
-        self._rate = 0
+        self._rate = self._full = 0
+        self._wider_at = math.inf
         self._sent: deque[float] = deque()
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._serial = 0
@@ -49,7 +53,21 @@ class SlidingWindowPacer:
         """Set messages per second; 0 lifts the limit. Raises ValueError below 0 or under 1."""
         if rate < 0 or 0 < rate < 1 or math.isnan(rate):
             raise ValueError(f"a rate is 0 or at least one message a second, not {rate}")
-        self._rate = 0 if math.isinf(rate) else int(rate)
+        self._full = 0 if math.isinf(rate) else int(rate)
+        self._turn(self._full)
+
+    def back_off(self) -> None:
+        """Halve the rate: the broker says that it was exceeded, so its limit is not what it was.
+
+        Each minute without another word of it doubles the rate again, up to what was set. Below
+        five a second it does not go.
+        """
+        if self._rate:
+            self._turn(max(self._rate // 2, min(_SLOWEST, self._full)))
+            self._wider_at = self._clock.monotonic() + _WIDER_EVERY
+
+    def _turn(self, rate: int) -> None:
+        self._rate = rate
         self._burst = max(1.0, self._rate * _BURST_SHARE)
         self._tokens = self._burst
         self._filled_at = self._clock.monotonic()
@@ -88,8 +106,8 @@ class SlidingWindowPacer:
         """
         if not self._rate:
             return 0.0
-        if not 1 <= messages <= self._rate:
-            raise ValueError(f"{messages} messages never fit into {self._rate} a second")
+        if not 1 <= messages <= self._full:
+            raise ValueError(f"{messages} messages never fit into {self._full} a second")
         now = self._clock.monotonic()
         if not self._waiting and self._delay(messages, now) <= 0:
             self._note(messages, now)
@@ -122,9 +140,13 @@ class SlidingWindowPacer:
 
     def _delay(self, messages: int, now: float) -> float:
         """Return seconds until ``messages`` fit."""
+        if now >= self._wider_at:
+            self._turn(min(2 * self._rate, self._full))
+            self._wider_at = now + _WIDER_EVERY if self._rate < self._full else math.inf
         while self._sent and now - self._sent[0] > _WINDOW + _MARGIN:
             self._sent.popleft()
-        excess = len(self._sent) + messages - self._rate
+        # While the rate is low, a turn that needs more has a second for itself.
+        excess = min(len(self._sent) + messages - self._rate, len(self._sent))
         spread = self._spread(messages, now)
         if excess <= 0:
             return spread

@@ -341,7 +341,7 @@ def _summary(story: list[Entry]) -> OrderSummary:
                 Decimal(entry.body["quantity"]),
                 Decimal(entry.body["price"]),
             )
-        elif entry.kind == Kind.COMMAND and entry.body.get("event") == "CONFIRM":
+        elif entry.kind == Kind.COMMAND and entry.body.get("event") in ("CONFIRM", "LATE_ECHO"):
             order = order_from(first.key, entry.body["order"]) if "order" in entry.body else order
     filled = sum((quantity for quantity, _ in revisions.values()), Decimal(0))
     paid = sum((quantity * price for quantity, price in revisions.values()), Decimal(0))

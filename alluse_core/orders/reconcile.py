@@ -13,6 +13,7 @@ import attrs
 from alluse_core.errors import BrokerError
 from alluse_core.model import (
     Execution,
+    Instrument,
     LinkState,
     OrderReport,
     OrderState,
@@ -21,6 +22,7 @@ from alluse_core.model import (
     TimeInForce,
     Verb,
 )
+from alluse_core.orders.adjustments import Cause
 from alluse_core.orders.checks import Gate
 from alluse_core.orders.evidence import OPEN_ORDERS, Applier, Desk
 from alluse_core.orders.live import Command, LiveOrder, differences
@@ -219,7 +221,7 @@ class Reconciler:
                     self._applier.command(live, command, CommandEvent.LOSE, reason)
                 elif not differences(live.order, report.terms):
                     reason = "the broker lists the old terms"
-                    self._applier.command(live, command, CommandEvent.REFUSE, reason)
+                    self._applier.command(live, command, CommandEvent.REFUSE, reason, inferred=True)
 
     def _unanswered(self, live: LiveOrder, answers: Answers) -> list[Command]:
         patience = self._settings.acknowledge_within
@@ -259,13 +261,17 @@ class Reconciler:
         for place in dict.fromkeys((*ours, *told)):
             quantity = told[place].quantity if place in told else Decimal(0)
             if self._positions_known and book.positions.get(place, Decimal(0)) != quantity:
-                self._mismatch(place[2].id, book.positions.get(place, Decimal(0)), quantity)
+                self._mismatch(place, book.positions.get(place, Decimal(0)), quantity)
             book.positions[place] = quantity
             if place in told:
                 book.costs[place] = told[place].average_cost
         self._positions_known = True
         book.told.add(name)
 
-    def _mismatch(self, instrument: str, ours: Decimal, theirs: Decimal) -> None:
+    def _mismatch(self, place: tuple[str, str, Instrument], ours: Decimal, theirs: Decimal) -> None:
+        broker, account, instrument = place
         self._desk.meters.mismatches.value += 1
-        _log.error("position of %s: our fills say %s, the broker %s", instrument, ours, theirs)
+        _log.error("position of %s: our fills say %s, the broker %s", instrument.id, ours, theirs)
+        facts = {"ours": str(ours), "theirs": str(theirs)}
+        change = theirs - ours
+        self._applier.adjustment(broker, account, instrument, change, Cause.UNEXPLAINED, facts)

@@ -76,6 +76,7 @@ class Kind(StrEnum):
     CONTROL = "control"
     POSITION = "position"
     ACCEPTED = "accepted"
+    ADJUSTMENT = "adjustment"
 
 
 class Scribe:

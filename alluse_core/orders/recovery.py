@@ -81,7 +81,8 @@ def _event(live: LiveOrder, entry: Entry) -> None:
 
 def _command(live: LiveOrder, entry: Entry) -> None:
     body = entry.body
-    found = next((each for each in live.commands if each.number == body["command"]), None)
+    known = (*live.commands, *live.doubted)
+    found = next((each for each in known if each.number == body["command"]), None)
     if body["event"] == "QUEUE":
         # Whether its bytes left before the end is not recorded: it may have been sent.
         order = order_from(entry.key, body["order"]) if "order" in body else None
@@ -94,5 +95,9 @@ def _command(live: LiveOrder, entry: Entry) -> None:
             found.state = CommandState.SENT
         if found.state is CommandState.CONFIRMED and found.order is not None:
             live.order = found.order
-        if not found.state.is_pending and found.state is not CommandState.LOST:
+        if found in live.doubted:
+            live.doubted.remove(found)
+        elif not found.state.is_pending and found.state is not CommandState.LOST:
             live.commands.remove(found)
+        if body.get("inferred"):
+            live.doubted.append(found)

@@ -108,7 +108,9 @@ class Orders:
             self._page,
             self._named,
             {name: self._breaker(name) for name in brokers},
+            self._slower,
         )
+        self._pacers = pacers
         self._reader: JournalReader | None = None
         self._applier = Applier(desk, self._restore_reference)
         self._notices = Notices(desk, self._applier, table_with(settings.errors))
@@ -255,6 +257,11 @@ class Orders:
         # A crash lost the number of an order that is to be cancelled; now the cancel can leave.
         if broker in self._outboxes:
             self._outboxes[broker].resume_deferred()
+
+    def _slower(self, broker: str) -> None:
+        pacer = self._pacers[broker]
+        if isinstance(pacer, SlidingWindowPacer):
+            pacer.back_off()
 
     def _page(self, reason: str) -> None:
         self._control.page(reason)
@@ -483,6 +490,7 @@ class Orders:
             if entry.kind == Kind.IDS and entry.body["broker"] in self._sequences:
                 self._sequences[entry.body["broker"]].above(entry.body["up_to"])
         self._control.restore(general)
+        self._applier.restore(general)
         for story in stories:
             live = rebuild(story)
             if live is not None:

@@ -195,7 +195,11 @@ class CommandState(StrEnum):
 
 
 class CommandEvent(StrEnum):
-    """What can happen to a command. ENDED: the order ended in another way."""
+    """What can happen to a command.
+
+    ENDED: the order ended in another way. LATE_ECHO: it was carried out after all, where a list
+    with the old terms had let one think that it was refused.
+    """
 
     SEND = "SEND"
     DEFER = "DEFER"
@@ -204,6 +208,7 @@ class CommandEvent(StrEnum):
     WITHDRAW = "WITHDRAW"
     ENDED = "ENDED"
     LOSE = "LOSE"
+    LATE_ECHO = "LATE_ECHO"
 
 
 C, V = CommandState, CommandEvent
@@ -223,6 +228,7 @@ _COMMANDS: Mapping[tuple[CommandState, CommandEvent], CommandState] = {
     (C.LOST, V.REFUSE): C.REFUSED,
     (C.LOST, V.ENDED): C.REFUSED,
     (C.LOST, V.LOSE): C.LOST,
+    (C.REFUSED, V.LATE_ECHO): C.CONFIRMED,
 }
 
 

@@ -43,7 +43,8 @@ def surviving(ledger: list[tuple[str, int, str]], clock: VirtualClock) -> FakeBr
     broker = FakeBroker(lambda _: None, clock=clock)
     for ref, number, key in ledger:
         order = buy(key, broker="fake", account="DU1")
-        identity = OrderIdentity(ref, 10_000 + number, number, 1)
+        # The same broker as before: an order keeps the permId under which it was told.
+        identity = OrderIdentity(ref, next(broker._perm_ids), number, 1)
         broker.orders[ref] = BrokerOrder(OrderMessage(order, ref, number), identity)
     return broker
 

@@ -37,7 +37,7 @@ from alluse_core.model import (
     Verb,
 )
 from alluse_core.orders.journal import verify
-from alluse_core.orders.states import CommandState
+from alluse_core.orders.states import CommandEvent, CommandState
 from alluse_core.orders.ticket import Ticket
 from alluse_core.ports import TradingState
 
@@ -246,6 +246,53 @@ def test_two_perm_ids_of_one_order_are_both_tracked_and_both_cancelled(tmp_path:
             await desk.settle()
             cancelled = {what.perm_id for kind, what in desk.broker.sent if kind == "cancel"}  # type: ignore[attr-defined]
             assert cancelled == {order.identity.perm_id, 555}
+
+    run(scenario())
+
+
+def test_an_order_that_lives_twice_calls_a_person_and_ends_with_the_last_of_both(
+    tmp_path: Path,
+) -> None:
+    """nautilus #4564: the survivor was taken for cancelled, and filled six hours later."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            first = desk.broker.orders[ticket.order_ref].identity
+            twin = attrs.evolve(first, perm_id=555)
+            desk.broker.say(OrderReport("fake", twin, BrokerStatus.WORKING))
+            assert desk.orders.state is TradingState.REDUCING
+            assert "lives twice" in desk.orders.reason
+            desk.broker.say(OrderReport("fake", twin, BrokerStatus.CANCELED))
+            assert ticket.state is S.ACCEPTED
+            desk.broker.say(OrderReport("fake", first, BrokerStatus.CANCELED))
+            assert ticket.state is S.CANCELED
+
+    run(scenario())
+
+
+def test_an_echo_that_comes_after_a_list_with_the_old_terms_is_believed(tmp_path: Path) -> None:
+    """Found by the scenario slow-acks: the change was called refused, and had been made."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            report = desk.broker.report_of(desk.broker.orders[ticket.order_ref])
+            live = desk.orders._live("one")
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", limit_price="98")
+            await desk.settle()
+            (command,) = live.commands
+            desk.orders._applier.command(
+                live, command, CommandEvent.REFUSE, "a list had the old terms", inferred=True
+            )
+            assert ticket.order.limit_price != 98
+            assert report.terms is not None
+            late = attrs.evolve(report, terms=attrs.evolve(report.terms, limit_price=Decimal(98)))
+            desk.broker.say(late)
+            assert ticket.order.limit_price == 98
+            assert not ticket.known.differences
+            assert not live.doubted
 
     run(scenario())
 
@@ -558,6 +605,7 @@ def test_a_position_that_is_not_the_sum_of_fills_is_counted_and_the_brokers_is_t
             desk.broker.held["DU1", AAPL] = Decimal(7)
             await desk.orders.reconcile("fake")
             assert desk.count("position_mismatches") == 1
+            assert desk.count("position_adjustments", cause="unexplained") == 1
             assert desk.orders.positions().rows[0].quantity == 7
 
     run(scenario())

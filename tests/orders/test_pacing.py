@@ -162,3 +162,55 @@ def test_fifty_a_second_holds_although_messages_arrive_late_by_up_to_50_ms(
         assert sent[-1] - sent[0] < 150 / 38
 
     asyncio.run(scenario())
+
+
+def test_a_broker_that_says_too_fast_is_sent_half_as_much_and_more_again_later() -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        pacer = SlidingWindowPacer(clock, 40)
+
+        async def sent_within(seconds: float) -> int:
+            sent = 0
+
+            async def send() -> None:
+                nonlocal sent
+                while True:
+                    await pacer.turn(Priority.ORDER)
+                    sent += 1
+
+            task = asyncio.ensure_future(send())
+            for _ in range(int(seconds / 0.05)):
+                await clock.advance(0.05)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await clock.advance(1.1)
+            return sent
+
+        full = await sent_within(1.0)
+        for _ in range(2):
+            pacer.back_off()
+        assert await sent_within(1.0) <= 11
+        for _ in range(9):
+            pacer.back_off()
+        assert await sent_within(1.0) <= 6, "five a second are left"
+        assert await asyncio.wait_for(pacer.turn(Priority.ORDER, 1), 1) == 0.0
+        for _ in range(4):
+            await clock.advance(61.0)
+            await pacer.turn(Priority.ORDER)
+        await clock.advance(1.1)
+        assert await sent_within(1.0) >= full - 1
+
+    asyncio.run(scenario())
+
+
+def test_a_group_that_needs_more_than_the_lowered_rate_still_goes_in_one_turn() -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        pacer = SlidingWindowPacer(clock, 40)
+        for _ in range(9):
+            pacer.back_off()
+        turn = asyncio.ensure_future(pacer.turn(Priority.ORDER, 12))
+        await clock.advance(3.0)
+        assert turn.done()
+
+    asyncio.run(scenario())

@@ -1,0 +1,88 @@
+"""Positions that moved without an order: the cause, told once, and a person called."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from desk_floor import AAPL, NODE, floor, run
+
+from alluse_core.model import Execution, Instrument, OrderIdentity, Side
+from alluse_core.orders.adjustments import Cause, Settlements
+from alluse_core.orders.journal import JournalReader
+from alluse_core.ports import TradingState
+
+CALL = Instrument.option("AAPL", date(2026, 6, 19), 95, "C")
+NOBODY = OrderIdentity()
+
+
+def fill(
+    instrument: Instrument,
+    side: Side,
+    quantity: int,
+    price: str,
+    *,
+    day: int = 1,
+    liquidation: bool = False,
+) -> Execution:
+    return Execution(
+        "fake",
+        NOBODY,
+        f"{instrument.id}.{day}.01",
+        "DU1",
+        instrument,
+        side,
+        Decimal(quantity),
+        Decimal(price),
+        datetime(2026, 6, day, 21, 0, tzinfo=UTC),
+        liquidation,
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "shares", "cause"),
+    [(Side.BUY, Side.SELL, Cause.ASSIGNMENT), (Side.SELL, Side.BUY, Cause.EXERCISE)],
+)
+def test_options_that_leave_for_shares_at_the_strike_were_assigned_or_exercised(
+    option: Side, shares: Side, cause: Cause
+) -> None:
+    seen = Settlements()
+    assert seen.cause(fill(CALL, option, 2, "0")) is cause
+    assert seen.cause(fill(AAPL, shares, 200, "95")) is cause
+    assert seen.cause(fill(AAPL, shares, 200, "95")) is None, "that is somebody's trade"
+
+
+def test_options_that_leave_on_their_last_day_ran_out() -> None:
+    assert Settlements().cause(fill(CALL, Side.SELL, 2, "0", day=19)) is Cause.EXPIRY
+
+
+def test_a_trade_by_hand_is_no_adjustment() -> None:
+    seen = Settlements()
+    assert seen.cause(fill(AAPL, Side.BUY, 200, "95")) is None
+    assert seen.cause(fill(CALL, Side.BUY, 2, "1.5")) is None
+
+
+@pytest.mark.parametrize("cause", ["liquidation", "assignment"])
+def test_an_adjustment_is_journaled_and_a_person_called_once_also_after_a_restart(
+    tmp_path: Path, cause: str
+) -> None:
+    forced = cause == "liquidation"
+    told = fill(AAPL if forced else CALL, Side.BUY, 2, "9" if forced else "0", liquidation=forced)
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.say(told)
+            assert desk.orders.state is TradingState.REDUCING
+            await desk.orders.resume("a person")
+            desk.broker.say(told)
+            assert desk.orders.state is TradingState.ACTIVE
+        async with floor(tmp_path, broker=desk.broker, node=NODE) as again:
+            again.broker.say(told)
+            assert again.orders.state is TradingState.ACTIVE
+        with JournalReader(tmp_path / "journal.db") as reader:
+            rows = [entry.body for entry in reader.entries() if entry.kind == "adjustment"]
+        assert [(row["cause"], row["change"]) for row in rows] == [(cause, "2")]
+
+    run(scenario())
