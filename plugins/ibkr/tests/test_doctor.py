@@ -93,6 +93,7 @@ def test_a_well_gateway_is_found_well_and_nothing_is_placed(library: str) -> Non
         "clock",
         "time zone",
         "order ids",
+        "restart windows",
         "data farms",
         f"market data {STOCK}",
         f"permission {STOCK}",
@@ -101,6 +102,32 @@ def test_a_well_gateway_is_found_well_and_nothing_is_placed(library: str) -> Non
         "precautions",
         "competing session",
     } == set(verdicts)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "wanted", "region", "restart_at", "verdict"),
+    [
+        (["U1234567"], "", "", "", Verdict.WARN),
+        (["DU1", "U1234567"], "DU1", "", "", Verdict.OK),
+        (["DU1", "U1234567"], "U1234567", "", "", Verdict.WARN),
+        (["X1"], "", "", "", Verdict.WARN),
+        (["U1234567"], "", "europe", "", Verdict.OK),
+        (["U1234567"], "", "", "23:45 America/New_York", Verdict.OK),
+        (["DU1"], "", "", "", Verdict.OK),
+    ],
+)
+def test_a_live_account_without_a_restart_window_is_warned_of(
+    accounts: list[str], wanted: str, region: str, restart_at: str, verdict: Verdict
+) -> None:
+    check = findings.restart_windows(accounts, wanted, region, restart_at)
+    assert check.verdict is verdict
+    assert bool(check.hint) is (verdict is Verdict.WARN)
+
+
+def test_the_windows_that_are_set_are_found_by_the_doctor() -> None:
+    check = found(region="europe", restart_at="23:45 America/New_York")["restart windows"]
+    assert "europe" in check.detail
+    assert "23:45" in check.detail
 
 
 def test_every_instrument_asked_about_gets_its_own_answers() -> None:

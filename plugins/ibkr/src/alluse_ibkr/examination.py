@@ -135,6 +135,9 @@ class Examination:
         yield findings.account(
             accounts, settings.account, self._inquiry.live_account, settings.port
         )
+        yield findings.restart_windows(
+            accounts, settings.account, settings.region, settings.restart_at
+        )
         yield findings.clock(self._skew.bound)
         skew = (self._skew.milliseconds() or 0.0) / 1000
         yield findings.time_zone(self._greeting.time, self._context.clock.now(), skew)

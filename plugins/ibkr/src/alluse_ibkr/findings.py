@@ -111,6 +111,20 @@ def account(accounts: Sequence[str], wanted: str, live_account: str, port: int) 
     return Check("account", OK, detail)
 
 
+def restart_windows(accounts: Sequence[str], wanted: str, region: str, restart_at: str) -> Check:
+    """Say whether new risk is gated while IBKR or the terminal restarts; live money needs it."""
+    named = " and ".join(each for each in (region, restart_at and f"TWS at {restart_at}") if each)
+    if named:
+        return Check("restart windows", OK, f"new risk is gated for {named}")
+    mine = (wanted,) if wanted else tuple(accounts)
+    live = [each for each in mine if account_mode(each) is not AccountMode.PAPER]
+    if live:
+        detail = f"none is set, and {live[0]} is not a paper account"
+        hint = "set region and restart_at in the broker's table: orders would run into the restart"
+        return Check("restart windows", WARN, detail, hint)
+    return Check("restart windows", OK, "none is set; the account is for paper")
+
+
 def clock(bound: Bound | None) -> Check:
     """Say how far the clocks are apart, as far as whole seconds can tell."""
     if bound is None:
