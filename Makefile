@@ -27,6 +27,7 @@ torture: $(VENV)/.dev
 	ALLUSE_SESSIONS=$(or $(SESSIONS),100000) ALLUSE_REPEATS=$(or $(REPEATS),5000) \
 	  $(BIN)/pytest --timeout 0 plugins/sim/tests/test_torture.py $(ARGS)
 	ALLUSE_SOAK_DAYS=$(or $(SOAK_DAYS),365) $(BIN)/pytest --timeout 0 plugins/sim/tests/test_soak.py
+	ALLUSE_SCENARIOS=all $(BIN)/pytest --timeout 0 plugins/sim/tests/test_scenarios.py $(ARGS)
 	ALLUSE_TCP_SESSIONS=$(or $(TCP_SESSIONS),300) ALLUSE_KILLS=$(or $(KILLS),60) \
 	  $(BIN)/pytest --timeout 0 tests/e2e/test_orders_against_the_gateway.py \
 	  tests/e2e/test_killed_traders.py $(ARGS)

@@ -86,3 +86,19 @@ def test_an_adjustment_is_journaled_and_a_person_called_once_also_after_a_restar
         assert [(row["cause"], row["change"]) for row in rows] == [(cause, "2")]
 
     run(scenario())
+
+
+def test_options_that_ran_out_are_journaled_and_call_nobody(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.say(fill(CALL, Side.SELL, 2, "0", day=19))
+            assert desk.orders.state is TradingState.ACTIVE
+            assert desk.count("position_adjustments", cause="expiry") == 1
+            # What the list of positions says is an adjustment without an execution.
+            desk.broker.held["DU1", AAPL] = Decimal(7)
+            await desk.orders.reconcile("fake")
+        async with floor(tmp_path, broker=desk.broker, node=NODE) as again:
+            again.broker.say(fill(CALL, Side.SELL, 2, "0", day=19))
+            assert again.count("position_adjustments", cause="expiry") == 0
+
+    run(scenario())

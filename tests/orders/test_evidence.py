@@ -297,6 +297,41 @@ def test_an_echo_that_comes_after_a_list_with_the_old_terms_is_believed(tmp_path
     run(scenario())
 
 
+def test_an_echo_that_comes_after_a_restart_is_believed_too(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            report = desk.broker.report_of(desk.broker.orders[ticket.order_ref])
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", limit_price="98")
+            await desk.settle(30)
+            assert not ticket.known.pending
+        assert report.terms is not None
+        late = attrs.evolve(report, terms=attrs.evolve(report.terms, limit_price=Decimal(98)))
+        for turn in (2, 3):
+            incarnation = attrs.evolve(NODE, incarnation=f"incarnation-{turn}")
+            async with floor(tmp_path, broker=desk.broker, node=incarnation) as again:
+                if turn == 2:
+                    again.broker.say(late)
+                assert again.orders.get("one").order.limit_price == 98
+                assert not again.orders._live("one").doubted
+            desk.broker.orders[ticket.order_ref].message = attrs.evolve(
+                desk.broker.orders[ticket.order_ref].message,
+                order=again.orders.get("one").order,
+            )
+
+    run(scenario())
+
+
+def test_word_of_too_many_messages_slows_the_pacer_and_asks(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, rate=40) as desk:
+            desk.broker.say(BrokerNotice("fake", 100, "Max rate of messages per second exceeded"))
+            assert desk.pacer._rate == 20
+
+    run(scenario())
+
+
 def test_an_order_with_our_name_that_the_journal_lost_is_ours(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

@@ -30,7 +30,9 @@ class Agent:
         self.denied: set[str] = set()
         self.tried: dict[str, Order | OrderGroup] = {}
         self.modifies: dict[str, int] = {}
+        self.kept: set[str] = set()
         self.submitted = 0
+        self.changes = True
         self._name = name
         self._prices = prices
         self._dice = dice
@@ -40,7 +42,13 @@ class Agent:
     def asked(self) -> Asked:
         """What the checker compares with."""
         tried = {key for intent in self.tried.values() for key in keys_of(intent)}
-        return Asked(frozenset(self.taken), frozenset(self.denied), frozenset(tried))
+        return Asked(frozenset(self.taken | self.kept), frozenset(self.denied), frozenset(tried))
+
+    def keep(self, key: str) -> None:
+        """Leave an order alone from now on."""
+        if key in self.taken:
+            self.taken.remove(key)
+            self.kept.add(key)
 
     # --- intents ----------------------------------------------------------------------------
 
@@ -86,7 +94,7 @@ class Agent:
     async def submit(self, runtime: Any, intent: Order | OrderGroup) -> None:
         """Submit and remember the answer; none comes where the process ends first."""
         keys = keys_of(intent)
-        if not self.taken.issuperset(keys):
+        if not (self.taken | self.kept).issuperset(keys):
             self.tried[intent.key] = intent
         denied = False
         try:
@@ -127,7 +135,7 @@ class Agent:
             key = dice.choice(sorted(self.taken))
             if what < 0.86:
                 await self._try_cancel(runtime, key)
-            else:
+            elif self.changes:
                 await self._try_modify(runtime, key)
 
     async def burst(self, runtime: Any, count: int) -> None:

@@ -29,12 +29,16 @@ _MAY_FOLLOW = {("CANCELED", "FILLED"), ("EXPIRED", "FILLED")}
 
 @attrs.define
 class Brokered:
-    """One order at the broker, as the ledger tells its life."""
+    """One order at the broker, as the ledger tells its life.
+
+    ``twin``: it came to be by a change that left the old order alive; nobody sent it twice.
+    """
 
     ref: str
     perm_id: int
     quantity: Decimal
     state: str = "PLACED"
+    twin: bool = False
     fills: dict[str, tuple[Decimal, Decimal]] = attrs.field(factory=dict)
     changes: list[Decimal] = attrs.field(factory=list)
 
@@ -91,7 +95,7 @@ class Believed:
 
 @attrs.frozen
 class Belief:
-    """All that a runtime says of itself. ``positions`` are by symbol, without the flat ones."""
+    """All that a runtime says of itself. ``positions`` are by instrument, without the flat ones."""
 
     orders: Sequence[Believed]
     positions: Mapping[str, Decimal]
@@ -126,6 +130,10 @@ def truth_of(entries: Iterable[Entry]) -> Truth:
             quantity = asked[entry["client_id"], entry["order_id"]]
             order = by_perm[entry["perm_id"]] = Brokered(ref, entry["perm_id"], quantity)
             truth.orders[ref].append(order)
+        elif event == "split":
+            quantity = asked[entry["client_id"], entry["order_id"]]
+            order = by_perm[entry["perm_id"]] = Brokered(ref, entry["perm_id"], quantity, twin=True)
+            truth.orders[ref].append(order)
         elif event == "reject" and not entry["perm_id"]:
             if ref not in truth.orders:
                 truth.refused[ref] = entry
@@ -143,7 +151,7 @@ def truth_of(entries: Iterable[Entry]) -> Truth:
 def _fill(truth: Truth, order: Brokered | None, entry: Entry) -> None:
     quantity = _decimal(entry["quantity"])
     sign = 1 if entry["side"] == "BUY" else -1
-    truth.positions[entry["symbol"]] += sign * quantity
+    truth.positions[entry["instrument"]] += sign * quantity
     if order is not None:
         order.fills[entry["execution_id"]] = (quantity, _decimal(entry["price"]))
 
@@ -176,8 +184,13 @@ def _decimal(value: object) -> Decimal:
 # --- the comparison ------------------------------------------------------------------------------
 
 
-def compare(entries: Sequence[Entry], belief: Belief, asked: Asked | None = None) -> list[str]:
-    """Return what is wrong, as sentences; an empty list where belief and ledger agree."""
+def compare(
+    entries: Sequence[Entry], belief: Belief, asked: Asked | None = None, excesses: int = 0
+) -> list[str]:
+    """Return what is wrong, as sentences; an empty list where belief and ledger agree.
+
+    ``excesses`` over the message rate are allowed, where the broker lowered it without a word.
+    """
     truth = truth_of(entries)
     found = _identity(truth, belief)
     for order in belief.orders:
@@ -187,7 +200,7 @@ def compare(entries: Sequence[Entry], belief: Belief, asked: Asked | None = None
         found += _answers(belief, asked)
     if belief.journal_problem:
         found.append(f"the journal is not whole: {belief.journal_problem}")
-    found += [f"the message rate was exceeded: {text}" for text in truth.rates]
+    found += [f"the message rate was exceeded: {text}" for text in truth.rates[excesses:]]
     found += [f"the gateway could not read a message: {text}" for text in truth.unreadable]
     return found
 
@@ -197,7 +210,7 @@ def _identity(truth: Truth, belief: Belief) -> list[str]:
     changes = {order.ref: order.modifies for order in belief.orders}
     known = set(changes)
     for ref, orders in truth.orders.items():
-        if ref and len(orders) > 1:
+        if ref and sum(not order.twin for order in orders) > 1:
             perms = [order.perm_id for order in orders]
             found.append(f"{ref} was sent twice: the broker has orders {perms}")
         if ref and ref not in known:
@@ -222,7 +235,7 @@ def _order(truth: Truth, order: Believed, entries: Sequence[Entry]) -> list[str]
     ]
     brokered = truth.orders.get(order.ref, [])
     if brokered:
-        found += _state(name, order, brokered[0])
+        found += _state(name, order, brokered)
     elif order.ref in truth.refused:
         lost = _word_was_lost(truth.refused[order.ref], entries)
         if order.state != "REJECTED" and not (order.state == "UNKNOWN" and lost):
@@ -244,7 +257,10 @@ def _order(truth: Truth, order: Believed, entries: Sequence[Entry]) -> list[str]
     return found
 
 
-def _state(name: str, order: Believed, brokered: Brokered) -> list[str]:
+def _state(name: str, order: Believed, orders: Sequence[Brokered]) -> list[str]:
+    # Where a change made two of one order, what is said of it is said of the one that lives.
+    alive = [each for each in orders if not each.allowed & ENDED]
+    brokered = alive[-1] if alive else orders[-1]
     if order.state in brokered.allowed:
         if order.state in ENDED and not order.settled:
             return [f"{name} is {order.state} and not settled"]
@@ -274,12 +290,12 @@ def _word_was_lost(refusal: Entry, entries: Sequence[Entry]) -> bool:
 
 
 def _positions(truth: Truth, belief: Belief) -> list[str]:
-    symbols = sorted(set(truth.positions) | set(belief.positions))
+    held = sorted(set(truth.positions) | set(belief.positions))
     return [
-        f"the position of {symbol} is {truth.positions.get(symbol, ZERO)}, "
-        f"believed {belief.positions.get(symbol, ZERO)}"
-        for symbol in symbols
-        if truth.positions.get(symbol, ZERO) != belief.positions.get(symbol, ZERO)
+        f"the position of {name} is {truth.positions.get(name, ZERO)}, "
+        f"believed {belief.positions.get(name, ZERO)}"
+        for name in held
+        if truth.positions.get(name, ZERO) != belief.positions.get(name, ZERO)
     ]
 
 

@@ -12,8 +12,9 @@ import click
 
 from alluse_core.errors import UsageError
 from alluse_sim import planted
-from alluse_sim.plan import Plan
+from alluse_sim.plan import LIBRARIES, Plan
 from alluse_sim.session import Result, simulate
+from alluse_sim.stories import STORIES
 from alluse_sim.torture import Hunt, Tally, hunt, torture
 
 _EVERY_SECONDS = 2.0
@@ -27,6 +28,9 @@ _EVERY_SECONDS = 2.0
 @click.option("--all-planted", is_flag=True, help="Plant every bug, one after the other.")
 @click.option("--soak", "days", default=0, help="Play so many days with nightly restarts instead.")
 @click.option("--client", metavar="LIBRARY", help="Play a bot on a bare client library instead.")
+@click.option(
+    "--scenario", metavar="NAME", help="Play one of the gateway's scenarios; 'all': each."
+)
 @click.option("--list", "listing", is_flag=True, help="List faults and bugs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -37,6 +41,7 @@ def command(
     all_planted: bool,
     days: int,
     client: str | None,
+    scenario: str | None,
     listing: bool,
     as_json: bool,
 ) -> None:
@@ -60,6 +65,8 @@ def command(
         show(range(seed, seed + sessions), client, jobs, as_json)
     elif bug or all_planted:
         _hunt(list(planted.BUGS) if all_planted else [bug or ""], as_json)
+    elif scenario:
+        _scenarios(list(STORIES) if scenario == "all" else [scenario], seed, as_json)
     elif sessions == 1:
         _one(seed, as_json)
     else:
@@ -69,12 +76,19 @@ def command(
 def _list(as_json: bool) -> None:
     from alluse_sim.faults import FAULTS
 
+    scenarios = {
+        name: "; ".join(text for text, _ in story.reactions) for name, story in STORIES.items()
+    }
     faults = {name: (fault.__doc__ or "").splitlines()[0] for name, fault in FAULTS.items()}
     bugs = {bug.name: bug.undoes for bug in planted.BUGS.values()}
     if as_json:
-        click.echo(json.dumps({"faults": faults, "bugs": bugs}, indent=2))
+        click.echo(json.dumps({"faults": faults, "bugs": bugs, "scenarios": scenarios}, indent=2))
         return
-    for title, rows in (("faults", faults), ("bugs, by the rule that each undoes", bugs)):
+    for title, rows in (
+        ("faults", faults),
+        ("bugs, by the rule that each undoes", bugs),
+        ("scenarios, and what must happen in each", scenarios),
+    ):
         click.echo(title)
         for name, text in rows.items():
             click.echo(f"  {name:<32}{text}")
@@ -156,6 +170,29 @@ def _soak(days: int, seed: int, as_json: bool) -> None:
         for problem in told.problems:
             click.echo(f"BROKEN  {problem}")
     sys.exit(bool(told.problems))
+
+
+# --- scenarios -----------------------------------------------------------------------------------
+
+
+def _scenarios(names: list[str], seed: int, as_json: bool) -> None:
+    """Play scenarios with both client libraries; a missing reaction is a problem too."""
+    results = [
+        simulate(Plan.through(name, library, seed)) for name in names for library in LIBRARIES
+    ]
+    if as_json:
+        click.echo(json.dumps([attrs.asdict(result) for result in results], indent=2))
+    else:
+        for result in results:
+            verdict = "BROKEN" if result.problems else "ok"
+            click.echo(
+                f"{result.plan.scenario:<20}{result.plan.library:<12}{verdict:<8}"
+                f"{result.sent} orders sent, {result.fills} fills, "
+                f"{result.seconds:.0f} virtual seconds"
+            )
+            for problem in result.problems:
+                click.echo(f"    {problem}")
+    sys.exit(any(result.problems for result in results))
 
 
 # --- planted bugs -------------------------------------------------------------------------------

@@ -9,10 +9,12 @@ from typing import Any
 import attrs
 
 from alluse_sim.faults import CLIENT, FAULTS
+from alluse_sim.stories import Story, find
 
 ORDERS = 75
 LIBRARIES = ("ib_insync", "ib_async")
 _KINDS = 3
+_ORDERS_IN_A_SCENARIO = 60
 
 
 @attrs.frozen
@@ -21,7 +23,8 @@ class Plan:
 
     ``restarts`` are orderly ones; kills are faults. ``disk_seconds`` is how long the journal's
     batches take; at batch ``kill_at_batch`` the process dies, with its records on disk
-    (``kill_after``) or not. ``cap`` is the position limit in units; 0: none.
+    (``kill_after``) or not. ``cap`` is the position limit in units; 0: none. ``scenario`` names one
+    of the gateway's own, which is played then; it has faults enough.
     """
 
     seed: int
@@ -34,6 +37,19 @@ class Plan:
     kill_after: bool = False
     cap: int = 0
     heal_within: float = 30.0
+    scenario: str = ""
+
+    @classmethod
+    def through(cls, scenario: str, library: str = LIBRARIES[0], seed: int = 1) -> Plan:
+        """Return the session that plays a shipped gateway scenario. Raises UsageError."""
+        return cls(
+            seed, orders=_ORDERS_IN_A_SCENARIO, library=library, scenario=find(scenario).scenario
+        )
+
+    @property
+    def story(self) -> Story | None:
+        """How the agent lives through the scenario, where there is one."""
+        return find(self.scenario) if self.scenario else None
 
     @classmethod
     def draw(cls, seed: int, **fixed: Any) -> Plan:
@@ -74,6 +90,7 @@ class Plan:
                     "heartbeat": 0.5,
                     "reconnect_min": 0.02,
                     "reconnect_max": 0.2,
+                    **(self.story.broker if self.story is not None else {}),
                 }
             },
             "stages": stages,
@@ -82,6 +99,7 @@ class Plan:
                 "stages": list(stages),
                 "acknowledge_within": 1.0,
                 "settle_seconds": 0.2,
-                "reconcile_every": 1.5,
+                # A scenario's minutes are quiet for the most part.
+                "reconcile_every": 10.0 if self.scenario else 1.5,
             },
         }

@@ -30,12 +30,16 @@ from alluse_sim.loop import LoopClock, VirtualLoop, run
 from alluse_sim.machine import CURRENT, Machine, SlowDisk
 from alluse_sim.network import Network
 from alluse_sim.plan import Plan
+from alluse_sim.stories import Scene, Story
+from alluse_sim.witness import Witness
 from alluse_sim.world import World
 
 _IN_MEMORY = Path("/dev/shm")
 _ENDING_TAKES = 60.0
 _QUIET_ROUNDS = 3
 _GIVES_UP_AT = 600.0
+_LAST_LOOK = 2.5
+"""Seconds in which the figures of the end are collected."""
 
 
 @attrs.frozen
@@ -88,10 +92,11 @@ class Session:
         self._loop = loop
         self._plan = plan
         self._folder = folder
-        self._clock = LoopClock(loop)
+        self._story = plan.story
+        self._clock = LoopClock(loop, self._story.began if self._story is not None else None)
         self._network = loop.network
         self._network.owner = CURRENT.get
-        self._world = World(plan.seed, self._clock)
+        self._world = World(plan.seed, self._clock, self._story)
         self._dice = random.Random(f"session {plan.seed}")
         agent_dice = random.Random(f"agent {plan.seed}")
         self._agent = Agent(f"seed-{plan.seed}", self._world.prices, agent_dice)
@@ -100,6 +105,7 @@ class Session:
         self._kills = 0
         self._problems: list[str] = []
         self._belief = Belief((), {})
+        self._witness = Witness()
 
     async def play(self) -> Result:
         """Run all of it."""
@@ -169,8 +175,11 @@ class Session:
             runtime = await self._open(stack, machine, disk)
             await self._agent.again(runtime)
             share = self._acts if last else self._acts // 2
-            await self._trade(runtime, machine, share)
-            await self._world.heal()
+            if self._story is not None:
+                await self._live_through(runtime, self._story)
+            else:
+                await self._trade(runtime, machine, share)
+                await self._world.heal()
             if last:
                 mover.cancel()
                 await self._settle(runtime)
@@ -210,6 +219,46 @@ class Session:
             await asyncio.sleep(dice.choice((0, 0.005, 0.03)))
         await asyncio.gather(*striking)
 
+    async def _live_through(self, runtime: Any, story: Story) -> None:
+        """Trade until the scenario is over and its faults are healed."""
+        scene = Scene(runtime, self._agent, self._world)
+        self._agent.changes = story.changes
+        watching = asyncio.create_task(self._witness.watch(runtime))
+        try:
+            await story.opening(scene)
+            await self._trade_until_over(runtime, story)
+            await self._world.heal()
+            await story.closing(scene)
+            await asyncio.sleep(_LAST_LOOK)
+            self._witness.look(runtime)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        await runtime.orders.flush()
+        self._witness.read(runtime.state / JOURNAL, list(self._world.ledger))
+        self._problems += [
+            text for text, happened in story.reactions if not happened(self._witness)
+        ]
+
+    async def _trade_until_over(self, runtime: Any, story: Story) -> None:
+        playing = self._world.scenario
+        assert playing is not None
+        over = asyncio.create_task(playing.wait())
+        until = self._loop.time() + story.seconds
+        give_up = until + _GIVES_UP_AT
+        try:
+            while self._loop.time() < until or (story.ends and not over.done()):
+                if self._acts:
+                    self._acts -= 1
+                    await self._open_for_risk(runtime)
+                    await self._agent.act(runtime)
+                if self._loop.time() > give_up:
+                    self._problems.append("the scenario did not come to its end")
+                    return
+                await asyncio.sleep(self._dice.choice((0.05, 0.2, 1.5)))
+        finally:
+            over.cancel()
+
     async def _open_for_risk(self, runtime: Any) -> None:
         """Wait up to a second for the gate, so that not all that is submitted meanwhile is denied.
 
@@ -230,7 +279,9 @@ class Session:
             await asyncio.sleep(0.4)
             await runtime.orders.flush()
             self._belief = belief_of(runtime, self._agent)
-            found = compare(list(self._world.ledger), self._belief, self._agent.asked)
+            excesses = self._story.excesses if self._story is not None else 0
+            entries = list(self._world.ledger)
+            found = compare(entries, self._belief, self._agent.asked, excesses)
             quiet = 0 if found or runtime.orders.reconciling else quiet + 1
             if quiet == _QUIET_ROUNDS:
                 return
@@ -299,7 +350,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
                 ticket.order.quantity,
             )
         )
-    positions = {row.instrument.symbol: row.quantity for row in runtime.positions().rows}
+    positions = {row.instrument.id: row.quantity for row in runtime.positions().rows}
     return Belief(orders, positions, verify(path).problem)
 
 

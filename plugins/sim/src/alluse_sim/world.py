@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import TYPE_CHECKING
 
 from alluse_gateway.rate import Excess, MessageRate
-from alluse_gateway.server import SimulatedGateway
+from alluse_gateway.server import RATE_LIMIT, SimulatedGateway
 from alluse_gateway.session import Session
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
@@ -15,10 +16,15 @@ from alluse_paper.market import Listing, QuoteEvent
 from alluse_core.clock import Clock
 from alluse_core.model import Instrument
 
+if TYPE_CHECKING:
+    from alluse_sim.stories import Story
+
 AAPL, MSFT = Instrument.stock("AAPL"), Instrument.stock("MSFT")
 INSTRUMENTS = (AAPL, MSFT)
 _CENTS = {AAPL: 10_000, MSFT: 30_000}
 _SHOWN = 900
+_BEAT, _SLOW_BEAT = 0.02, 0.25
+"""Seconds between two prices; a scenario lasts for minutes, most of them quiet."""
 
 
 class SharedRate(MessageRate):
@@ -38,13 +44,25 @@ class SharedRate(MessageRate):
 class World(SimulatedGateway):
     """The gateway, its market, and one message rate over all its connections."""
 
-    def __init__(self, seed: int, clock: Clock) -> None:
-        model = FillModel(latency_ms=2, queue=False, enforce_hours=False, check_margin=False)
+    def __init__(self, seed: int, clock: Clock, story: Story | None = None) -> None:
+        hours = story is not None and story.hours
+        listed = story.listed if story is not None else {}
+        model = FillModel(latency_ms=2, queue=False, enforce_hours=hours, check_margin=False)
         listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(MSFT)]
-        exchange = Exchange(clock, listings, fill_model=model, seed=seed)
-        super().__init__(exchange, clock=clock, seed=seed, sampling=0)
+        exchange = Exchange(
+            clock, [*listings, *map(Listing.of, listed)], fill_model=model, seed=seed
+        )
+        super().__init__(
+            exchange,
+            clock=clock,
+            seed=seed,
+            sampling=0,
+            scenario=story.scenario if story is not None else None,
+            time_scale=story.time_scale if story is not None else 1.0,
+        )
         self.shared_rate = MessageRate(0)
-        self.prices = dict(_CENTS)
+        self.prices = {**_CENTS, **listed}
+        self._beat = _BEAT if story is None else _SLOW_BEAT
         for instrument in self.prices:
             self.show(instrument)
 
@@ -67,7 +85,7 @@ class World(SimulatedGateway):
         """Let prices wander for ever."""
         while True:
             self.show(dice.choice(INSTRUMENTS), dice.randint(-4, 4))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self._beat)
 
     def let_go(self) -> None:
         """End sockets that are half open, as keep-alive does in the end."""
@@ -84,9 +102,20 @@ class World(SimulatedGateway):
             await asyncio.sleep(0.01)
 
     async def heal(self) -> None:
-        """End every fault."""
-        control = self.control
+        """End every fault, those of a scenario too."""
+        control, faults = self.control, self.faults
+        if self.scenario is not None:
+            await self.scenario.stop()
         self.let_go()
+        if faults.hears_nothing or faults.says_nothing:
+            control.black_hole(False)
+            control.drop()
+        if faults.competing_session:
+            control.competing_session(False)
+        if self.rate_limit != RATE_LIMIT:
+            control.pacing(RATE_LIMIT)
+        control.split(0)
+        control.coalesce(0)
         control.mute([])
         control.delay_acks(0)
         control.latency(0)
