@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from alluse_core.errors import OrderError, UsageError, did_you_mean
+from alluse_core.errors import UsageError, did_you_mean
 from alluse_core.model import Instrument, Order, Side, TimeInForce
 from alluse_sim.agent import Agent
 from alluse_sim.witness import Witness
@@ -21,6 +21,8 @@ CALL = Instrument.option("AAPL", date(2026, 6, 19), 95, "C")
 
 _PATIENCE = 120.0
 _A_WHILE = 3.0
+_TRIES = 20
+_AFTER = "kept/after-"
 _SUNDAY_MORNING = datetime(2026, 3, 1, 6, 10, tzinfo=UTC)
 _JUST_BEFORE = datetime(2026, 3, 2, 14, 29, 56, tzinfo=UTC)
 _RESTART = "14:31 UTC"
@@ -155,20 +157,25 @@ async def _working(scene: Scene) -> None:
 
 
 async def _retried(scene: Scene) -> None:
-    """Ask for one more trade when all is over; it must find its way."""
+    """Trade again when all is over, as soon as gates and breaker allow it; it must find its way."""
     await scene.until(lambda: not scene.runtime.orders.reconciling)
     if scene.runtime.orders.reason:
         await scene.runtime.orders.resume("the simulation")
-    try:
-        await scene.submit(Order.market(AAPL, Side.BUY, 5, key="kept/after"))
-    except OrderError:
-        return
-    await scene.until(lambda: scene.runtime.orders.get("kept/after").known.settled)
+    for number in range(_TRIES):
+        order = Order.market(AAPL, Side.BUY, 5, key=f"{_AFTER}{number}")
+        await scene.submit(order)
+        if order.key in scene.agent.kept:
+            await scene.until(lambda key=order.key: scene.runtime.orders.get(key).known.settled)  # type: ignore[misc]
+            return
+        await asyncio.sleep(_A_WHILE)
 
 
 # --- reactions ------------------------------------------------------------------------------------
 
-_TRADES_ON: Reaction = ("trades again afterwards", lambda w: w.states.get("kept/after") == "FILLED")
+_TRADES_ON: Reaction = (
+    "trades again afterwards",
+    lambda w: any(key.startswith(_AFTER) and state == "FILLED" for key, state in w.states.items()),
+)
 _GATED: Reaction = ("new risk was denied meanwhile", lambda w: w.denied("link", "reconciling") > 0)
 _DEGRADED: Reaction = ("1100 gated new risk", lambda w: "degraded" in w.links)
 _DOWN: Reaction = ("the loss of the link was told", lambda w: "down" in w.links)
