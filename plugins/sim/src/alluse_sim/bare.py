@@ -261,11 +261,14 @@ class Bot:
         executed = {
             id_ for orders in truth.orders.values() for each in orders for id_ in each.fills
         }
-        held = {each.contract.symbol: each.position for each in self._ib.positions()}
+        held = {
+            Instrument.stock(each.contract.symbol).id: each.position
+            for each in self._ib.positions()
+        }
         wrong = [
-            symbol
-            for symbol in set(held) | set(truth.positions)
-            if float(truth.positions.get(symbol, 0)) != held.get(symbol, 0.0)
+            name
+            for name in set(held) | set(truth.positions)
+            if float(truth.positions.get(name, 0)) != held.get(name, 0.0)
         ]
         found["fills_unknown"] = len(executed - known)
         return Losses(seed, len(self._trades), positions_wrong=len(wrong), **found)
