@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
@@ -20,6 +21,8 @@ from alluse_core.orders.records import Kind
 from alluse_core.testing import VirtualClock
 
 RECORDS = 40
+EVERY = int(os.environ.get("ALLUSE_DAMAGE_EVERY", "0"))
+"""1: the log is damaged at every byte offset; 0: at some, drawn."""
 
 
 def opened(path: Path) -> Journal:
@@ -78,7 +81,8 @@ def test_a_flipped_bit_anywhere_in_the_log_is_never_silent(crashed: Path, tmp_pa
     size = crashed.with_name("journal.db-wal").stat().st_size
     dice = random.Random(7)
     found = 0
-    for offset in [0, 8, 16, 24, 32, 40, *(dice.randrange(size) for _ in range(40))]:
+    drawn = [0, 8, 16, 24, 32, 40, *(dice.randrange(size) for _ in range(40))]
+    for offset in range(0, size, EVERY) if EVERY else drawn:
         path = copied(crashed, tmp_path)
         log = path.with_name("journal.db-wal")
         data = bytearray(log.read_bytes())
@@ -94,7 +98,8 @@ def test_a_log_cut_anywhere_is_never_silent(crashed: Path, tmp_path: Path) -> No
     size = crashed.with_name("journal.db-wal").stat().st_size
     dice = random.Random(8)
     said = 0
-    for length in [0, 31, 32, 33, size - 1, *(dice.randrange(size) for _ in range(25))]:
+    drawn = [0, 31, 32, 33, size - 1, *(dice.randrange(size) for _ in range(25))]
+    for length in range(0, size, EVERY) if EVERY else drawn:
         path = copied(crashed, tmp_path)
         with path.with_name("journal.db-wal").open("r+b") as log:
             log.truncate(length)
@@ -121,6 +126,17 @@ def test_a_flipped_bit_in_the_main_file_is_found_or_harmless(crashed: Path, tmp_
         for suffix in ("-wal", "-shm"):
             whole.with_name(f"journal.db{suffix}").unlink(missing_ok=True)
     assert found > 10
+
+
+def test_a_flipped_bit_in_the_anchor_is_found_or_harmless(crashed: Path, tmp_path: Path) -> None:
+    for offset in range(0, anchor_path(crashed).stat().st_size, EVERY or 8):
+        path = copied(crashed, tmp_path)
+        data = bytearray(anchor_path(path).read_bytes())
+        data[offset] ^= 1
+        anchor_path(path).write_bytes(data)
+        assert problem_of(path) in ("", "the anchor is missing or unreadable")
+        for left in tmp_path.iterdir():
+            left.unlink()
 
 
 @pytest.mark.parametrize(
