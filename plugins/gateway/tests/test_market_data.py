@@ -353,6 +353,24 @@ def test_a_competing_session_takes_the_data_until_it_ends() -> None:
     run(story)
 
 
+@pytest.mark.parametrize(
+    ("farm", "codes"),
+    [("market", [2103, 2104]), ("history", [2105, 2106]), ("definitions", [2157, 2158])],
+)
+def test_each_farm_says_by_its_own_codes_that_it_is_broken(farm: str, codes: list[int]) -> None:
+    async def story() -> None:
+        async with (
+            SimulatedGateway(make_exchange()) as gateway,
+            client("ib_insync", gateway) as ib,
+        ):
+            heard: list[int] = []
+            ib.errorEvent += lambda _, code, *__: heard.append(code)
+            await gateway.control.farm_flap(farm, seconds=0.0)
+            await until(lambda: heard == codes, "the notices")
+
+    run(story)
+
+
 def test_a_farm_that_flaps_says_so_each_time_and_data_goes_on() -> None:
     async def story() -> None:
         exchange = make_exchange()

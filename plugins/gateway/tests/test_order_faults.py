@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, until
+from gateway_lab import (
+    AAPL,
+    LIBRARIES,
+    START,
+    RawClient,
+    client,
+    library,
+    make_exchange,
+    quote,
+    until,
+)
 
 from alluse_core.errors import UsageError
 
@@ -70,6 +80,26 @@ def test_a_preset_changes_the_time_in_force_and_the_order_lives() -> None:
             gateway.control.preset("")
             later = await working(trader.buy(90.0, tif="GTC"))
             assert later.order.tif == "GTC"
+
+    run(story)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_an_order_without_a_time_in_force_is_given_the_presets_and_told(name: str) -> None:
+    async def story() -> None:
+        async with (
+            SimulatedGateway(make_exchange()) as gateway,
+            trading(gateway, name=name) as trader,
+        ):
+            await working(trader.buy(90.0, tif=""))
+            (plain,) = gateway.exchange.open_orders()
+            assert plain.request.time_in_force == "DAY"
+            assert 10349 not in trader.codes()
+            gateway.control.preset("DAY")
+            trader.buy(90.0, tif="")
+            await until(lambda: 10349 in trader.codes(), "the notice")
+            await until(lambda: len(gateway.exchange.open_orders()) == 2, "the order lives")
+            assert [each["time_in_force"] for each in gateway.ledger.of("preset")] == ["DAY"]
 
     run(story)
 

@@ -94,6 +94,11 @@ def test_random_faults_are_those_of_their_seed_and_read_back_from_their_toml() -
     assert random_scenario(1).steps != random_scenario(2).steps
 
 
+def test_random_faults_are_of_the_link_of_orders_and_of_the_market() -> None:
+    drawn = {step.do for seed in range(5) for step in random_scenario(seed, rate=60).steps}
+    assert {"drop", "preset", "split_modifies", "read_only", "competing_session"} <= drawn
+
+
 def test_the_rate_of_random_faults_is_the_one_asked_for() -> None:
     often, seldom = (len(random_scenario(3, rate).steps) for rate in (60.0, 6.0))
     assert 6 < often / seldom < 15

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FARMS = {
     "market": (notices.MARKET_FARM_BROKEN, notices.MARKET_FARM_OK),
     "history": (notices.HISTORY_FARM_BROKEN, notices.HISTORY_FARM_OK),
+    "definitions": (notices.DEFINITIONS_FARM_BROKEN, notices.DEFINITIONS_FARM_OK),
 }
 """The notices that break a farm and mend it."""
 
@@ -60,9 +61,10 @@ class MarketControl:
         self._gateway.exchange.halt(instrument, False)
 
     async def farm_flap(self, farm: str = "market", flaps: int = 1, seconds: float = 1.0) -> None:
-        """Break a data farm (market, history) and mend it, ``flaps`` times.
+        """Break a data farm (market, history, definitions) and mend it, ``flaps`` times.
 
         It is broken for ``seconds``, and as long whole in between; returns after the last time.
+        Contracts are told while the definitions farm is broken, too: from what TWS has kept.
         """
         if farm not in FARMS:
             raise UsageError(f"{farm!r} is not among {list(FARMS)}{did_you_mean(farm, FARMS)}")

@@ -138,7 +138,7 @@ def place_order(fields: list[str], version: int) -> PlaceOrder:
         order_type=fields[18],
         limit_price=to_decimal(fields[19]),
         aux_price=to_decimal(fields[20]),
-        time_in_force=fields[21] or "DAY",
+        time_in_force=fields[21],
         oca_group=fields[22],
         account=fields[23],
         order_ref=fields[26],

@@ -50,6 +50,7 @@ MARKET_FARM_OK: Final = 2104
 HISTORY_FARM_BROKEN: Final = 2105
 HISTORY_FARM_OK: Final = 2106
 SERVER_LINK_BROKEN: Final = 2110
+DEFINITIONS_FARM_BROKEN: Final = 2157
 DEFINITIONS_FARM_OK: Final = 2158
 NO_DEPTH: Final = 10092
 CANCEL_NOT_FOUND: Final = 10147
@@ -85,6 +86,7 @@ BROADCASTS: Final = {
         "Connectivity between Trader Workstation and server is broken. "
         "It will be restored automatically."
     ),
+    DEFINITIONS_FARM_BROKEN: "Sec-def data farm connection is broken:secdefnj",
     DEFINITIONS_FARM_OK: "Sec-def data farm connection is OK:secdefnj",
 }
 """Texts of the notices that are about no request."""

@@ -10,7 +10,7 @@ from alluse_paper.orders import ExchangeEvent, ExchangeOrder, NewOrder, OrderAcc
 
 from alluse_core.clock import Clock
 from alluse_core.errors import OrderNotFound
-from alluse_core.model import Instrument
+from alluse_core.model import Instrument, TimeInForce
 from alluse_gateway import notices
 from alluse_gateway import requests as r
 from alluse_gateway.answers import orders as answers
@@ -147,7 +147,7 @@ class OrderDesk:
             order_type=request.order_type,
             limit_price=request.limit_price,
             aux_price=request.aux_price,
-            time_in_force=request.time_in_force,
+            time_in_force=request.time_in_force or "DAY",
             account=request.account,
             transmit=request.transmit,
             parent_id=request.parent_id,
@@ -170,18 +170,26 @@ class OrderDesk:
             self._what_if(session, request, order)
         else:
             self._send(session, request, order)
-            if request is not given:
+            if request is not given and self._faults.orders.preset_tif:
                 text = notices.preset_tif(request.time_in_force)
                 session.error(order_id, notices.PRESET_TIF, text)
 
     def _preset(self, request: r.PlaceOrder) -> r.PlaceOrder:
-        """Return the order as this TWS's presets make it: the same one where they do not."""
-        tif = self._faults.orders.preset_tif
-        if not tif or request.time_in_force == tif:
+        """Return the order as this TWS's presets make it: the same one where they do not.
+
+        Where there is none, an order that names no time in force is good for the day.
+        """
+        preset = self._faults.orders.preset_tif
+        tif = preset or request.time_in_force or TimeInForce.DAY.value
+        if request.time_in_force == tif:
             return request
-        self._ledger.note(
-            "preset", order_id=request.request_id, order_ref=request.order_ref, time_in_force=tif
-        )
+        if preset:
+            self._ledger.note(
+                "preset",
+                order_id=request.request_id,
+                order_ref=request.order_ref,
+                time_in_force=tif,
+            )
         return attrs.evolve(request, time_in_force=tif)
 
     def _translated(self, session: Session, request: r.PlaceOrder) -> NewOrder | Refusal:

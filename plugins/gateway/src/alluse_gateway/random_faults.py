@@ -93,7 +93,7 @@ def _broken_link(random: Random) -> list[_Moment]:
 
 
 def _broken_farm(random: Random) -> list[_Moment]:
-    broken, mended = random.choice([(2103, 2104), (2105, 2106)])
+    broken, mended = random.choice([(2103, 2104), (2105, 2106), (2157, 2158)])
     mend = _Moment(random.uniform(0.5, 20.0), "broadcast", {"code": mended})
     return [_Moment(0.0, "broadcast", {"code": broken}), mend]
 
@@ -113,6 +113,22 @@ def _segments(random: Random) -> list[_Moment]:
     return [_Moment(0.0, "split", on), _Moment(random.uniform(1.0, 20.0), "split", {"size": 0})]
 
 
+def _preset(random: Random) -> list[_Moment]:
+    on = {"tif": random.choice(["DAY", "GTC"])}
+    return [_Moment(0.0, "preset", on), _Moment(random.uniform(1.0, 30.0), "preset", {"tif": ""})]
+
+
+def _modifies(random: Random) -> list[_Moment]:
+    do = random.choice(["silent_modifies", "split_modifies"])
+    return [_Moment(0.0, do, {"count": random.randint(1, 2)})]
+
+
+def _other_data(random: Random) -> list[_Moment]:
+    kind = random.choice([2, 3, 4])
+    back = _Moment(random.uniform(1.0, 20.0), "data_type", {"kind": 1})
+    return [_Moment(0.0, "data_type", {"kind": kind}), back]
+
+
 _FAULTS: Final[tuple[tuple[Fault, int], ...]] = (
     (_messages, 6),
     (_late, 4),
@@ -121,6 +137,14 @@ _FAULTS: Final[tuple[tuple[Fault, int], ...]] = (
     (_refusals, 2),
     (_segments, 2),
     (_restart, 1),
+    (_preset, 2),
+    (_modifies, 2),
+    (_other_data, 2),
+    (_once("fail_live_updates", lines=True), 1),
+    (_once("depth_reset"), 1),
+    (_while("read_only", {}, {"on": False}, 10.0), 1),
+    (_while("precautions", {"size": 50}, {"size": 0}, 20.0), 1),
+    (_while("competing_session", {}, {"on": False}, 20.0), 1),
     (_once("drop"), 2),
     (_once("drop", abort=True), 2),
     (_once("half_open"), 1),
