@@ -15,6 +15,7 @@ import attrs
 from alluse_core.clock import Clock
 from alluse_core.errors import StoreError
 from alluse_core.model import Alert, AlertState, Condition, Reading, Severity, labels
+from alluse_core.monitor.blame import Blame
 from alluse_core.monitor.notify import Notifications
 from alluse_core.monitor.transitions import (
     Episode,
@@ -70,7 +71,8 @@ class AlertEngine:
         self._last = clock.monotonic()
         self._logged: set[tuple[str, type[Exception]]] = set()
         self._events: deque[Alert] = deque(maxlen=_EVENTS_KEPT)
-        self._notifications = Notifications(notifiers, clock, telemetry)
+        self._blame = Blame(telemetry)
+        self._notifications = Notifications(notifiers, clock, telemetry, cpu_clock)
         self._ticks = telemetry.counter("alerts", "ticks")
         self._missed = telemetry.counter("alerts", "ticks_missed")
         for state in (AlertState.PENDING, AlertState.FIRING):
@@ -154,8 +156,9 @@ class AlertEngine:
         try:
             return list(rule.read(self._view))
         finally:
-            took = (self._cpu_clock() - began) * 1000.0
-            self._telemetry.timer("alerts", "evaluation_ms", rule=name).record(max(0.0, took))
+            took = max(0.0, self._cpu_clock() - began)
+            self._telemetry.timer("alerts", "evaluation_ms", rule=name).record(took * 1000.0)
+            self._blame.took("rule", name, took)
 
     def _unread(self, rule: str, readings: Sequence[Reading]) -> list[Reading]:
         """Return NO_DATA for every subject that the rule has an alert for and did not read."""

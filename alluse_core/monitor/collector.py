@@ -11,6 +11,7 @@ from datetime import datetime
 from alluse_core.clock import Clock
 from alluse_core.errors import StoreError
 from alluse_core.model import NodeIdentity, Sample, SeriesId
+from alluse_core.monitor.blame import Blame
 from alluse_core.monitor.headlines import Headlines
 from alluse_core.monitor.history import History
 from alluse_core.monitor.sources import GcPauses, LoopLag, PythonSource
@@ -25,8 +26,9 @@ class Collector:
 
     Implements :class:`~alluse_core.ports.MetricView` over what it collected. A source that
     raises loses the samples of this tick, is counted under its name and logged once for each
-    type of error; a sample that is NaN or infinite is left out and counted. Call :meth:`tick`
-    from one place only.
+    type of error; a sample that is NaN or infinite is left out and counted; one that holds the
+    event loop is named (:class:`~alluse_core.monitor.blame.Blame`). Call :meth:`tick` from one
+    place only.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Collector:
         self._logged: set[tuple[str, type[Exception]]] = set()
         self._lag = LoopLag(registry)
         self._pauses = GcPauses(registry)
+        self._blame = Blame(registry)
         self._tick_ms = registry.timer("monitor", "tick_ms")
         registry.observe("monitor", "series", lambda: float(len(self.history)))
         registry.observe("monitor", "series_refused", lambda: float(self.history.refused))
@@ -142,6 +145,7 @@ class Collector:
             self.history.add(samples)
         took = self._cpu_clock() - began
         self._registry.timer("monitor", "source_ms", source=source.name).record(took * 1000.0)
+        self._blame.took("source", source.name, took)
 
     def _finite(self, name: str, samples: Iterable[Sample]) -> Iterable[Sample]:
         for sample in samples:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from alluse_core.clock import Clock
 from alluse_core.model import Alert
+from alluse_core.monitor.blame import Blame, stepwise
 from alluse_core.ports import Notifier
 from alluse_core.telemetry import Registry
 
@@ -18,18 +21,27 @@ _QUEUE = 1_000
 _ATTEMPTS = 10
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 _LAST_CHANCE = 5.0
+_LONGEST_ATTEMPT = 30.0
 
 
 class Notifications:
     """One bounded queue and one task for each notifier, so that a slow one delays no other.
 
-    A failed delivery is tried again after 1, 2, 4 ... 60 seconds, ten times in all. A full
-    queue drops its oldest. Counters ``alerts.notifications{notifier=,outcome=}`` say what became
-    of each: delivered, retried, failed, dropped.
+    A failed delivery, or one without an end after 30 seconds, is tried again after 1, 2, 4 ... 60
+    seconds, ten times in all. A full queue drops its oldest. One that holds the event loop is
+    named (:class:`~alluse_core.monitor.blame.Blame`). Counters
+    ``alerts.notifications{notifier=,outcome=}`` say what became of each: delivered, retried,
+    failed, dropped.
     """
 
-    def __init__(self, notifiers: Sequence[Notifier], clock: Clock, telemetry: Registry) -> None:
-        self._lines = [_Line(notifier, clock, telemetry) for notifier in notifiers]
+    def __init__(
+        self,
+        notifiers: Sequence[Notifier],
+        clock: Clock,
+        telemetry: Registry,
+        cpu_clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._lines = [_Line(notifier, clock, telemetry, cpu_clock) for notifier in notifiers]
 
     def start(self) -> None:
         """Begin to deliver, in the running loop."""
@@ -47,8 +59,16 @@ class Notifications:
 
 
 class _Line:
-    def __init__(self, notifier: Notifier, clock: Clock, telemetry: Registry) -> None:
+    def __init__(
+        self,
+        notifier: Notifier,
+        clock: Clock,
+        telemetry: Registry,
+        cpu_clock: Callable[[], float],
+    ) -> None:
         self._notifier = notifier
+        self._cpu_clock = cpu_clock
+        self._took = partial(Blame(telemetry).took, "notifier", notifier.name)
         self._clock = clock
         self._telemetry = telemetry
         self._queue: deque[Alert] = deque()
@@ -105,10 +125,14 @@ class _Line:
         self._count("failed")
 
     async def _attempt(self, alert: Alert) -> bool:
+        name = self._notifier.name
         try:
-            await self._notifier.notify(alert)
+            async with asyncio.timeout(_LONGEST_ATTEMPT):
+                await stepwise(self._notifier.notify(alert), self._cpu_clock, self._took)
+        except TimeoutError:
+            _log.warning("notifier %r did not end on alert %s", name, alert.rule)
+            return False
         except Exception as error:  # noqa: BLE001 - counted, logged, and tried again
-            name = self._notifier.name
             _log.warning("notifier %r failed on alert %s: %s", name, alert.rule, error)
             return False
         self._count("delivered")
