@@ -150,7 +150,27 @@ class Applier:
             body.update(fields)
         self._write(live, kind, body)
         if result.state.is_terminal:
-            self._end_commands(live)
+            self._end_commands(live, f"the order is {result.state.value}")
+        live.notify()
+
+    def resolve(self, live: LiveOrder, state: OrderState, by: str) -> None:
+        """End an order, and its commands, by a person's word."""
+        desk, before = self._desk, live.state
+        live.reason = f"resolved by {by}"
+        desk.book.move(live, state)
+        live.ended_at = desk.clock.monotonic()
+        desk.meters.moved(state)
+        live.say(f"person: {live.reason}")
+        body = {
+            "broker": live.order.broker,
+            "account": live.order.account,
+            "event": "RESOLVE",
+            "source": "person",
+            "before": before.value,
+            "reason": live.reason,
+        }
+        self._write(live, Kind.EVENT, body)
+        self._end_commands(live, f"the order was resolved as {state.value} by {by}")
         live.notify()
 
     def command(
@@ -200,14 +220,13 @@ class Applier:
                     observer.set_result(None)
         live.notify()
 
-    def _end_commands(self, live: LiveOrder) -> None:
+    def _end_commands(self, live: LiveOrder, reason: str) -> None:
         for command in list(live.commands):
             done = command.verb is Verb.CANCEL and live.state is OrderState.CANCELED
             if done and command.state is not CommandState.QUEUED:
                 live.cancelled = True
                 self.command(live, command, CommandEvent.CONFIRM)
             else:
-                reason = f"the order is {live.state.value}"
                 self.command(live, command, CommandEvent.ENDED, reason)
 
     def _write(self, live: LiveOrder, kind: Kind, body: Mapping[str, Any]) -> None:

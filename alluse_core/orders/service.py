@@ -384,8 +384,8 @@ class Orders:
     async def resolve(self, key: str, as_state: OrderState, by: str) -> None:
         """Settle an UNKNOWN order that no evidence can settle any more, by a person's word.
 
-        Raises UsageError without a name or for a state that is not final, OrderError where the
-        order is not UNKNOWN.
+        Its commands that were not answered end with it. Raises UsageError without
+        a name or for a state that is not final, OrderError where the order is not UNKNOWN.
         """
         live = self._live(key)
         if not by.strip() or not as_state.is_terminal or as_state is OrderState.DENIED:
@@ -395,18 +395,7 @@ class Orders:
             )
         if live.state is not OrderState.UNKNOWN:
             raise OrderError(f"order {key!r} is {live.state.value}, not UNKNOWN")
-        self._book.move(live, as_state)
-        live.say(f"person: resolved by {by}")
-        body = {
-            "broker": live.order.broker,
-            "account": live.order.account,
-            "event": "RESOLVE",
-            "source": "person",
-            "reason": f"resolved by {by}",
-        }
-        row = self._journal.scribe.row(Kind.EVENT, body, key, live.ref, as_state.value)
-        self._journal.append(row)
-        live.notify()
+        self._applier.resolve(live, as_state, by)
         await self._journal.flushed()
 
     # --- what is known --------------------------------------------------------------------------

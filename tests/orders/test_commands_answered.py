@@ -11,10 +11,12 @@ import attrs
 import pytest
 from desk_floor import AAPL, Floor, Stage, buy, floor, run
 
+from alluse_core.errors import CommandRejected
 from alluse_core.model import (
     BrokerStatus,
     Execution,
     Instrument,
+    LinkState,
     OrderIdentity,
     OrderReport,
     OrderState,
@@ -538,3 +540,63 @@ def test_only_the_newest_words_about_an_order_are_kept() -> None:
     for number in range(20):
         live.say(str(number))
     assert live.words == tuple(str(number) for number in range(4, 20))
+
+
+# --- a person's word ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_state", [S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED])
+def test_an_order_that_a_person_resolves_ends_the_cancel_that_waits(
+    tmp_path: Path, as_state: OrderState
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "lose"
+            await desk.orders.submit(buy("one"))
+            await desk.settle(60)
+            assert desk.orders.get("one").state is S.UNKNOWN
+            desk.broker.turn(LinkState.DOWN)
+            ticket = await desk.orders.cancel("one")
+            waiter = asyncio.create_task(ticket.outcome())
+            await desk.settle()
+            assert not waiter.done()
+            await desk.orders.resolve("one", as_state, by="Ada")
+            # It never left: nobody may say that it was carried out.
+            assert await waiter is C.WITHDRAWN
+            assert ticket.reason == f"the order was resolved as {as_state.value} by Ada"
+            assert desk.orders.get("one").known.reason == "resolved by Ada"
+            assert not live_commands(desk)
+            await desk.broker.connect()
+            await desk.settle(60)
+            assert [kind for kind, _ in desk.broker.sent].count("cancel") == 0
+            assert desk.orders.get("one").state is as_state
+        async with floor(tmp_path) as desk:
+            assert desk.orders.get("one").state is as_state
+            assert not live_commands(desk)
+
+    run(scenario())
+
+
+def test_a_cancel_without_an_answer_ends_with_the_order_that_a_person_resolves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "lose"
+            await desk.orders.submit(buy("one"))
+            await desk.settle(60)
+            monkeypatch.setattr(desk.broker, "cancel", lambda _: None)
+            ticket = await desk.orders.cancel("one")
+            waiter = asyncio.create_task(ticket.outcome())
+            await desk.settle()
+            assert ticket.state is C.SENT
+            await desk.orders.resolve("one", S.REJECTED, by="Ada")
+            with pytest.raises(CommandRejected, match="resolved as REJECTED by Ada"):
+                await waiter
+
+    run(scenario())
+
+
+def live_commands(desk: Floor) -> list[Command]:
+    live = desk.orders._live("one")
+    return live.commands
