@@ -102,6 +102,13 @@ def test_the_command_is_registered() -> None:
         ["--chain", "NONE"],
         ["--months", "0"],
         ["--symbols", "3"],
+        ["--speed", "inf"],
+        ["--sampling", "nan"],
+        ["--lines", "-1"],
+        ["--account", ""],
+        ["--account", "DU1", "--account", "DU1"],
+        ["--time-scale", "inf"],
+        ["--faults", "1", "--faults-rate", "inf"],
     ],
 )
 def test_arguments_that_cannot_be_meant_are_usage_errors(arguments: list[str]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alluse_gateway.control import COMMANDS, Control
 from alluse_gateway.server import SimulatedGateway
 from gateway_lab import AAPL, START, client, library, make_exchange, quote, until
 
@@ -267,6 +269,57 @@ def test_the_control_port_takes_one_json_object_a_line() -> None:
     run(story)
 
 
+ODD = (None, "x", "NaN", "", -1, 0, 1e300, 10**30, True, [], [None], {}, {"a": 1}, [1e300])
+
+
+def odd_commands() -> Iterator[dict[str, Any]]:
+    """Every argument of every command with every odd value; what waits for seconds waits for 0."""
+    for do in COMMANDS:
+        taken = list(inspect.signature(getattr(Control, do)).parameters)[1:]
+        usual: dict[str, Any] = {"seconds": 0} if "seconds" in taken else {}
+        yield from ({"do": do, **usual, name: value} for name in taken for value in ODD)
+
+
+def test_no_odd_argument_ends_a_control_connection() -> None:
+    async def story() -> None:
+        async with SimulatedGateway(make_exchange(), control_port=0) as gateway:
+            assert gateway.control_port
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.control_port)
+            refused = 0
+            for request in odd_commands():
+                writer.write(json.dumps(request).encode() + b"\n")
+                line = await asyncio.wait_for(reader.readline(), 10)
+                assert line, f"no answer to {request}"
+                refused += "error" in json.loads(line)
+            assert refused > 500
+            writer.write(b"[" * 60_000 + b"\n")
+            assert "not JSON" in json.loads(await reader.readline())["error"]
+            writer.write(b'{"do": "restart", "seconds": "x"}\n')
+            assert "seconds is float, not 'x'" in json.loads(await reader.readline())["error"]
+            writer.close()
+
+    run(story)
+
+
+def test_a_gateway_that_stops_ends_its_control_connections_and_what_they_wait_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story() -> None:
+        async with SimulatedGateway(make_exchange(), control_port=0) as gateway:
+            assert gateway.control_port
+            idle, idle_writer = await asyncio.open_connection("127.0.0.1", gateway.control_port)
+            busy, busy_writer = await asyncio.open_connection("127.0.0.1", gateway.control_port)
+            busy_writer.write(b'{"do": "farm_flap", "seconds": 60}\n')
+            await until(lambda: gateway.ledger.of("inject"), "the flap")
+        assert await asyncio.wait_for(idle.read(), 5) == b""
+        assert await asyncio.wait_for(busy.read(), 5) == b""
+        idle_writer.close()
+        busy_writer.close()
+
+    run(story)
+    assert not caplog.records
+
+
 def test_wrong_control_arguments_change_nothing() -> None:
     async def story() -> None:
         async with SimulatedGateway(make_exchange()) as gateway:
@@ -313,6 +366,25 @@ def test_a_bounded_ledger_keeps_the_newest_and_counts_all() -> None:
                 gateway.control.latency(0)
             assert len(gateway.ledger) == 11
             assert [entry["seq"] for entry in gateway.ledger] == [9, 10, 11]
+
+    run(story)
+
+
+def test_a_second_gateway_does_not_empty_the_ledger_that_a_first_one_writes(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+
+    async def story() -> None:
+        async with SimulatedGateway(make_exchange(), ledger_path=path) as gateway:
+            before = path.read_text()
+            assert before
+            with pytest.raises(StateError, match="another gateway"):
+                SimulatedGateway(make_exchange(), port=gateway.port, ledger_path=path)
+            assert path.read_text() == before
+        # Whose ledger has ended is begun anew.
+        async with SimulatedGateway(make_exchange(), ledger_path=path):
+            assert len(path.read_text().splitlines()) == 1
 
     run(story)
 

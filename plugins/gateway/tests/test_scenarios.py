@@ -88,8 +88,8 @@ def test_every_shipped_scenario_reads_back_from_its_own_toml() -> None:
 
 def test_random_faults_are_those_of_their_seed_and_read_back_from_their_toml() -> None:
     for seed in range(25):
-        scenario = random_scenario(seed, rate=30)
-        assert scenario == random_scenario(seed, rate=30)
+        scenario = random_scenario(seed, rate=30, seconds=600)
+        assert scenario == random_scenario(seed, rate=30, seconds=600)
         assert parse(toml_of(scenario), scenario.name) == scenario
     assert random_scenario(1).steps != random_scenario(2).steps
 

@@ -225,6 +225,13 @@ def test_a_folder_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None
         spoilt.close()
         with pytest.raises(StateError, match="does not hold"):
             await SimulatedGateway(make_exchange(), state=tmp_path).start()
+        spoilt = sqlite3.connect(tmp_path / FILE)
+        spoilt.execute("DROP TABLE kept")
+        spoilt.execute("CREATE TABLE kept (of TEXT, another TEXT, program TEXT)")
+        spoilt.commit()
+        spoilt.close()
+        with pytest.raises(StateError, match="does not hold"):
+            await SimulatedGateway(make_exchange(), state=tmp_path).start()
 
     run(story)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -20,6 +21,9 @@ from alluse_gateway.random_faults import RATE, random_scenario
 from alluse_gateway.scenario import Scenario, find, shipped
 from alluse_gateway.scenario_text import toml_of
 from alluse_gateway.server import RATE_LIMIT, SimulatedGateway
+
+MOST_FAULTS = 6000.0
+"""Random faults a minute: the script of an hour is made, and printed, before anything is served."""
 
 
 class _Gateway(click.Group):
@@ -102,10 +106,11 @@ def command(
     for name, value in (("--port", port), ("--control-port", control_port)):
         if value is not None and not 0 <= value <= 65535:
             raise UsageError(f"{name} is 0 to 65535, not {value}")
-    if not speed > 0 or rate_limit < 0 or (sampling is not None and sampling < 0):
-        raise UsageError("--speed is positive; --rate-limit and --sampling are not negative")
-    if not (time_scale > 0 and faults_rate > 0):
-        raise UsageError("--time-scale and --faults-rate are positive")
+    _check_numbers(speed, rate_limit, sampling, lines)
+    if not (0 < time_scale < math.inf and 0 < faults_rate <= MOST_FAULTS):
+        raise UsageError(f"--time-scale is positive; --faults-rate is above 0, to {MOST_FAULTS:g}")
+    if len(set(accounts)) < len(accounts) or not all(accounts):
+        raise UsageError(f"each --account has a name of its own, unlike {list(accounts)}")
     gateway = SimulatedGateway(
         market=_market(replay, seed, symbols, chain, months),
         port=port,
@@ -127,6 +132,15 @@ def command(
         progress = Progress(lambda line: click.echo(line, err=True))
         gateway.ledger.listen(progress.take)
     asyncio.run(_serve(gateway, as_json, until_stdin_closes))
+
+
+def _check_numbers(speed: float, rate_limit: int, sampling: float | None, lines: int) -> None:
+    if not 0 < speed < math.inf:
+        raise UsageError(f"--speed is a positive number, not {speed}")
+    if rate_limit < 0 or lines < 0:
+        raise UsageError("--rate-limit and --lines are not negative")
+    if sampling is not None and not 0 <= sampling < math.inf:
+        raise UsageError(f"--sampling is a number of seconds, not {sampling}")
 
 
 def _list_scenarios() -> None:

@@ -211,10 +211,10 @@ class Control(NewsControl, MarketControl, OrderControl):
             )
         try:
             result = getattr(self, name)(**arguments)
-        except (TypeError, ValueError) as error:
+            if asyncio.iscoroutine(result):
+                result = await result
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise UsageError(f"{name}: {error}") from error
-        if asyncio.iscoroutine(result):
-            result = await result
         if isinstance(result, dict):
             return result
         return {"ok": True} if result is None else {"ok": True, "connections": result}

@@ -14,6 +14,8 @@ from alluse_gateway.control_link import seconds_of
 if TYPE_CHECKING:
     from alluse_gateway.server import SimulatedGateway
 
+MOST_FLAPS = 1000
+
 FARMS = {
     "market": (notices.MARKET_FARM_BROKEN, notices.MARKET_FARM_OK),
     "history": (notices.HISTORY_FARM_BROKEN, notices.HISTORY_FARM_OK),
@@ -68,8 +70,8 @@ class MarketControl:
         """
         if farm not in FARMS:
             raise UsageError(f"{farm!r} is not among {list(FARMS)}{did_you_mean(farm, FARMS)}")
-        if flaps < 1:
-            raise UsageError(f"a farm breaks once at least, not {flaps} times")
+        if not 1 <= flaps <= MOST_FLAPS:
+            raise UsageError(f"a farm breaks 1 to {MOST_FLAPS} times, not {flaps}")
         pause = seconds_of(seconds)
         self._note("farm_flap", farm=farm, flaps=flaps, seconds=seconds)
         broken, mended = FARMS[farm]

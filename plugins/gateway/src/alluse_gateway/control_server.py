@@ -6,8 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-from alluse_core.errors import UsageError
-from alluse_gateway.control import Control
+from alluse_core.errors import AllUseError, UsageError
+from alluse_gateway.control import COMMANDS, Control
+from alluse_gateway.step_arguments import problem_with
 
 LONGEST_LINE = 64 * 1024
 """Bytes of one command."""
@@ -33,8 +34,12 @@ async def _answer(control: Control, line: bytes) -> dict[str, Any]:
         request = json.loads(line)
         if not isinstance(request, dict):
             raise UsageError("a command is a JSON object")
+        do = request.get("do")
+        arguments = {name: value for name, value in request.items() if name != "do"}
+        if do in COMMANDS and (problem := problem_with(do, [arguments])):
+            raise UsageError(f"{do}: {problem}")
         return await control.command(request)
-    except UsageError as error:
+    except AllUseError as error:
         return {"error": str(error), "hint": error.hint}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {"error": f"not JSON: {error}", "hint": 'for example {"do": "status"}'}

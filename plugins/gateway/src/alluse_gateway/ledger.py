@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -33,14 +34,7 @@ class Ledger:
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
         self._file: IO[str] | None = None
         if path is not None:
-            try:
-                # By the line: a checker reads it after this process was killed.
-                self._file = path.open("w", encoding="utf-8", buffering=1)
-            except OSError as error:
-                raise StateError(
-                    f"the ledger {path} cannot be written: {error.strerror}",
-                    hint="name a file in a folder that exists and is writable",
-                ) from error
+            self._file = _begun(path)
 
     def __len__(self) -> int:
         return self._count
@@ -105,6 +99,29 @@ class Ledger:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _begun(path: Path) -> IO[str]:
+    """Open the file anew, unless another gateway writes it. Raises StateError."""
+    try:
+        # By the line: a checker reads it after this process was killed.
+        file = path.open("a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise StateError(
+            f"the ledger {path} cannot be written: {error.strerror}",
+            hint="name a file in a folder that exists and is writable",
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.is_file():
+            file.truncate(0)
+    except OSError as error:
+        file.close()
+        raise StateError(
+            f"the ledger {path} is written by another gateway: {error.strerror}",
+            hint="stop that gateway, or name another file",
+        ) from error
+    return file
 
 
 def _plain(value: object) -> object:

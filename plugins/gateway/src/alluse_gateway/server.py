@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -137,6 +138,7 @@ class SimulatedGateway:
         # A dict, not a set: whom a fault strikes first must not depend on addresses in memory.
         self.sessions: dict[Session, None] = {}
         self._clients: dict[int, Session] = {}
+        self._controllers: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._deferred: deque[tuple[Session, r.Request]] = deque()
         self._server: asyncio.Server | None = None
@@ -279,6 +281,9 @@ class SimulatedGateway:
         if self._control_server is not None:
             self._control_server.close()
             self._control_server = None
+        for controller in tuple(self._controllers):
+            controller.cancel()
+        await asyncio.gather(*self._controllers, return_exceptions=True)
         # Sockets are closed by the loop's next turns; the ledger hears of each.
         for _ in range(3):
             await asyncio.sleep(0)
@@ -308,7 +313,13 @@ class SimulatedGateway:
 
     async def _listen_for_control(self) -> None:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await control_server.serve(self.control, reader, writer)
+            task = asyncio.current_task()
+            assert task is not None
+            self._controllers.add(task)
+            task.add_done_callback(self._controllers.discard)
+            # Ends without an error when cancelled, which Python 3.11 would log with a traceback.
+            with contextlib.suppress(asyncio.CancelledError):
+                await control_server.serve(self.control, reader, writer)
 
         assert self.control_port is not None
         try:

@@ -101,6 +101,7 @@ class State:
             TypeError,
             AttributeError,
             cattrs.BaseValidationError,
+            sqlite3.Error,
         ) as error:
             raise StateError(
                 f"{self._path} does not hold what this gateway keeps: {error}",
