@@ -67,6 +67,8 @@ _STOPPING = (
     ("reduce", "Allow only what reduces risk."),
     ("flatten", "Close all positions."),
     ("resume", "Allow new risk again, with your name."),
+    ("approve", "Approve what a start found, with your name."),
+    ("lift", "Lift the caps of a new version, with your name."),
     ("resolve", "Settle an UNKNOWN order by your word."),
     ("status", "Tell what a running process may do."),
 )

@@ -13,6 +13,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
@@ -132,6 +133,11 @@ def settings_page() -> Iterator[str]:
     for path, settings_type in CORE_TABLES.items():
         yield from ("", f"## `[{path}]`", "", _doc_of_table(settings_type))
         yield from _fields(settings_type)
+        for field in attrs.fields(settings_type):
+            inner = type(field.default)
+            if attrs.has(inner) and inner is not attrs.Factory:
+                yield from ("", f"## `[{path}.{field.name}]`", "", _doc_of_table(inner))
+                yield from _fields(inner)
     host = _host()
     for kind, table in TABLES.items():
         for name in host.names(kind):
@@ -240,6 +246,9 @@ def _fields(settings_type: type[attrs.AttrsInstance]) -> Iterator[str]:
     yield from ("", "| setting | type | default |", "|---|---|---|")
     for field in attrs.fields(settings_type):
         default = field.default
+        if attrs.has(type(default)) and type(default) is not attrs.Factory:
+            # A table within the table, which has a heading of its own.
+            continue
         if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
             default = default.factory()
         shown = "required" if default is attrs.NOTHING else f"`{_toml(default)}`"
@@ -257,7 +266,7 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if value is None:
         return "none"
-    return str(value) if isinstance(value, int | float) else f'"{value}"'
+    return str(value) if isinstance(value, int | float | Decimal) else f'"{value}"'
 
 
 def _imported(record: Command) -> click.Command:

@@ -76,6 +76,25 @@ def resume(by: str, **where: Any) -> None:
 
 
 @click.command()
+@_by
+@_common
+def approve(by: str, **where: Any) -> None:
+    """Approve what a start found to be otherwise than the journal says, with your name.
+
+    'alluse orders status' shows it.
+    """
+    _ask("approve", {"by": _named(by)}, **where)
+
+
+@click.command()
+@_by
+@_common
+def lift(by: str, **where: Any) -> None:
+    """Lift the caps of a new version ([orders.canary]), with your name."""
+    _ask("lift", {"by": _named(by)}, **where)
+
+
+@click.command()
 @click.argument("key")
 @click.option(
     "--as",

@@ -223,6 +223,10 @@ class Book:
             self._strays.popitem(last=False)
         return known
 
+    def strays_of(self, broker: str) -> dict[str, Execution]:
+        """Return the fills of no order of ours that a broker told of, by what names them."""
+        return {base: fill for base, fill in self._strays.items() if fill.broker == broker}
+
     def held(self) -> list[Position]:
         """Return the positions that are not zero."""
         return [

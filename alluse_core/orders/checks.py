@@ -25,6 +25,9 @@ class Gate:
     reason: str = ""
     reconciling: set[str] = attrs.field(factory=set)
     unfinished: Callable[[], int] = lambda: 0
+    unapproved: Callable[[str], int] = lambda _: 0
+    """How many differences of a broker's start wait for approval; 1 while it is being asked."""
+    canary: Callable[[Order], Decision | None] = lambda _: None
 
 
 class Checks:
@@ -95,6 +98,9 @@ class Checks:
             shut = self._shut(view, broker)
             if shut is not None:
                 return shut, False
+            capped = self._gate.canary(order)
+            if capped is not None:
+                return ("canary", capped), False
         return self._run(stages, order, view, reducing), reducing
 
     def _account(self, order: Order, broker: Broker) -> Denial | None:
@@ -126,6 +132,10 @@ class Checks:
         if breaker is not None and refusal:
             state = breaker.state(view.now)
             return "breaker", deny(f"the breaker of {broker.name} is {state.value}: {refusal}")
+        waiting = gate.unapproved(broker.name)
+        if waiting:
+            reason = f"{waiting} differences that the start found wait for approval"
+            return "approval", deny(reason, limit=0, value=waiting)
         unfinished = gate.unfinished()
         if unfinished >= settings.max_unfinished:
             reason = f"{unfinished} orders wait to be journaled or sent"

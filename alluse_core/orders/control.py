@@ -70,7 +70,10 @@ class Control:
         pipeline: Pipeline,
         outboxes: Mapping[str, Outbox],
         patience: float,
+        *,
+        shadow: bool = False,
     ) -> None:
+        self._shadow = shadow
         self._desk = desk
         self._gate = gate
         self._commands = commands
@@ -145,7 +148,12 @@ class Control:
         return Flattened(tuple(live.key for live in closing), open_still)
 
     def begin_flatten(self) -> None:
-        """Ask for it and return; it begins within a second."""
+        """Ask for it and return; it begins within a second. Raises UsageError in shadow mode."""
+        if self._shadow:
+            raise UsageError(
+                "nothing is sent in shadow mode, so no position can be closed",
+                hint='set [orders] mode = "send", or close them at the broker',
+            )
         self.flattening = True
         if self._gate.state is TradingState.ACTIVE:
             self._turn(TradingState.REDUCING, "flatten", "flatten was asked for")
@@ -154,7 +162,7 @@ class Control:
 
     async def pursue(self) -> None:
         """Do what is left of a halt or flatten; called each second."""
-        if self.flattening:
+        if self.flattening and not self._shadow:
             await self._close_all()
             if not self._held() and self._all_told() and not self._desk.book.live():
                 self.flattening = False

@@ -55,6 +55,7 @@ class LiveOrder:
     ``legs`` are executions of a combo's legs, which fill no part of the combo itself.
     ``doubted`` are changes that were taken for refused because a list had the old terms: an echo
     may still come.
+    ``shadow``: it was decided and journaled, and is never sent.
     """
 
     order: Order
@@ -76,6 +77,7 @@ class LiveOrder:
     reducing: bool = False
     adopted: bool = False
     cancelled: bool = False
+    shadow: bool = False
     perm_ids: tuple[int, ...] = ()
     ended_perm_ids: frozenset[int] = frozenset()
     fills: dict[str, Execution] = attrs.field(factory=dict)

@@ -35,7 +35,9 @@ from alluse_core.ports import (
     Broker,
     Priority,
 )
-from alluse_core.settings import OrdersSettings
+from alluse_core.settings import OrdersMode, OrdersSettings
+
+SHADOW_REASON = "SHADOW: decided and journaled, never sent"
 
 
 class Pipeline:
@@ -63,6 +65,7 @@ class Pipeline:
         self._node = node
         self._remember = remember
         self.undurable = 0
+        self.let_through: Callable[[int], None] = lambda _: None
 
     async def submit(
         self, intent: Order | OrderGroup, *, forced: bool = False
@@ -135,10 +138,13 @@ class Pipeline:
         broker = self._brokers[orders[0].broker]
         now = self._desk.clock.monotonic()
         denial, reducing = self._decide(orders, broker, group, forced)
+        shadow = denial is None and self._settings.mode is OrdersMode.SHADOW
         self._refuse_without_journal(reducing)
         lives = tuple(self._make(order, group, now, reducing) for order in orders)
         dispatch = Dispatch(lives)
-        if denial is None:
+        for live in lives:
+            live.shadow = shadow
+        if denial is None and not shadow:
             self._tie(lives, broker, group)
             lane = Priority.EXIT if reducing else Priority.ORDER
             dispatch.released = self._outboxes[broker.name].admit(lane, len(lives))
@@ -151,14 +157,18 @@ class Pipeline:
         )
         for live in lives:
             live.denial = denial
-            live.state = OrderState.SUBMITTED if denial is None else OrderState.DENIED
-            live.unsent = denial is None
-            live.reason = denial[1].reason if denial else ""
+            sent = denial is None and not shadow
+            live.state = OrderState.SUBMITTED if sent else OrderState.DENIED
+            live.unsent = sent
+            live.reason = denial[1].reason if denial else SHADOW_REASON if shadow else ""
+            if shadow:
+                live.say(live.reason)
             self._desk.book.add(live)
             if denial is None:
                 self._desk.book.recent.add(now, live.order)
-                if not reducing:
+                if not reducing and not shadow:
                     self._desk.breakers[broker.name].sent(live.key, now)
+                self.let_through(0 if reducing else 1)
             else:
                 self._desk.meters.denial(denial[0])
             self._desk.meters.moved(live.state)
@@ -227,6 +237,9 @@ class Pipeline:
             fields["reducing"] = True
         intent = row(Kind.ORDER, fields, live.key, live.ref, OrderState.INTENT)
         body: dict[str, Any] = {"broker": live.order.broker, "account": live.order.account}
+        if live.shadow:
+            body.update(event="SHADOW", reason=SHADOW_REASON)
+            return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.DENIED)
         if denial is None:
             body["event"] = Event.SUBMIT
             if not released:
@@ -243,7 +256,8 @@ class Pipeline:
         self.undurable -= len(lives)
         for live in lives:
             live.durable = True
-        name, sent = lives[0].order.broker, lives[0].denial is None
+        name = lives[0].order.broker
+        sent = lives[0].denial is None and not lives[0].shadow
         lane = Priority.EXIT if lives[0].reducing else Priority.ORDER
         if error is not None:
             if sent:
@@ -266,7 +280,7 @@ class Pipeline:
     ) -> None:
         """What is not durable is not sent; the story is written as soon as it can be."""
         for live, (intent, decision) in zip(lives, rows, strict=True):
-            if live.denial is not None:
+            if live.denial is not None or live.shadow:
                 self._desk.journal.append(intent, decision)
             else:
                 live.unsent = False

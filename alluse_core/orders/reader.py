@@ -218,6 +218,19 @@ class JournalReader:
                 values.append(str(microseconds(moment)))
         yield from self._entries(f"WHERE {' AND '.join(where)}", *values)
 
+    def newest(self, kind: str) -> Iterator[Entry]:
+        """Yield the records of one kind that are about no order, the newest first."""
+        yield from self._entries("WHERE kind = ? AND key = ''", kind, order="DESC")
+
+    def after(self, sequence: int, kind: str) -> Iterator[Entry]:
+        """Yield the records of one kind that follow a sequence number, in order."""
+        yield from self._entries(f"WHERE seq > {int(sequence)} AND kind = ?", kind)
+
+    def keys_sent_after(self, sequence: int) -> int:
+        """Return how many orders were let through after a sequence number."""
+        sql = "SELECT count(DISTINCT key) FROM record WHERE seq > ? AND state = 'SUBMITTED'"
+        return next(int(count) for (count,) in self._rows(sql, str(sequence)))
+
     def story(self, key: str) -> list[Entry]:
         """Return all that is recorded of one order, in order. Raises OrderNotFound."""
         found = list(self._entries(_OF_KEY, key))
@@ -316,8 +329,9 @@ class JournalReader:
         )
         return next((str(state) for (state,) in rows), "")
 
-    def _entries(self, where: str, *values: str) -> Iterator[Entry]:
-        sql = f"SELECT seq, time, kind, key, ref, state, body FROM record {where} ORDER BY seq"
+    def _entries(self, where: str, *values: str, order: str = "") -> Iterator[Entry]:
+        columns = "seq, time, kind, key, ref, state, body"
+        sql = f"SELECT {columns} FROM record {where} ORDER BY seq {order}"
         for sequence, time, kind, key, ref, state, body in self._rows(sql, *values):
             yield Entry(sequence, when(time), kind, key, ref, state, json.loads(body))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -26,6 +26,7 @@ from alluse_core.orders.adjustments import Cause
 from alluse_core.orders.checks import Gate
 from alluse_core.orders.evidence import OPEN_ORDERS, Applier, Desk
 from alluse_core.orders.live import Command, LiveOrder, differences
+from alluse_core.orders.records import Kind
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.orders.view import DefinitionLookup
 from alluse_core.ports import Broker
@@ -34,6 +35,10 @@ from alluse_core.settings import OrdersSettings
 _log = logging.getLogger(__name__)
 _RETRY_FIRST, _RETRY_MOST = 1.0, 30.0
 _POSITION_TRIES = 3
+
+
+Carried = Mapping[tuple[str, str], Decimal]
+"""What fills moved since the start, by (account, instrument's id)."""
 
 
 @attrs.frozen
@@ -77,7 +82,13 @@ class Reconciler:
         gate: Gate,
         settings: OrdersSettings,
         definitions: DefinitionLookup,
+        mismatched: Callable[[str], None] = lambda _: None,
+        learnt: Callable[[str, Carried, int], None] = lambda _, __, ___: None,
     ) -> None:
+        self._mismatched = mismatched
+        self._learnt = learnt
+        self._carried: Carried = {}
+        self._told: Mapping[str, object] = {}
         self._broker = broker
         self._desk = desk
         self._applier = applier
@@ -126,7 +137,8 @@ class Reconciler:
                 open_questions &= self._unproven(answers, listed)
             unknown, expired = self._conclude(open_questions, answers)
             self._answer_commands(answers, listed)
-            await self._holdings()
+            if await self._holdings() and answers.complete:
+                self._learnt(self._broker.name, self._carried, self.external)
             if self._broker.link is LinkState.UP:
                 self._gate.reconciling.discard(self._broker.name)
             self._desk.meters.count("reconciliations", broker=self._broker.name).value += 1
@@ -234,7 +246,9 @@ class Reconciler:
 
     # --- positions and account values -----------------------------------------------------------
 
-    async def _holdings(self) -> None:
+    async def _holdings(self) -> bool:
+        """Ask for positions and account values; return whether the positions were taken."""
+        taken = False
         for _ in range(_POSITION_TRIES):
             serial = self._applier.fill_serial
             snapshot = await self._broker.positions()
@@ -245,33 +259,66 @@ class Reconciler:
             for fill in executions.rows:
                 self._applier.execution(fill, "executions")
             if serial == self._applier.fill_serial and executions.complete:
-                self._take_positions(snapshot)
+                taken = self._take_positions(snapshot)
                 break
         values = await self._broker.account_values()
         for value in values.rows:
             self._desk.book.values[value.broker, value.account, value.name] = value
         self.as_of = values.as_of
+        return taken
 
-    def _take_positions(self, snapshot: Snapshot[Position]) -> None:
+    def _take_positions(self, snapshot: Snapshot[Position]) -> bool:
         if not snapshot.complete:
-            return
+            return False
+        sentences = []
         book, name = self._desk.book, self._broker.name
         told = {(row.broker, row.account, row.instrument): row for row in snapshot.rows}
-        ours = [place for place in book.positions if place[0] == name]
-        for place in dict.fromkeys((*ours, *told)):
+        known = [place for place in book.positions if place[0] == name]
+        if not self._positions_known:
+            self._carried = {(place[1], place[2].id): book.positions[place] for place in known}
+        for place in dict.fromkeys((*known, *told)):
             quantity = told[place].quantity if place in told else Decimal(0)
             if self._positions_known and book.positions.get(place, Decimal(0)) != quantity:
-                self._mismatch(place, book.positions.get(place, Decimal(0)), quantity)
+                ours = book.positions.get(place, Decimal(0))
+                sentences.append(self._mismatch(place, ours, quantity))
             book.positions[place] = quantity
             if place in told:
                 book.costs[place] = told[place].average_cost
         self._positions_known = True
         book.told.add(name)
+        self._remember(snapshot)
+        if sentences:
+            self._mismatched("; ".join(sentences))
+        return True
 
-    def _mismatch(self, place: tuple[str, str, Instrument], ours: Decimal, theirs: Decimal) -> None:
+    def _remember(self, snapshot: Snapshot[Position]) -> None:
+        """Write the positions down where they changed: the next start compares with them."""
+        rows = sorted(
+            [row.account, row.instrument.id, str(row.quantity)]
+            for row in snapshot.rows
+            if row.quantity
+        )
+        body = {"broker": self._broker.name, "positions": rows}
+        if body != self._told:
+            self._told = body
+            journal = self._desk.journal
+            journal.append(journal.scribe.row(Kind.POSITION, body))
+
+    def _mismatch(self, place: tuple[str, str, Instrument], ours: Decimal, theirs: Decimal) -> str:
         broker, account, instrument = place
         self._desk.meters.mismatches.value += 1
-        _log.error("position of %s: our fills say %s, the broker %s", instrument.id, ours, theirs)
+        sentence = f"position of {instrument.id}: our fills say {ours}, the broker {theirs}"
+        _log.error("%s", sentence)
         facts = {"ours": str(ours), "theirs": str(theirs)}
-        change = theirs - ours
-        self._applier.adjustment(broker, account, instrument, change, Cause.UNEXPLAINED, facts)
+        self._applier.adjustment(
+            broker, account, instrument, theirs - ours, Cause.UNEXPLAINED, facts
+        )
+        body = {
+            "broker": broker,
+            "account": account,
+            "mismatch": instrument.id,
+            **facts,
+        }
+        journal = self._desk.journal
+        journal.append(journal.scribe.row(Kind.POSITION, body))
+        return sentence

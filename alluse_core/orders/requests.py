@@ -52,6 +52,10 @@ class Counter:
             await orders.begin_flatten()
         elif verb == "resume":
             await orders.resume(fields["by"])
+        elif verb == "approve":
+            await orders.approve(fields["by"])
+        elif verb == "lift":
+            await orders.lift_canary(fields["by"])
         elif verb == "resolve":
             state = OrderState(fields["as"])
             await orders.resolve(fields["key"], state, fields["by"])
@@ -67,6 +71,7 @@ def status_of(orders: Orders) -> dict[str, Any]:
         "reason": orders.reason,
         "flattening": orders.flattening,
         "breakers": {name: state.value for name, state in orders.breakers.items()},
+        "differences": [str(each) for each in orders.unapproved],
         "reconciling": orders.reconciling,
         "working": [
             {"key": each.key, "state": each.state.value}

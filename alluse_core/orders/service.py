@@ -19,6 +19,7 @@ from alluse_core.errors import (
     did_you_mean,
 )
 from alluse_core.model import (
+    AccountMode,
     AccountValue,
     BrokerNotice,
     Commission,
@@ -35,8 +36,10 @@ from alluse_core.model import (
     Position,
     Snapshot,
 )
+from alluse_core.orders.approval import Approval, Difference
 from alluse_core.orders.book import Book
 from alluse_core.orders.breaker import Breaker, BreakerState
+from alluse_core.orders.canary import Canary
 from alluse_core.orders.checks import Checks, Gate
 from alluse_core.orders.commands import Commands, Price
 from alluse_core.orders.control import Control, Flattened
@@ -53,15 +56,16 @@ from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.protection import Protection
 from alluse_core.orders.reader import JournalReader
-from alluse_core.orders.reconcile import Reconciler, Reconciliation
+from alluse_core.orders.reconcile import Carried, Reconciler, Reconciliation
 from alluse_core.orders.records import Kind
 from alluse_core.orders.recovery import rebuild
+from alluse_core.orders.resolution import refuse_resolution
 from alluse_core.orders.states import Event
 from alluse_core.orders.ticket import CommandTicket, GroupTicket, Ticket
 from alluse_core.orders.user_rules import table_with
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
 from alluse_core.ports import Broker, OrderStage, TradingState
-from alluse_core.settings import OrdersSettings
+from alluse_core.settings import OnMismatch, OrdersMode, OrdersSettings
 from alluse_core.telemetry import Registry
 
 _log = logging.getLogger(__name__)
@@ -148,9 +152,24 @@ class Orders:
             self._pipeline,
             self._outboxes,
             settings.acknowledge_within,
+            shadow=settings.mode is OrdersMode.SHADOW,
         )
+        self._approval = Approval(desk)
+        self._canary = Canary(desk, settings.canary, node.agent, quote)
+        self._gate.unapproved = self._unapproved
+        self._gate.canary = self._canary.check
+        self._pipeline.let_through = self._canary.took
         self._reconcilers = {
-            name: Reconciler(broker, desk, self._applier, self._gate, settings, definition)
+            name: Reconciler(
+                broker,
+                desk,
+                self._applier,
+                self._gate,
+                settings,
+                definition,
+                self._mismatched,
+                self._learnt,
+            )
             for name, broker in brokers.items()
         }
         self._tasks: list[asyncio.Task[None]] = []
@@ -174,6 +193,9 @@ class Orders:
         self._journal.append(self._journal.scribe.row(Kind.START, body))
         for outbox in self._outboxes.values():
             outbox.start()
+        for name in self._brokers:
+            self._approval.begin(name, self._read(), self._needs_approval(name))
+        self._canary.begin()
         await asyncio.gather(*(self._first_round(name) for name in self._brokers))
         self._tasks = [
             asyncio.create_task(reconciler.run(), name=f"reconcile-{name}")
@@ -265,6 +287,23 @@ class Orders:
 
     def _page(self, reason: str) -> None:
         self._control.page(reason)
+
+    def _mismatched(self, reason: str) -> None:
+        if self._settings.on_mismatch is OnMismatch.HALT:
+            self._control.stop(reason)
+        else:
+            self._meters.count("pages").value += 1
+
+    def _needs_approval(self, name: str) -> bool:
+        broker = self._brokers[name]
+        modes = {broker.account_mode(account) for account in broker.accounts}
+        return self._settings.approve_start or AccountMode.LIVE in modes
+
+    def _unapproved(self, broker: str) -> int:
+        return len(self._approval.open) or int(broker in self._approval.waiting)
+
+    def _learnt(self, broker: str, carried: Carried, external: int) -> None:
+        self._approval.learnt(broker, carried, external)
 
     async def reconcile(self, broker: str) -> Reconciliation:
         """Ask one broker for all evidence and apply it.
@@ -384,18 +423,31 @@ class Orders:
     async def resolve(self, key: str, as_state: OrderState, by: str) -> None:
         """Settle an UNKNOWN order that no evidence can settle any more, by a person's word.
 
-        Its commands that were not answered end with it. Raises UsageError without
-        a name or for a state that is not final, OrderError where the order is not UNKNOWN.
+        The broker is asked once more, where it can be. Its commands that were not answered end with
+        it. Raises UsageError without a name or for a state that is not final, OrderError where the
+        order is not UNKNOWN or evidence contradicts the state.
         """
         live = self._live(key)
-        if not by.strip() or not as_state.is_terminal or as_state is OrderState.DENIED:
-            raise UsageError(
-                f"an order is resolved as FILLED, CANCELED, REJECTED or EXPIRED, by somebody; not"
-                f" as {as_state.value} by {by!r}"
-            )
-        if live.state is not OrderState.UNKNOWN:
-            raise OrderError(f"order {key!r} is {live.state.value}, not UNKNOWN")
+        refuse_resolution(live, as_state, by)
+        if live.order.broker in self._reconcilers:
+            await self._first_round(live.order.broker)
+            refuse_resolution(live, as_state, by)
         self._applier.resolve(live, as_state, by)
+        await self._journal.flushed()
+
+    async def approve(self, by: str) -> tuple[Difference, ...]:
+        """Approve what the start found; return it. Raises UsageError without a name."""
+        if not by.strip():
+            raise UsageError("approving needs the name of who decides it")
+        if self._approval.waiting:
+            raise OrderError(f"{sorted(self._approval.waiting)} did not tell its evidence yet")
+        approved = self._approval.approve(by)
+        await self._journal.flushed()
+        return approved
+
+    async def lift_canary(self, by: str) -> None:
+        """End the caps of a new version. Raises UsageError or OrderError; see Canary.lift."""
+        self._canary.lift(by)
         await self._journal.flushed()
 
     # --- what is known --------------------------------------------------------------------------
@@ -442,6 +494,16 @@ class Orders:
         return self._gate.state
 
     @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What the start found to be otherwise than the journal says, until it is approved."""
+        return self._approval.differences
+
+    @property
+    def unapproved(self) -> tuple[Difference, ...]:
+        """Those of the differences that hold new risk back."""
+        return self._approval.open
+
+    @property
     def flattening(self) -> bool:
         """Whether positions are being closed, or wait until they can be."""
         return self._control.flattening
@@ -480,6 +542,10 @@ class Orders:
                 self._sequences[entry.body["broker"]].above(entry.body["up_to"])
         self._control.restore(general)
         self._applier.restore(general)
+        self._approval.restore(general)
+        self._canary.restore(general)
+        if self._canary.since is not None:
+            self._canary.took(self._read().keys_sent_after(self._canary.began_at))
         for story in stories:
             live = rebuild(story)
             if live is not None:

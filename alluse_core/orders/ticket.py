@@ -82,7 +82,8 @@ class Ticket:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        return f"Ticket({self.key!r}, {self._live.state.value})"
+        word = "SHADOW" if self._live.shadow else self._live.state.value
+        return f"Ticket({self.key!r}, {word})"
 
     @property
     def key(self) -> str:
@@ -103,6 +104,11 @@ class Ticket:
     def state(self) -> OrderState:
         """Its state now."""
         return self._live.state
+
+    @property
+    def shadow(self) -> bool:
+        """Whether it was decided and journaled in shadow mode: it was never sent."""
+        return self._live.shadow
 
     @property
     def known(self) -> Outcome:

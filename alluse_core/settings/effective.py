@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -164,11 +164,9 @@ class Settings:
             if path.startswith("brokers."):
                 provider = self.brokers[path.split(".")[1]]
                 rows.append((f"{path}.provider", provider, self.origins[f"{path}.provider"]))
-            for field in attrs.fields(settings_type):
-                dotted = f"{path}.{field.name}"
-                value = getattr(instance, field.name)
+            for dotted, value in _leaves(path, instance):
                 origin = origin_of(dotted, self.origins, "default")
-                rows.append((dotted, hidden(field.name, value), origin))
+                rows.append((dotted, hidden(dotted.rpartition(".")[2], value), origin))
         return rows
 
     def _check_tables(self) -> None:
@@ -251,6 +249,16 @@ def _given_case(parts: list[str], tables: Mapping[str, Any]) -> list[str]:
         found.append(name)
         below = keys.get(name)
     return found
+
+
+def _leaves(path: str, instance: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted path, value) of a table's settings, those of a table within it included."""
+    for field in attrs.fields(type(instance)):
+        dotted, value = f"{path}.{field.name}", getattr(instance, field.name)
+        if attrs.has(type(value)):
+            yield from _leaves(dotted, value)
+        else:
+            yield dotted, value
 
 
 def _nested(parts: list[str], value: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
 
 import attrs
@@ -98,6 +99,37 @@ class ErrorRule:
             raise ValueError(f"pattern: {error}") from None
 
 
+class OrdersMode(StrEnum):
+    """Whether orders are sent. SHADOW: decided and journaled, never sent."""
+
+    SEND = "send"
+    SHADOW = "shadow"
+
+
+class OnMismatch(StrEnum):
+    """What to do when a position is not what our fills say: halt, or only tell a person."""
+
+    HALT = "halt"
+    PAGE = "page"
+
+
+@attrs.frozen
+class CanarySettings:
+    """``[orders.canary]``: caps of a new ``version``, per agent; "" has none.
+
+    They hold from the version's first start until a person lifts them, which is refused before
+    so many ``orders`` were sent and ``hours`` are over. A cap of 0 is none: ``max_quantity`` and
+    ``max_value`` (in the instrument's currency) of one order, ``max_orders`` of all.
+    """
+
+    version: str = ""
+    orders: int = attrs.field(default=0, validator=ge(0))
+    hours: float = attrs.field(default=0.0, validator=ge(0))
+    max_quantity: Decimal = attrs.field(default=Decimal(0), validator=ge(Decimal(0)))
+    max_value: Decimal = attrs.field(default=Decimal(0), validator=ge(Decimal(0)))
+    max_orders: int = attrs.field(default=0, validator=ge(0))
+
+
 @attrs.frozen
 class OrdersSettings:
     """``[orders]``: the pipeline.
@@ -110,7 +142,11 @@ class OrdersSettings:
     without any evidence after this long is asked about, and UNKNOWN if that fails.
     ``live_account`` must repeat the account id before an order may go to a live account.
     ``max_unfinished`` bounds orders that wait to be journaled or sent. ``errors`` says what codes
-    of the broker's mean here: see the reference of error codes.
+    of the broker's mean here: see the reference of error codes. ``mode`` ``"shadow"`` decides and
+    journals and sends no order. ``on_mismatch``: a position that is not what our fills say halts,
+    or is only counted and alerted. Differences that a start finds wait for a person's
+    approval on a live account, with ``approve_start`` on every account. ``canary``: caps of a new
+    version.
     """
 
     stages: tuple[str, ...] = DEFAULT_STAGES
@@ -128,6 +164,10 @@ class OrdersSettings:
     breaker_window: float = attrs.field(default=60.0, validator=gt(0))
     breaker_pause: float = attrs.field(default=30.0, validator=gt(0))
     send_within: float = attrs.field(default=60.0, validator=ge(0))
+    mode: OrdersMode = OrdersMode.SEND
+    on_mismatch: OnMismatch = OnMismatch.PAGE
+    approve_start: bool = False
+    canary: CanarySettings = CanarySettings()
     errors: tuple[ErrorRule, ...] = ()
 
 

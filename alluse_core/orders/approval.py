@@ -1,0 +1,219 @@
+"""What differs at a start from what the journal says, and whether a person must approve it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+
+from alluse_core.model import Execution, OrderState
+from alluse_core.orders.book import Book
+from alluse_core.orders.evidence import Desk
+from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.reader import Entry, JournalReader
+from alluse_core.orders.records import Kind, execution_from
+
+_log = logging.getLogger(__name__)
+
+Place = tuple[str, str]
+"""(account, instrument's id)"""
+
+
+@attrs.frozen
+class Difference:
+    """One thing that a start found to be otherwise than the journal says.
+
+    ``kind``: position, ended, filled, unknown, orphan or external; ``what`` is the order's key or
+    the instrument's id, empty where it is about neither.
+    """
+
+    broker: str
+    kind: str
+    what: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.broker}: {self.text}"
+
+
+@attrs.frozen
+class Believed:
+    """The positions that the journal knows: those last told, and fills learnt since.
+
+    ``moment`` is when they were told. ``strays`` are the fills of others counted since then.
+    """
+
+    positions: Mapping[Place, Decimal]
+    moment: datetime | None = None
+    strays: frozenset[str] = frozenset()
+
+    def with_fills(
+        self, carried: Mapping[Place, Decimal], strays: Mapping[str, Execution]
+    ) -> dict[Place, Decimal]:
+        """Add what fills moved since the start.
+
+        Fills of others are told again at every start; those that were counted do not count twice.
+        """
+        found = dict(self.positions)
+        for place, change in carried.items():
+            found[place] = found.get(place, Decimal(0)) + change
+        for base, fill in strays.items():
+            old = self.moment is not None and fill.time < self.moment
+            if base in self.strays or old:
+                place = (fill.account, fill.instrument.id)
+                found[place] = found.get(place, Decimal(0)) - fill.quantity * fill.side.sign
+        return {place: held for place, held in found.items() if held}
+
+
+def believed(reader: JournalReader, broker: str) -> Believed:
+    """Return the positions that the journal knows."""
+    told: dict[Place, Decimal] = {}
+    since, moment = 0, None
+    for entry in reader.newest(Kind.POSITION):
+        if entry.body["broker"] == broker and "positions" in entry.body:
+            rows = entry.body["positions"]
+            told = {(account, name): Decimal(held) for account, name, held in rows}
+            since, moment = entry.sequence, entry.time
+            break
+    newest: dict[str, Execution] = {}
+    strays = set()
+    for entry in reader.after(since, Kind.FILL):
+        fill = execution_from(entry.ref, entry.body)
+        if fill.broker != broker:
+            continue
+        if not entry.key:
+            if moment is not None and fill.time < moment:
+                continue
+            strays.add(entry.body["base"])
+        newest[entry.body["base"]] = fill
+    for fill in newest.values():
+        place = (fill.account, fill.instrument.id)
+        told[place] = told.get(place, Decimal(0)) + fill.quantity * fill.side.sign
+    return Believed(told, moment, frozenset(strays))
+
+
+@attrs.frozen
+class Before:
+    """What the journal said of a broker at the start; orders: (state, executed) by key."""
+
+    orders: Mapping[str, tuple[OrderState, Decimal]]
+    positions: Believed
+
+    @staticmethod
+    def of(lives: Iterable[LiveOrder], positions: Believed) -> Before:
+        """Note how these stand."""
+        return Before({live.key: (live.state, live.executed) for live in lives}, positions)
+
+
+def differences_of(
+    broker: str, before: Before, believed_now: Mapping[Place, Decimal], book: Book, external: int
+) -> tuple[Difference, ...]:
+    """Return what the first evidence after a start says otherwise than the journal did."""
+    found = []
+    for key, (state, executed) in before.orders.items():
+        live = book.get(key)
+        if live is None:
+            continue
+        if live.executed != executed:
+            text = f"order {key} filled {live.executed - executed} meanwhile"
+            found.append(Difference(broker, "filled", key, text))
+        elif live.state.is_terminal:
+            text = f"order {key} was {state.value} and is {live.state.value} now"
+            found.append(Difference(broker, "ended", key, text))
+    for live in book.live(broker):
+        if live.state is OrderState.UNKNOWN:
+            text = f"order {live.key} is UNKNOWN"
+            found.append(Difference(broker, "unknown", live.key, text))
+        elif live.adopted and live.key not in before.orders:
+            text = f"order {live.ref} bears our name and is not in the journal"
+            found.append(Difference(broker, "orphan", live.key, text))
+    if external:
+        text = f"{external} open orders at the broker are not this agent's"
+        found.append(Difference(broker, "external", "", text))
+    told = {
+        (account, instrument.id): held
+        for (name, account, instrument), held in book.positions.items()
+        if name == broker and held
+    }
+    for place in dict.fromkeys((*believed_now, *told)):
+        ours, theirs = believed_now.get(place, Decimal(0)), told.get(place, Decimal(0))
+        if ours != theirs:
+            text = f"position of {place[1]} is {theirs} where the journal says {ours}"
+            found.append(Difference(broker, "position", place[1], text))
+    return tuple(found)
+
+
+class Approval:
+    """Holds new risk back while differences of the start wait for a person's name."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._before: dict[str, Before] = {}
+        self._needed = False
+        self.waiting: set[str] = set()
+        self.differences: tuple[Difference, ...] = ()
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Take over what an earlier process found and nobody has approved."""
+        for entry in entries:
+            if entry.kind == Kind.CONTROL and entry.body.get("action") == "differences":
+                rows = entry.body["differences"]
+                self.differences = tuple(Difference(*row) for row in rows)
+                self._needed = entry.body["needed"]
+            elif entry.kind == Kind.CONTROL and entry.body.get("action") == "approve":
+                self.differences = ()
+
+    def begin(self, broker: str, reader: JournalReader, needed: bool) -> None:
+        """Note how things stand before a broker is asked for the first time."""
+        positions = believed(reader, broker)
+        self._before[broker] = Before.of(self._desk.book.live(broker), positions)
+        self._needed = self._needed or needed
+        if not self._needed:
+            self.differences = ()
+        if needed:
+            self.waiting.add(broker)
+
+    @property
+    def open(self) -> tuple[Difference, ...]:
+        """What waits for approval; empty where none is needed."""
+        return self.differences if self._needed else ()
+
+    def learnt(self, broker: str, carried: Mapping[Place, Decimal], external: int) -> None:
+        """Compare, once, after the first complete evidence of a broker.
+
+        ``carried`` is what fills moved since the start.
+        """
+        before = self._before.pop(broker, None)
+        if before is None:
+            return
+        self.waiting.discard(broker)
+        now = before.positions.with_fills(carried, self._desk.book.strays_of(broker))
+        found = differences_of(broker, before, now, self._desk.book, external)
+        for difference in found:
+            _log.warning("at the start: %s", difference)
+        known = {(each.broker, each.kind, each.what) for each in found}
+        kept = [e for e in self.differences if (e.broker, e.kind, e.what) not in known]
+        self.differences = (*kept, *found)
+        if found:
+            body = {
+                "action": "differences",
+                "needed": self._needed,
+                "differences": [attrs.astuple(each) for each in self.differences],
+            }
+            journal = self._desk.journal
+            journal.append(journal.scribe.row(Kind.CONTROL, body))
+
+    def approve(self, by: str) -> tuple[Difference, ...]:
+        """Take a person's word that what was found is right; return what was approved."""
+        approved, self.differences = self.differences, ()
+        body = {
+            "action": "approve",
+            "by": by,
+            "differences": [str(each) for each in approved],
+        }
+        journal = self._desk.journal
+        journal.append(journal.scribe.row(Kind.CONTROL, body))
+        return approved

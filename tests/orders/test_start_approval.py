@@ -1,0 +1,155 @@
+"""What a start finds to be otherwise than the journal says, and who approves it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from desk_floor import AAPL, buy, floor, run
+
+from alluse_core.errors import OrderDenied, UsageError
+from alluse_core.model import LinkState, Order, Side
+from alluse_core.orders.journal import JournalReader
+from alluse_core.ports import TradingState
+from alluse_core.settings import OnMismatch, OrdersSettings
+
+ASKS = OrdersSettings(stages=(), settle_seconds=0.0, approve_start=True)
+
+
+def test_a_start_that_finds_nothing_else_needs_no_approval(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=ASKS) as desk:
+            one = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            desk.broker.fill(one.order_ref)
+            await desk.orders.submit(buy("two"))
+            await desk.settle()
+        async with floor(tmp_path, settings=ASKS, broker=desk.broker, clock=desk.clock) as again:
+            assert again.orders.differences == ()
+            await again.orders.submit(buy("three"))
+
+    run(scenario())
+
+
+def test_new_risk_waits_until_a_person_approves_what_happened_meanwhile(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=ASKS) as desk:
+            filled = await desk.orders.submit(buy("filled"))
+            ended = await desk.orders.submit(buy("ended"))
+            lost = await desk.orders.submit(buy("lost"))
+            await desk.settle()
+        broker = desk.broker
+        broker._evidence = lambda _: None
+        broker.fill(filled.order_ref)
+        broker.cancel_by_broker(ended.order_ref)
+        del broker.orders[lost.order_ref]
+        broker.held["DU1", AAPL] = Decimal(130)
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=desk.clock) as again:
+            kinds = {each.kind: each for each in again.orders.unapproved}
+            assert set(kinds) == {"filled", "ended", "unknown", "position"}
+            assert kinds["filled"].what == "filled"
+            assert "is 130 where the journal says 100" in kinds["position"].text
+            with pytest.raises(OrderDenied, match="wait for approval"):
+                await again.orders.submit(buy("new"))
+            await again.orders.submit(Order.stop(AAPL, Side.SELL, 30, "90", key="exit"))
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=desk.clock) as third:
+            assert {each.kind for each in third.orders.unapproved} == set(kinds), (
+                "a restart is no approval"
+            )
+            with pytest.raises(UsageError):
+                await third.orders.approve(by=" ")
+            await third.orders.approve(by="Ada")
+            await third.orders.submit(buy("newer"))
+        with JournalReader(tmp_path / "journal.db") as reader:
+            said = [e.body for e in reader.entries("control") if e.body["action"] == "approve"]
+        assert said[0]["by"] == "Ada"
+        assert len(said[0]["differences"]) >= 4
+
+    run(scenario())
+
+
+def test_a_paper_account_shows_the_differences_and_goes_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            broker = desk.broker
+        broker.held["DU1", AAPL] = Decimal(5)
+        async with floor(tmp_path, broker=broker, clock=desk.clock) as again:
+            assert [each.kind for each in again.orders.differences] == ["position"]
+            assert again.orders.unapproved == ()
+            await again.orders.submit(buy("new"))
+
+    run(scenario())
+
+
+def test_a_live_account_asks_without_being_told_to(tmp_path: Path) -> None:
+    live = OrdersSettings(stages=(), settle_seconds=0.0, live_account="U1")
+
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=live, accounts=("U1",)) as desk:
+            await desk.orders.submit(buy("first"))
+            broker = desk.broker
+        broker.held["U1", AAPL] = Decimal(5)
+        async with floor(tmp_path, settings=live, broker=broker, clock=desk.clock) as again:
+            with pytest.raises(OrderDenied, match="approval"):
+                await again.orders.submit(buy("new"))
+
+    run(scenario())
+
+
+def test_new_risk_waits_for_the_first_evidence_too(tmp_path: Path) -> None:
+    """A broker that cannot be asked yet has not been found without differences."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=ASKS) as desk:
+            broker = desk.broker
+        broker.lists_fail = True
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=desk.clock) as again:
+            again.orders._gate.reconciling.clear()
+            with pytest.raises(OrderDenied, match="approval"):
+                await again.orders.submit(buy("new"))
+            broker.lists_fail = False
+            await again.settle(5)
+            await again.orders.submit(buy("newer"))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("choice", list(OnMismatch))
+def test_a_position_that_differs_halts_or_pages_and_invents_no_fill(
+    tmp_path: Path, choice: OnMismatch
+) -> None:
+    settings = OrdersSettings(stages=(), settle_seconds=0.0, on_mismatch=choice)
+
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=settings) as desk:
+            desk.broker.held["DU1", AAPL] = Decimal(7)
+            await desk.orders.reconcile("fake")
+            halted = desk.orders.state is TradingState.HALTED
+            assert halted == (choice is OnMismatch.HALT)
+            assert desk.count("pages") == (choice is OnMismatch.PAGE)
+            assert desk.orders.positions().rows[0].quantity == 7
+            assert desk.count("fills") == 0
+        with JournalReader(tmp_path / "journal.db") as reader:
+            rows = [e.body for e in reader.entries("position") if "mismatch" in e.body]
+            assert not list(reader.fills())
+        assert [(row["mismatch"], row["ours"], row["theirs"]) for row in rows] == [
+            (AAPL.id, "0", "7")
+        ]
+
+    run(scenario())
+
+
+def test_a_link_loss_asks_for_no_approval(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=ASKS) as desk:
+            one = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            desk.broker.turn(LinkState.DOWN)
+            desk.broker.fill(one.order_ref)
+            desk.broker.turn(LinkState.UP)
+            await desk.settle(5)
+            assert desk.orders.unapproved == ()
+            await desk.orders.submit(buy("two"))
+
+    run(scenario())
