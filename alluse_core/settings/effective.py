@@ -164,7 +164,7 @@ class Settings:
             if path.startswith("brokers."):
                 provider = self.brokers[path.split(".")[1]]
                 rows.append((f"{path}.provider", provider, self.origins[f"{path}.provider"]))
-            for dotted, value in _leaves(path, instance):
+            for dotted, value in _leaves(path, instance, deep=path in CORE_TABLES):
                 origin = origin_of(dotted, self.origins, "default")
                 rows.append((dotted, hidden(dotted.rpartition(".")[2], value), origin))
         return rows
@@ -251,12 +251,12 @@ def _given_case(parts: list[str], tables: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _leaves(path: str, instance: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted path, value) of a table's settings, those of a table within it included."""
+def _leaves(path: str, instance: Any, *, deep: bool) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted path, value) of a table's settings; deep: those of tables within it too."""
     for field in attrs.fields(type(instance)):
         dotted, value = f"{path}.{field.name}", getattr(instance, field.name)
-        if attrs.has(type(value)):
-            yield from _leaves(dotted, value)
+        if deep and attrs.has(type(value)):
+            yield from _leaves(dotted, value, deep=True)
         else:
             yield dotted, value
 
