@@ -50,6 +50,12 @@ class Meters:
         """Return a counter."""
         return self._registry.counter(COMPONENT, metric, "", **labels)
 
+    def compared(self, broker: str, differences: int) -> None:
+        """Note a comparison of positions with a broker's list, and how many of them differed."""
+        self.count("position_comparisons", broker=broker).value += 1
+        gauge = self._registry.gauge(COMPONENT, "position_differences", "", broker=broker)
+        gauge.value = float(differences)
+
     def timer(self, metric: str, **labels: object) -> Timer:
         """Return a timer in milliseconds."""
         return self._registry.timer(COMPONENT, metric, "ms", **labels)

@@ -285,6 +285,7 @@ class Reconciler:
             if place in told:
                 book.costs[place] = told[place].average_cost
         self._positions_known = True
+        self._desk.meters.compared(name, len(sentences))
         book.told.add(name)
         self._remember(snapshot)
         if sentences:

@@ -640,6 +640,8 @@ def test_a_position_that_is_not_the_sum_of_fills_is_counted_and_the_brokers_is_t
             desk.broker.held["DU1", AAPL] = Decimal(7)
             await desk.orders.reconcile("fake")
             assert desk.count("position_mismatches") == 1
+            gauge = desk.registry.gauge("trading_system", "position_differences", broker="fake")
+            assert gauge.value == 1.0, "what the alert position_mismatch reads"
             assert desk.count("position_adjustments", cause="unexplained") == 1
             assert desk.orders.positions().rows[0].quantity == 7
 

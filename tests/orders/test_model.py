@@ -40,7 +40,7 @@ def test_what_is_believed_never_contradicts_the_broker() -> None:
 )
 def test_a_planted_bug_is_found(name: str) -> None:
     looking = settings(
-        max_examples=60,
+        max_examples=200,
         stateful_step_count=40,
         phases=[Phase.generate],
         derandomize=True,

@@ -426,8 +426,8 @@ TIMELINES: list[tuple[str, Callable[[], Rule[Any]], list[Step], list[str]]] = [
         ["3 pending", "3 firing", "6 resolved"],
     ),
     (
-        "one comparison that differs is a fill on its way, two are a mismatch",
-        lambda: PositionMismatch(PositionSettings()),
+        "a single comparison that differs is borne where two in a row are asked for",
+        lambda: PositionMismatch(PositionSettings(times=2)),
         [
             (5, {COMPARISONS: 1.0, DIFFERENCES: 1.0}),
             (5, {COMPARISONS: 2.0, DIFFERENCES: 0.0}),

@@ -111,7 +111,7 @@ class UnprotectedPosition(Rule[ProtectionSettings]):
 
 
 class PositionMismatch(Rule[PositionSettings]):
-    """Our position differs from the broker's in two comparisons in a row.
+    """Our position differs from the broker's.
 
     ``trading_system.position_differences{broker=}`` holds the newest comparison's result and
     ``position_comparisons`` counts them; where they are not counted, each tick is one.

@@ -169,9 +169,13 @@ class ProtectionSettings(Terms):
 
 @attrs.frozen
 class PositionSettings(Terms):
-    """How many comparisons in a row must differ."""
+    """How many comparisons in a row must differ.
 
-    times: int = 2
+    One is enough by default: a comparison is made only when no fill is on its way, and takes over
+    what the broker says, so that the next one rarely differs again.
+    """
+
+    times: int = 1
 
 
 @attrs.frozen
