@@ -173,24 +173,6 @@ class Applier:
         self._end_commands(live, f"the order was resolved as {state.value} by {by}")
         live.notify()
 
-    def resolve(self, live: LiveOrder, state: OrderState, by: str) -> None:
-        """Settle an order by a person's word."""
-        reason = f"resolved by {by}"
-        self._desk.book.move(live, state)
-        self._desk.meters.moved(state)
-        live.reason = reason
-        live.say(f"person: {reason}")
-        body = {
-            "broker": live.order.broker,
-            "account": live.order.account,
-            "event": "RESOLVE",
-            "source": "person",
-            "reason": reason,
-        }
-        self._write(live, Kind.EVENT, body)
-        self._end_commands(live)
-        live.notify()
-
     def command(
         self,
         live: LiveOrder,
