@@ -31,6 +31,7 @@ from ibkr_lab import (
 
 from alluse_core.errors import BrokerUnavailable, SettingsError
 from alluse_core.model import BrokerNotice, LinkReport, LinkState, Quote
+from alluse_core.ports import Priority
 from alluse_core.telemetry import Registry
 from alluse_core.testing import VirtualClock
 
@@ -490,3 +491,30 @@ def test_reconnects_of_two_clients_do_not_fall_on_the_same_moments() -> None:
         assert most / 2 <= mine <= most
     one.reset()
     assert one.next() <= 1.0
+
+
+class ShutPacer:
+    """Never gives a turn."""
+
+    async def turn(self, priority: Priority, messages: int = 1) -> float:
+        await asyncio.Event().wait()
+        return 0.0
+
+
+@both
+def test_a_connect_given_up_while_it_waits_for_its_turn_leaves_no_socket_behind(
+    library: str,
+) -> None:
+    async def story() -> None:
+        async with gateway() as gate:
+            lab = Lab(port=gate.port, library=library, pacer=ShutPacer())
+            connecting = asyncio.ensure_future(lab.broker.connect())
+            await until(lambda: gate.ledger.of("start"), "a client that has started")
+            await asyncio.sleep(0.1)
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            assert connecting.cancelled()
+            started = len(gate.ledger.of("start"))
+            await until(lambda: len(gate.ledger.of("disconnect")) == started, "its end")
+
+    asyncio.run(asyncio.wait_for(story(), 20))

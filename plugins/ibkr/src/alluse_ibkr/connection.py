@@ -238,7 +238,13 @@ class Connection(Asking):
         self._reserved.stamp(client_id, self._clock.now().timestamp())
         # Its startApi counts in the broker's window: without this turn the first second of a
         # connection would hold 51 messages, and error 100.
-        await self._pacer.turn(Priority.CANCEL)
+        try:
+            await self._pacer.turn(Priority.CANCEL)
+        except BaseException:
+            # Given up while it waited: nobody else knows of this socket, and the gateway would
+            # hold its client id.
+            session.close()
+            raise
         self.token += 1
         self._session = session
         self.accounts = tuple(session.client.getAccounts())
