@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -47,6 +47,7 @@ from alluse_core.orders.records import (
     terms_fields,
     text,
 )
+from alluse_core.orders.retries import RetryBudget
 from alluse_core.orders.states import (
     CommandEvent,
     CommandState,
@@ -85,6 +86,8 @@ class Desk:
     breakers: Mapping[str, Breaker] = attrs.field(factory=dict)
     slower: Callable[[str], None] = lambda _: None
     """Called with a broker's name when it said that messages came too fast."""
+    retries: Mapping[str, RetryBudget] = attrs.field(factory=lambda: defaultdict(RetryBudget))
+    """Of each broker: what may repeat by itself."""
 
 
 class Applier:

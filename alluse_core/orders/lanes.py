@@ -148,6 +148,8 @@ class Outbox:
     def resume_deferred(self) -> None:
         """Try cancels again that a broken link kept from leaving."""
         items, self.deferred = self.deferred, []
+        # No byte of them left, so no budget holds them: on the wire it is the first try.
+        self._desk.meters.retries("cancel").value += len(items)
         for item in items:
             self.put(Priority.CANCEL, item)
 
@@ -229,7 +231,9 @@ class Outbox:
         if not item.messages:
             return
         # From durable to sent is the wait for a turn, behind those before it included.
-        waited = max(0.0, self._desk.clock.monotonic() - item.queued_at)
+        now = self._desk.clock.monotonic()
+        self._desk.retries[self.broker.name].tried(now, item.messages)
+        waited = max(0.0, now - item.queued_at)
         self._desk.meters.pacing_wait.record(waited * 1e3)
         if isinstance(item, CommandDispatch):
             self._send_command(item)

@@ -83,6 +83,10 @@ class Meters:
         self.denied.value += 1
         self.count("denials", stage=stage).value += 1
 
+    def retries(self, what: str, outcome: str = "made") -> Counter:
+        """Return the counter of what repeats by itself; ``outcome``: made or held back."""
+        return self.count("retries", what=what, outcome=outcome)
+
     def error(self, kind: ErrorClass) -> None:
         """Count a broker's coded message by its class."""
         self.count("errors", error_class=kind.value).value += 1

@@ -120,6 +120,8 @@ class Reconciler:
                 self._desk.meters.count("reconcile_failures", broker=self._broker.name).value += 1
                 _log.warning("evidence of %s could not be had: %s", self._broker.name, error)
                 await self._desk.clock.sleep(pause)
+                self._desk.meters.retries("reconciliation").value += 1
+                self._desk.retries[self._broker.name].repeated(self._desk.clock.monotonic())
                 pause = min(2 * pause, _RETRY_MOST)
                 self._wanted.set()
 

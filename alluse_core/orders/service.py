@@ -172,6 +172,7 @@ class Orders:
             )
             for name, broker in brokers.items()
         }
+        self._asked: dict[str, frozenset[tuple[str, int]]] = dict.fromkeys(brokers, frozenset())
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
         self._gate.unfinished = self._unfinished
@@ -599,21 +600,33 @@ class Orders:
             await self._control.pursue()
             self._protection.look()
             for name in self._brokers:
-                if self._overdue(name):
+                if self._may_ask(name, self._overdue(name)):
                     self._ask(name, "an answer is overdue")
 
-    def _overdue(self, broker: str) -> bool:
+    def _may_ask(self, broker: str, overdue: frozenset[tuple[str, int]]) -> bool:
+        """Return whether to ask for what is overdue; again for the same as the budget allows."""
+        first, self._asked[broker] = overdue - self._asked[broker], overdue
+        if first or not overdue:
+            return bool(first)
+        passes = self._desk.retries[broker].passes(self._clock.monotonic())
+        self._meters.retries("question", "made" if passes else "held").value += 1
+        return passes
+
+    def _overdue(self, broker: str) -> frozenset[tuple[str, int]]:
+        """Return what waits too long for an answer: (key, number of the command or 0)."""
         now = self._clock.monotonic()
         latest = now - self._settings.acknowledge_within
-        found = False
+        found: set[tuple[str, int]] = set()
         for live in self._book.live(broker):
             if live.state is OrderState.SUBMITTED and live.sent_at < latest:
                 self._desk.breakers[broker].failed(live.key, now, "no answer came")
-                found = True
-            found = found or any(
-                command.state.is_pending and command.sent_at < latest for command in live.commands
+                found.add((live.key, 0))
+            found.update(
+                (live.key, command.number)
+                for command in live.commands
+                if command.state.is_pending and command.sent_at < latest
             )
-        return found
+        return frozenset(found)
 
     def _unfinished(self) -> int:
         waiting = sum(outbox.depth for outbox in self._outboxes.values())
