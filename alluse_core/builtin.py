@@ -45,7 +45,7 @@ def alluse_commands() -> Iterator[Command]:
     )
     yield Command("watchdog", "Act when a trading process is dead.", f"{cli}.watchdog:watchdog")
     for name, text in _STOPPING:
-        yield Command(f"orders {name}", text, f"{cli}.stopping:{name}")
+        yield Command(f"orders {name}", text, f"{cli}.stopping:{name.replace('-', '_')}")
     yield Command("journal export", "Write the journal's records.", f"{cli}.journal:journal_export")
     yield Command("journal verify", "Check the journal's chain.", f"{cli}.orders:journal_verify")
     yield Command("alerts list", "List alerts.", f"{cli}.alerts:alerts_list")
@@ -70,5 +70,6 @@ _STOPPING = (
     ("approve", "Approve what a start found, with your name."),
     ("lift", "Lift the caps of a new version, with your name."),
     ("resolve", "Settle an UNKNOWN order by your word."),
+    ("close-breaker", "Let new orders to a broker pass again, with your name."),
     ("status", "Tell what a running process may do."),
 )

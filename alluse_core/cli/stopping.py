@@ -1,4 +1,4 @@
-"""``alluse orders halt|reduce|flatten|resume|resolve|status``: what a person decides."""
+"""``alluse orders halt|reduce|flatten|resume|...``: what a person decides."""
 
 from __future__ import annotations
 
@@ -108,6 +108,18 @@ def lift(by: str, **where: Any) -> None:
 def resolve(key: str, as_state: str, by: str, **where: Any) -> None:
     """Settle an UNKNOWN order by your word, where no evidence can any more."""
     _ask("resolve", {"key": key, "as": OrderState(as_state.upper()), "by": _named(by)}, **where)
+
+
+@click.command()
+@click.argument("broker")
+@_by
+@_common
+def close_breaker(broker: str, by: str, **where: Any) -> None:
+    """Let new orders to BROKER pass again, with your name, before a probe has shown that they may.
+
+    A breaker lives in the running process; a new one starts with all of them closed.
+    """
+    _ask("close-breaker", {"broker": broker, "by": _named(by)}, **where)
 
 
 @click.command()

@@ -59,6 +59,8 @@ class Counter:
         elif verb == "resolve":
             state = OrderState(fields["as"])
             await orders.resolve(fields["key"], state, fields["by"])
+        elif verb == "close-breaker":
+            await orders.close_breaker(fields["broker"], fields["by"])
         elif verb != "status":
             raise UsageError(f"nobody here can {verb!r}: the process is older than the command")
 

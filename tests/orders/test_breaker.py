@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import attrs
 import pytest
+from click.testing import CliRunner, Result
 from desk_floor import Floor, buy, floor, run, sell
 
-from alluse_core.errors import OrderDenied, OrderError, UsageError
+from alluse_core.cli.stopping import close_breaker
+from alluse_core.errors import OrderDenied, OrderError, StateError, UsageError
 from alluse_core.model import BrokerStatus, OrderReport, OrderState, TimeInForce
 from alluse_core.orders.breaker import Breaker, BreakerState
 from alluse_core.orders.reader import JournalReader
-from alluse_core.orders.requests import status_of
+from alluse_core.orders.requests import Counter, status_of
 from alluse_core.settings import OrdersSettings
+from alluse_core.spool import Spool
+from alluse_core.state import StateFolder
 from alluse_core.testing.fakes import FakeBroker
 
 S, B = OrderState, BreakerState
@@ -163,6 +169,47 @@ def test_it_closes_by_a_probe_or_by_a_persons_name(tmp_path: Path) -> None:
         assert "closed by ann" in said
 
     run(scenario())
+
+
+def _close_by_command(state: Path, *words: str) -> Result:
+    return CliRunner().invoke(close_breaker, [*words, "--state", str(state), "--json"])
+
+
+def test_a_person_closes_it_by_command(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with StateFolder(tmp_path):
+            async with floor(tmp_path, settings=THREE) as desk:
+                await _open(desk)
+                counter = Counter(desk.orders, Spool(tmp_path))
+
+                async def ask(*words: str) -> Result:
+                    asking = asyncio.create_task(
+                        asyncio.to_thread(_close_by_command, tmp_path, *words)
+                    )
+                    while not asking.done():
+                        counter.take()
+                        await asyncio.sleep(0.01)
+                    return asking.result()
+
+                wrong = await ask("fak", "--by", "Ada")
+                assert isinstance(wrong.exception, OrderError)
+                assert "did you mean 'fake'" in str(wrong.exception)
+                assert desk.orders.breakers == {"fake": B.OPEN}
+                unnamed = await ask("fake", "--by", " ")
+                assert isinstance(unnamed.exception, UsageError)
+                assert desk.orders.breakers == {"fake": B.OPEN}
+                closed = await ask("fake", "--by", "Ada")
+                assert closed.exit_code == 0, closed.output
+                assert json.loads(closed.output)["breakers"] == {"fake": "closed"}
+                await desk.orders.submit(buy("allowed"))
+                await counter.stop()
+        with JournalReader(tmp_path / "journal.db") as reader:
+            assert "closed by Ada" in [e.body.get("reason") for e in reader.entries("control")]
+
+    run(scenario())
+    nobody = _close_by_command(tmp_path, "fake", "--by", "Ada")
+    assert isinstance(nobody.exception, StateError)
+    assert "needs the running process" in str(nobody.exception)
 
 
 def test_orders_without_an_answer_open_it(tmp_path: Path) -> None:
