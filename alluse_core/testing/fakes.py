@@ -175,6 +175,9 @@ class FakeBroker:
         order = self.orders.get(message.order_ref)
         if order is None or not self.answers_modifies:
             return
+        if not order.is_open or message.order.quantity <= order.filled:
+            self.say(BrokerNotice(self.name, 104, "Cannot modify a filled order.", identity))
+            return
         order.message = message
         self.report(order)
 

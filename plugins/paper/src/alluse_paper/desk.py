@@ -531,7 +531,9 @@ class Desk:
         self, cancel: list[Working], reduce: list[tuple[Working, Decimal]], cause: Working
     ) -> None:
         for order in cancel:
-            self._end(order, OrderState.CANCELED, f"with order {cause.number} of its group")
+            # The end of one may have ended another: an entry takes its exits along.
+            if order.is_open:
+                self._end(order, OrderState.CANCELED, f"with order {cause.number} of its group")
         for order, quantity in reduce:
             self._apply_terms(order, attrs.evolve(order.request, quantity=quantity))
 

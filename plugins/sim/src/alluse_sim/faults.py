@@ -127,8 +127,8 @@ async def by_hand(world: World, machine: Machine, dice: random.Random) -> None:
 
 
 async def bad_weather(world: World, machine: Machine, dice: random.Random) -> None:
-    """Deliver bytes late and in pieces."""
-    machine.network.weather = Weather(0.02, dice.uniform(0, 0.1), 0.5)
+    """Deliver bytes late and in pieces; later by no more than the pacer's margin allows for."""
+    machine.network.weather = Weather(0.01, dice.uniform(0, 0.03), 0.5)
     await asyncio.sleep(dice.uniform(0.2, 1.0))
     machine.network.weather = Weather()
 
