@@ -201,17 +201,25 @@ async def _serve(gateway: SimulatedGateway, as_json: bool, until_stdin_closes: b
 
 
 async def _until(ended: asyncio.Event, gateway: SimulatedGateway) -> None:
-    """Wait for the end; a market that is played out goes on being served, a broken one raises."""
+    """Wait for the end; a market that is played out goes on being served, a broken one raises.
+
+    So does a ledger or a state that cannot be written any more.
+    """
     stop = asyncio.create_task(ended.wait())
     market = asyncio.create_task(gateway.wait_for_market())
+    failure = asyncio.create_task(gateway.wait_for_failure())
+    waited = {stop, market, failure}
     try:
-        await asyncio.wait({stop, market}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if market.done():
             market.result()
-            await stop
+            await asyncio.wait({stop, failure}, return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            failure.result()
     finally:
-        stop.cancel()
-        market.cancel()
+        for task in waited:
+            task.cancel()
+        await asyncio.gather(*waited, return_exceptions=True)
 
 
 def _drain(ended: asyncio.Event) -> None:

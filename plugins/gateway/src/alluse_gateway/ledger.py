@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 from collections import deque
@@ -33,6 +34,8 @@ class Ledger:
         self._count = 0
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
         self._file: IO[str] | None = None
+        self.broke: Callable[[StateError], None] = _raise
+        """Called once when the file cannot be written any more; memory goes on."""
         if path is not None:
             self._file = _begun(path)
 
@@ -48,9 +51,23 @@ class Ledger:
         entry = {"seq": self._count, "at": self._clock.now().timestamp(), "event": event, **facts}
         self._entries.append(entry)
         if self._file is not None:
-            self._file.write(json.dumps(entry, default=_plain) + "\n")
+            self._write(self._file, json.dumps(entry, default=_plain) + "\n")
         for listener in self._listeners:
             listener(entry)
+
+    def _write(self, file: IO[str], line: str) -> None:
+        try:
+            file.write(line)
+        except OSError as error:
+            self._file = None
+            with contextlib.suppress(OSError):
+                file.close()
+            self.broke(
+                StateError(
+                    f"the ledger cannot be written on: {error.strerror}",
+                    hint="free some disk space; what came after its last line is not in it",
+                )
+            )
 
     def listen(self, listener: Callable[[Entry], None]) -> Callable[[], None]:
         """Hand every entry to come to ``listener``; return what ends it. It must not raise."""
@@ -128,3 +145,7 @@ def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return decimal_text(value)
     return str(value)
+
+
+def _raise(error: StateError) -> None:
+    raise error

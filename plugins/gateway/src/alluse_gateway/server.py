@@ -17,7 +17,7 @@ from alluse_paper.market import Listing, Market, RemembersPast
 from alluse_paper.player import Player
 
 from alluse_core.clock import Clock, SystemClock
-from alluse_core.errors import BrokerError
+from alluse_core.errors import BrokerError, StateError
 from alluse_core.model import Instrument, SecurityType
 from alluse_gateway import control_server, handshake, notices, wire
 from alluse_gateway import requests as r
@@ -208,6 +208,9 @@ class SimulatedGateway:
         self.display_groups = DisplayGroupDesk()
         self._folder = state
         self._state: State | None = None
+        self._failure: StateError | None = None
+        self._broken = asyncio.Event()
+        self.ledger.broke = self._break
         self._routes = routes(self)
         self.scenario: ScenarioPlayer | None = None
         if scenario is not None:
@@ -251,13 +254,31 @@ class SimulatedGateway:
             self._tasks.append(self._playing)
 
     def _remember(self, folder: Path) -> None:
-        state = State(folder, self.clock, self.exchange, self.contracts)
+        state = State(folder, self.clock, self.exchange, self.contracts, self._break)
         try:
             state.load(self.orders.book, self.ledger, self.questions.midnight())
         except BaseException:
             state.close()
             raise
         self._state, self.orders.placed = state, state.touch
+
+    def _break(self, error: StateError) -> None:
+        """End: what clients would be told from now on could not be kept."""
+        if self._failure is not None:
+            return
+        self._failure = error
+        self._broken.set()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for session in tuple(self.sessions):
+            session.abort("the gateway cannot keep what it would tell")
+
+    async def wait_for_failure(self) -> None:
+        """Wait until ledger or state cannot be written any more, and raise that StateError."""
+        await self._broken.wait()
+        if self._failure is not None:
+            raise self._failure
 
     async def stop(self) -> None:
         """Disconnect everybody and let go of the ports; raise what went wrong meanwhile."""
@@ -289,6 +310,7 @@ class SimulatedGateway:
             await asyncio.sleep(0)
         self.ledger.close()
         failures.append(self.scenario.failure if self.scenario is not None else None)
+        failures.append(self._failure)
         for failure in failures:
             if isinstance(failure, Exception):
                 raise failure

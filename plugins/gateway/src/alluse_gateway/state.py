@@ -47,13 +47,20 @@ class State:
     """Keeps what IBKR's servers and a TWS remember, so that a gateway can be started again.
 
     It is written with the loop's next turn, before clients hear of a change: a killed process
-    loses none that it told. A power cut may. ``touch`` names an order that has changed.
+    loses none that it told. A power cut may. ``touch`` names an order that has changed; ``broke``
+    is called when nothing can be written any more.
     Raises StateError where the folder cannot be used, or another gateway uses it.
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, exchange: Exchange, contracts: ContractDesk
+        self,
+        folder: Path,
+        clock: Clock,
+        exchange: Exchange,
+        contracts: ContractDesk,
+        broke: Callable[[StateError], None],
     ) -> None:
+        self._broke = broke
         self._clock = clock
         self._exchange = exchange
         self._contracts = contracts
@@ -198,11 +205,20 @@ class State:
         for name in accounts & set(self._exchange.accounts.names):
             state = self._converter.unstructure(self._exchange.accounts.state(name))
             rows.append(("account", name, {"name": name, "state": state}))
-        with self._database:
-            self._database.execute("BEGIN")
-            self._database.executemany(
-                "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)",
-                [(kind, name, json.dumps(body)) for kind, name, body in rows],
+        try:
+            with self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany(
+                    "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)",
+                    [(kind, name, json.dumps(body)) for kind, name, body in rows],
+                )
+        except sqlite3.Error as error:
+            self._dirty |= dirty
+            self._broke(
+                StateError(
+                    f"{self._path.name} cannot be written on: {error}",
+                    hint="free some disk space; what the gateway told since is not kept",
+                )
             )
 
     def close(self) -> None:
