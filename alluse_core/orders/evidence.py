@@ -354,6 +354,12 @@ class Applier:
         # Day orders, immediate ones and those with siblings end without being asked.
         lasting = live.order.time_in_force is TimeInForce.GTC and not live.group
         if not asked and lasting and not live.state.is_terminal:
+            self.count_unasked(live)
+
+    def count_unasked(self, live: LiveOrder) -> None:
+        """Count a cancel that nobody asked for: once, though status and message both tell it."""
+        if not live.unasked:
+            live.unasked = True
             self._desk.meters.unasked_cancels.value += 1
 
     def _compare(self, live: LiveOrder, terms: OrderTerms) -> None:

@@ -47,15 +47,14 @@ class LiveOrder:
 
     ``executed`` is the sum of its executions, ``reported`` the most that a status claimed.
     ``unsent`` holds from the reservation until the bytes are handed to the broker; ``waits``: it
-    was rebuilt from a journal that never let it leave. ``entry`` is the order that must fill
-    before this one works (a bracket's exits), ``oca_group`` the name of those of which one fill
-    cancels the others. ``cancelled``: it ended because we asked for it. ``ended_perm_ids`` are
-    those of ``perm_ids`` under which nothing works any more; an order that a broken link doubled
-    has ended when all of them have.
-    ``legs`` are executions of a combo's legs, which fill no part of the combo itself.
-    ``doubted`` are changes that were taken for refused because a list had the old terms: an echo
-    may still come.
-    ``shadow``: it was decided and journaled, and is never sent.
+    was rebuilt from a journal that never let it leave; ``shadow``: it was decided and journaled,
+    and is never sent. ``entry`` is the order that must fill before this one works (a bracket's
+    exits), ``oca_group`` the name of those of which one fill cancels the others. ``cancelled``: it
+    ended because we asked for it; ``unasked``: its end, which nobody asked for, is counted.
+    ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
+    broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
+    which fill no part of the combo itself. ``doubted`` are changes that were taken for refused
+    because a list had the old terms: an echo may still come.
     """
 
     order: Order
@@ -78,6 +77,7 @@ class LiveOrder:
     adopted: bool = False
     cancelled: bool = False
     shadow: bool = False
+    unasked: bool = False
     perm_ids: tuple[int, ...] = ()
     ended_perm_ids: frozenset[int] = frozenset()
     fills: dict[str, Execution] = attrs.field(factory=dict)

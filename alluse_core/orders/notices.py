@@ -62,7 +62,7 @@ class Notices:
             live.evidence_at = self._desk.clock.monotonic()
             self._applier.happen(live, Event.REJECT, "notice", said)
         elif verdict.action is Action.TERMINAL_ALARM:
-            self._desk.meters.unasked_cancels.value += 1
+            self._applier.count_unasked(live)
             live.reason = said
         elif verdict.error_class is ErrorClass.COMMAND_REJECT and command is not None:
             self._applier.command(live, command, CommandEvent.REFUSE, said)

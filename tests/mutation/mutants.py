@@ -123,7 +123,8 @@ def _of(node: ast.AST, parent: ast.AST, field: str, index: int) -> Iterator[_Cha
             yield "constant", line, put(ast.Constant(value + 1))
         case ast.Constant(value=str(value)) if " " not in value and not _is_text(parent):
             yield "constant", line, put(ast.Constant(value + "X"))
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        # To its caller's truth test a false value and None are one; its constant is mutated.
+        case ast.Return(value=ast.expr() as value) if not _is_false(value):
             yield "return", line, put(ast.Return(ast.Constant(None)))
         case ast.Raise():
             yield "no raise", line, put(ast.Pass())
@@ -133,6 +134,10 @@ def _of(node: ast.AST, parent: ast.AST, field: str, index: int) -> Iterator[_Cha
 
 def _is_text(parent: ast.AST) -> bool:
     return isinstance(parent, ast.Expr | ast.JoinedStr | ast.FormattedValue)
+
+
+def _is_false(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and not value.value
 
 
 def _is_guard(node: ast.AST) -> bool:

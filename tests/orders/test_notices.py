@@ -8,7 +8,7 @@ import pytest
 from desk_floor import Floor, buy, floor, run
 
 from alluse_core.errors import CommandRejected
-from alluse_core.model import BrokerNotice, OrderState
+from alluse_core.model import BrokerNotice, OrderState, TimeInForce
 from alluse_core.orders.states import CommandState
 
 
@@ -112,5 +112,26 @@ def test_a_modify_that_waits_is_not_sent_once_its_order_ended(tmp_path: Path) ->
             await desk.settle(5)
             assert change.state is CommandState.WITHDRAWN
             assert [kind for kind, _ in desk.broker.sent] == ["place", "place"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("status_first", [True, False])
+def test_an_unasked_cancel_told_by_status_and_message_is_counted_once(
+    tmp_path: Path, status_first: bool
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one", time_in_force=TimeInForce.GTC))
+            await desk.settle()
+            (order,) = desk.broker.orders.values()
+            if status_first:
+                desk.broker.cancel_by_broker(ticket.order_ref)
+            desk.broker.say(BrokerNotice("fake", 202, "Order Canceled", order.identity, 1))
+            if not status_first:
+                desk.broker.cancel_by_broker(ticket.order_ref)
+            await desk.settle()
+            assert desk.orders.get("one").state is OrderState.CANCELED
+            assert desk.count("unasked_cancels") == 1
 
     run(scenario())
