@@ -217,7 +217,11 @@ class Session:
                 await self._open_for_risk(runtime)
             await self._agent.act(runtime)
             await asyncio.sleep(dice.choice((0, 0.005, 0.03)))
-        await asyncio.gather(*striking)
+        if striking:
+            # Not gathered: a process that is killed here must not take the world's faults along.
+            done, _ = await asyncio.wait(striking)
+            for ended in done:
+                ended.result()
 
     async def _live_through(self, runtime: Any, story: Story) -> None:
         """Trade until the scenario is over and its faults are healed."""
