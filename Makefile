@@ -36,7 +36,7 @@ torture: $(VENV)/.dev
 	ALLUSE_SEAM_ROUNDS=$(or $(SEAM_ROUNDS),20) \
 	  $(BIN)/pytest --timeout 0 -rP tests/e2e/test_killed_at_seams.py $(ARGS)
 	ALLUSE_DAMAGE_EVERY=$(or $(DAMAGE_EVERY),1) \
-	  $(BIN)/pytest --timeout 0 tests/orders/test_journal.py $(ARGS)
+	  $(BIN)/pytest --timeout 0 -rP tests/orders/test_damage.py $(ARGS)
 	ALLUSE_POWER_CUTS=$(or $(POWER_CUTS),10000) $(BIN)/pytest --timeout 0 -rP \
 	  tests/orders/test_power_loss.py tests/orders/test_failing_disk.py $(ARGS)
 	ALLUSE_SOAK_ORDERS=$(or $(SOAK_ORDERS),50000) ALLUSE_REPLAYS=$(or $(REPLAYS),2000) \

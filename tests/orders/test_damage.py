@@ -1,0 +1,128 @@
+"""A journal that is torn or flipped anywhere: cut at its last whole record, and said.
+
+``ALLUSE_DAMAGE_EVERY=1`` damages every byte of the log and of the anchor.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from damage import ANCHOR, LOG, NAME, Found, Whole, judged, memory_folder, small_pages, stories_of
+from damage import written as write_journal
+
+EVERY = int(os.environ.get("ALLUSE_DAMAGE_EVERY", "0"))
+"""1: every byte offset; n: each n-th; 0: those of the last frame, where pages are small."""
+PAGES = (512, 4096) if EVERY else (512,)
+DRAWN = 60
+ENDED = {"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"}
+
+pytestmark = pytest.mark.timeout(0 if EVERY else 60)
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Path]:
+    with memory_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module", params=PAGES, ids=lambda size: f"pages of {size}")
+def page(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(scope="module", params=(False, True), ids=("fresh log", "restarted log"))
+def whole(request: pytest.FixtureRequest, memory: Path, page: int) -> Whole:
+    folder = memory / f"source-{page}-{request.param}"
+    folder.mkdir()
+    return write_journal(folder, small_pages(page), restarted=request.param)
+
+
+@pytest.fixture(scope="module")
+def settled(memory: Path, page: int) -> Whole:
+    """A journal that was closed: all is in the main file."""
+    folder = memory / f"settled-{page}"
+    folder.mkdir()
+    written = write_journal(folder, small_pages(page), restarted=False)
+    files = {name: (folder / name).read_bytes() for name in (NAME, ANCHOR)}
+    return attrs.evolve(written, files={**files, LOG: b""})
+
+
+@pytest.fixture
+def place(memory: Path) -> Path:
+    folder = memory / "judged"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def offsets(size: int, seed: int, always: range = range(0)) -> list[int]:
+    """Return where to damage: every n-th byte, or some that are drawn and those of ``always``."""
+    if EVERY:
+        return list(range(0, size, EVERY))
+    dice = random.Random(seed)
+    return sorted({*range(0, 48, 4), *always, *(dice.randrange(size) for _ in range(DRAWN))})
+
+
+def flipped(content: bytes, offset: int) -> bytes:
+    """Flip one bit of one byte; which, depends on the offset."""
+    changed = bytearray(content)
+    changed[offset] ^= 1 << random.Random(offset).randrange(8)
+    return bytes(changed)
+
+
+def last_frame(whole: Whole) -> range:
+    """Return where the last frame of a fresh log is; few of a restarted one, to save time."""
+    end = whole.commits[-1][0]
+    return range(whole.frame(end - 1), end, 8 if whole.base else 1)
+
+
+def judge(whole: Whole, place: Path, name: str, content: bytes, *, again: bool = False) -> Found:
+    return judged(place, {**whole.files, name: content}, small_pages(whole.page), again=again)
+
+
+def expect_cut(whole: Whole, found: Found, records: int) -> None:
+    """Exactly the first ``records`` are there, in every way they are read, and the rest is said."""
+    kept = whole.entries[:records]
+    assert found.refused == ""
+    assert found.entries == kept
+    live = {key: s for key, s in stories_of(kept).items() if s[-1].state not in ENDED}
+    assert {story[0].key: story for story in found.stories} == live
+    known = len(whole.entries)
+    problem = f"the journal ends at record {records}, the anchor knows {known}"
+    assert found.problem == (problem if records < known else "")
+    assert found.later in (None, found.problem)
+
+
+def test_the_undamaged_journal_is_whole(whole: Whole, place: Path) -> None:
+    expect_cut(whole, judge(whole, place, LOG, whole.log, again=True), len(whole.entries))
+    assert len({count for _, count in whole.commits}) == len(whole.commits) > 1
+
+
+def test_a_flipped_bit_in_the_log_cuts_it_there_and_is_said(whole: Whole, place: Path) -> None:
+    chosen = offsets(len(whole.log), 1, last_frame(whole))
+    for offset in chosen:
+        found = judge(whole, place, LOG, flipped(whole.log, offset), again=offset % 16 == 0)
+        expect_cut(whole, found, whole.records_before(whole.frame(offset)))
+    print(f"a bit flipped in {len(chosen)} of the log's {len(whole.log)} bytes")
+
+
+def test_a_log_that_is_torn_off_is_cut_there_and_said(whole: Whole, place: Path) -> None:
+    chosen = offsets(len(whole.log), 2, last_frame(whole))
+    for length in chosen:
+        found = judge(whole, place, LOG, whole.log[:length], again=length % 16 == 0)
+        expect_cut(whole, found, whole.records_before(length))
+    print(f"torn off at {len(chosen)} of the log's {len(whole.log)} bytes")
+
+
+def test_an_anchor_that_is_damaged_is_told_or_harmless(settled: Whole, place: Path) -> None:
+    anchor = settled.files[ANCHOR]
+    for offset in offsets(len(anchor), 5):
+        for content in (flipped(anchor, offset), anchor[:offset]):
+            found = judge(settled, place, ANCHOR, content)
+            assert found.refused == ""
+            assert found.entries == settled.entries
+            assert found.problem in ("", "the anchor is missing or unreadable")
