@@ -92,7 +92,7 @@ async def main(folder: Path, seam: str, fatal: str, count: int) -> None:
         quote=lambda _: None,
         definition=lambda _, __: None,
     )
-    fatal_ref = orders._references.of(fatal)
+    fatal_ref = orders._parts.references.of(fatal)
     made.append(orders)
     await broker.connect()
     await orders.start()

@@ -651,7 +651,7 @@ def test_a_position_that_is_not_the_sum_of_fills_is_counted_and_the_brokers_is_t
 def test_numbers_of_orders_rise_without_end(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
-            sequence = desk.orders._sequences["fake"]
+            sequence = desk.orders._parts.sequences["fake"]
             given_out = [sequence.take(n) for n in itertools.islice(itertools.cycle((1, 3)), 1500)]
             assert given_out == sorted(set(given_out))
             desk.broker.order_id_floor = 50_000

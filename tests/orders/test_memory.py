@@ -34,9 +34,10 @@ def _tables(desk: Floor) -> dict[str, int]:
         "pipeline": orders._pipeline,
         "commands": orders._commands,
         "control": orders._control,
+        "overdue": orders._overdue,
         "gate": orders._gate,
         **{f"outbox {name}": each for name, each in orders._outboxes.items()},
-        **{f"ids {name}": each for name, each in orders._sequences.items()},
+        **{f"ids {name}": each for name, each in orders._parts.sequences.items()},
         **{f"reconciler {name}": each for name, each in orders._reconcilers.items()},
         **{f"breaker {name}": each for name, each in orders._desk.breakers.items()},
     }

@@ -55,8 +55,8 @@ def test_the_same_overdue_answer_is_asked_for_at_most_as_the_budget_allows(
             # Another order's answer is not kept waiting by that.
             desk.broker.mode = "silent"
             await desk.orders.submit(buy("two", 50))
-            held = desk.orders._overdue("fake")
-            assert desk.orders._may_ask("fake", held | {("two", 0)})
+            overdue = desk.orders._overdue
+            assert overdue.may_ask("fake", overdue.of("fake") | {("two", 0)})
 
     run(scenario())
 

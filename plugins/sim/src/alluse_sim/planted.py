@@ -16,10 +16,12 @@ import attrs
 
 from alluse_core.errors import UsageError, did_you_mean
 from alluse_core.model import BrokerNotice, LinkState, OrderState
+from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.evidence import Applier
 from alluse_core.orders.ids import IdSequence
+from alluse_core.orders.intake import Intake
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.lanes import Dispatch, Outbox
 from alluse_core.orders.live import ZERO, LiveOrder
@@ -28,7 +30,6 @@ from alluse_core.orders.outcomes import ErrorClass
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.reconcile import Reconciler
-from alluse_core.orders.service import Orders
 from alluse_core.orders.states import Event
 from alluse_core.ports import Priority
 from alluse_sim.plan import Plan
@@ -75,16 +76,16 @@ def find(name: str) -> Bug:
 
 
 def _resend_on_reconnect() -> Sequence[Patch]:
-    take = Orders._link
+    take = Intake._link
 
-    def link(self: Orders, report: Any) -> None:
+    def link(self: Intake, report: Any) -> None:
         take(self, report)
-        if report.state is LinkState.UP and self._started:
-            for live in self._book.live(report.broker):
+        if report.state is LinkState.UP and self.started:
+            for live in self._desk.book.live(report.broker):
                 live.unsent = True
                 self._outboxes[report.broker].put(Priority.ORDER, Dispatch((live,)))
 
-    return [(Orders, "_link", link)]
+    return [(Intake, "_link", link)]
 
 
 def _resend_what_is_not_acknowledged() -> Sequence[Patch]:
@@ -93,7 +94,7 @@ def _resend_what_is_not_acknowledged() -> Sequence[Patch]:
     def unproven(self: Reconciler, answers: Any, listed: Any) -> set[str]:
         found = watch(self, answers, listed)
         # Reached through the desk, as code that retries would reach it.
-        outbox = self._desk.page.__self__._outboxes[self._broker.name]  # type: ignore[attr-defined]
+        outbox = self._desk.page.__self__.outboxes[self._broker.name]  # type: ignore[attr-defined]
         for key in sorted(found):
             live = self._desk.book.get(key)
             if live is not None:
@@ -162,9 +163,9 @@ def _follow_the_brokers_counter_down() -> Sequence[Patch]:
 
 def _ignore_the_journal_at_the_start() -> Sequence[Patch]:
     return [
-        (Orders, "_recover", lambda self: None),
-        (Orders, "_restore_reference", lambda self, reference: None),
-        (Orders, "_restore_key", lambda self, key: None),
+        (Journal, "recover", lambda self: ([], [])),
+        (Archive, "by_reference", lambda self, reference: None),
+        (Archive, "by_key", lambda self, key: None),
     ]
 
 
@@ -220,16 +221,16 @@ def _take_an_absent_order_for_cancelled() -> Sequence[Patch]:
 
 
 def _take_an_error_for_the_end() -> Sequence[Patch]:
-    take = Orders._take
+    take = Intake._pass_on
 
-    def end(self: Orders, item: Any) -> None:
+    def end(self: Intake, item: Any) -> None:
         take(self, item)
         if isinstance(item, BrokerNotice) and item.identity is not None:
-            live = self._book.find(item.broker, item.identity)
+            live = self._desk.book.find(item.broker, item.identity)
             if live is not None and not live.state.is_terminal:
                 self._applier.happen(live, Event.CANCEL, "notice", item.text)
 
-    return [(Orders, "_take", end)]
+    return [(Intake, "_pass_on", end)]
 
 
 def _take_a_refused_command_for_a_refused_order() -> Sequence[Patch]:

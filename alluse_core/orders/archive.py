@@ -1,0 +1,57 @@
+"""Orders that left memory: read back from the journal when somebody speaks of one again."""
+
+from __future__ import annotations
+
+from alluse_core.errors import OrderNotFound
+from alluse_core.orders.book import Book
+from alluse_core.orders.journal import Journal
+from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.reader import JournalReader
+from alluse_core.orders.recovery import rebuild
+
+
+class Archive:
+    """Looks orders up in the journal; one that is found stands in the book again."""
+
+    def __init__(self, book: Book, journal: Journal) -> None:
+        self._book = book
+        self._journal = journal
+        self._reader: JournalReader | None = None
+
+    def get(self, key: str) -> LiveOrder | None:
+        """Return the order of a key, from memory or from the journal."""
+        return self._book.get(key) or self.by_key(key)
+
+    def by_key(self, key: str) -> LiveOrder | None:
+        """Return the order that the journal holds under a key, None where it holds none."""
+        return self._restore(key) if self._holds_more() else None
+
+    def by_reference(self, reference: str) -> LiveOrder | None:
+        """Return the order that the journal holds under an orderRef, None where it holds none."""
+        key = self.reader().key_of(reference) if self._holds_more() else None
+        return None if key is None else self._restore(key)
+
+    def reader(self) -> JournalReader:
+        """Return the journal, opened for reading until :meth:`close`."""
+        if self._reader is None:
+            self._reader = self._journal.read()
+        return self._reader
+
+    def close(self) -> None:
+        """Close the journal; the next question opens it again."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _holds_more(self) -> bool:
+        return bool(self._book.forgotten or self._journal.orders_ever)
+
+    def _restore(self, key: str) -> LiveOrder | None:
+        try:
+            story = self.reader().story(key)
+        except OrderNotFound:
+            return None
+        live = rebuild(story)
+        if live is not None:
+            self._book.add(live)
+        return live
