@@ -181,16 +181,27 @@ class Approval:
         """What waits for approval; empty where none is needed."""
         return self.differences if self._needed else ()
 
+    def expected(self, broker: str, carried: Mapping[Place, Decimal]) -> Mapping[Place, Decimal]:
+        """Return the positions that a broker's first evidence should tell of.
+
+        ``carried`` is what fills moved since the start.
+        """
+        before = self._before.get(broker)
+        if before is None:
+            return {}
+        return before.positions.with_fills(carried, self._desk.book.strays_of(broker))
+
     def learnt(self, broker: str, carried: Mapping[Place, Decimal], external: int) -> None:
         """Compare, once, after the first complete evidence of a broker.
 
         ``carried`` is what fills moved since the start.
         """
-        before = self._before.pop(broker, None)
+        before = self._before.get(broker)
         if before is None:
             return
+        now = self.expected(broker, carried)
+        del self._before[broker]
         self.waiting.discard(broker)
-        now = before.positions.with_fills(carried, self._desk.book.strays_of(broker))
         found = differences_of(broker, before, now, self._desk.book, external)
         for difference in found:
             _log.warning("at the start: %s", difference)

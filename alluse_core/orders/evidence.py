@@ -183,9 +183,9 @@ class Applier:
         event: CommandEvent,
         reason: str = "",
         *,
-        inferred: bool = False,
+        doubted: bool = False,
     ) -> None:
-        """Take one event of a command; ``inferred``: nobody said so, a list let one think it."""
+        """Take one event of a command; ``doubted``: an echo may still show that it was made."""
         state = command_step(command.state, event)
         if state is None:
             self._desk.meters.impossible.value += 1
@@ -203,9 +203,9 @@ class Applier:
         }
         if reason:
             body["reason"] = reason
-        if inferred:
-            body["inferred"] = True
-            live.doubted.append(command)
+        if doubted:
+            body["doubted"] = True
+            live.doubt(command)
         if state is CommandState.CONFIRMED and command.order is not None:
             live.order = command.order
             body["order"] = order_fields(command.order)
@@ -213,7 +213,7 @@ class Applier:
         live.say(f"{command.verb.value}: {event.value}")
         self._write(live, Kind.COMMAND, body)
         if not state.is_pending:
-            if command in live.doubted and not inferred:
+            if command in live.doubted and not doubted:
                 live.doubted.remove(command)
             elif state is not CommandState.LOST:
                 live.commands.remove(command)
@@ -378,6 +378,10 @@ class Applier:
         if found and late is not None:
             self.command(live, late, CommandEvent.LATE_ECHO)
             return
+        if not found and live.doubted:
+            for each in live.doubted:
+                each.disproved = True
+            self._desk.book.touch(live)
         if found == live.differences:
             return
         live.differences = found

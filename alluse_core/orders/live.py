@@ -25,11 +25,15 @@ from alluse_core.ports import Decision, WorkingOrder
 
 ZERO = Decimal(0)
 _KEPT_WORDS = 16
+_KEPT_DOUBTS = 8
 
 
 @attrs.define(eq=False)
 class Command:
-    """A modify or cancel beside its order. ``order`` holds the terms a modify asks for."""
+    """A modify or cancel beside its order. ``order`` holds the terms a modify asks for.
+
+    ``disproved``: the broker showed the terms from before it after it was called refused.
+    """
 
     number: int
     verb: Verb
@@ -38,6 +42,7 @@ class Command:
     state: CommandState = CommandState.QUEUED
     reason: str = ""
     sent_at: float = math.nan
+    disproved: bool = False
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
 
 
@@ -53,8 +58,8 @@ class LiveOrder:
     ended because we asked for it; ``unasked``: its end, which nobody asked for, is counted.
     ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
     broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
-    which fill no part of the combo itself. ``doubted`` are changes that were taken for refused
-    because a list had the old terms: an echo may still come.
+    which fill no part of the combo itself. ``doubted`` are the newest changes that count as
+    refused because a list had the old terms, or a message seemed to say so: an echo may still come.
     """
 
     order: Order
@@ -111,10 +116,17 @@ class LiveOrder:
 
     @property
     def quantity(self) -> Decimal:
-        """The most that may fill: a modify in flight counts with the larger quantity."""
+        """The most that may fill: a modify that may have been made counts with the larger quantity.
+
+        A message that seems to refuse one may speak of something else; terms that the broker
+        shows afterwards do not.
+        """
         quantity = self.order.quantity
         for command in self.commands:
             if command.order is not None and command.state in _UNDECIDED:
+                quantity = max(quantity, command.order.quantity)
+        for command in self.doubted:
+            if command.order is not None and not command.disproved:
                 quantity = max(quantity, command.order.quantity)
         return quantity
 
@@ -164,6 +176,10 @@ class LiveOrder:
             if command.state is CommandState.SENT and verb in (None, command.verb):
                 return command
         return None
+
+    def doubt(self, command: Command) -> None:
+        """Remember a change that counts as refused without proof; the newest few are kept."""
+        self.doubted = [*self.doubted[1 - _KEPT_DOUBTS :], command]
 
     def known_fill(self, base: str) -> Execution | None:
         """Return the newest revision of an execution, of a combo's leg as well."""

@@ -65,7 +65,9 @@ class Notices:
             self._applier.count_unasked(live)
             live.reason = said
         elif verdict.error_class is ErrorClass.COMMAND_REJECT and command is not None:
-            self._applier.command(live, command, CommandEvent.REFUSE, said)
+            # Its number is the order's, which the message may name for another reason.
+            doubted = command.verb is Verb.MODIFY
+            self._applier.command(live, command, CommandEvent.REFUSE, said, doubted=doubted)
         elif verdict.action is Action.HOLD:
             self._applier.acknowledge(live, Event.HOLD, self._desk.clock.monotonic())
             live.held = True

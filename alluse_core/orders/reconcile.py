@@ -35,10 +35,14 @@ from alluse_core.settings import OrdersSettings
 _log = logging.getLogger(__name__)
 _RETRY_FIRST, _RETRY_MOST = 1.0, 30.0
 _POSITION_TRIES = 3
+_ASKED_MEANWHILE = 4
 
 
 Carried = Mapping[tuple[str, str], Decimal]
 """What fills moved since the start, by (account, instrument's id)."""
+
+Expected = Callable[[str, Carried], Mapping[tuple[str, str], Decimal]]
+"""(broker, what fills moved since the start): the positions that the journal knows."""
 
 
 @attrs.frozen
@@ -71,7 +75,9 @@ class Reconciler:
     """Asks one broker, and settles its orders by the answers.
 
     A query that fails makes the round fail; it is repeated with growing pauses, and is never an
-    empty answer. What no list mentions was not proven unsent: it becomes UNKNOWN.
+    empty answer. What no list mentions was not proven unsent: it becomes UNKNOWN. Nor is a position
+    closed because a list has no row for it: the gate stays shut and the broker is asked again until
+    a row comes, or none came for ``acknowledge_within`` seconds.
     """
 
     def __init__(
@@ -84,9 +90,12 @@ class Reconciler:
         definitions: DefinitionLookup,
         mismatched: Callable[[str], None] = lambda _: None,
         learnt: Callable[[str, Carried, int], None] = lambda _, __, ___: None,
+        expected: Expected = lambda _, __: {},
     ) -> None:
         self._mismatched = mismatched
         self._learnt = learnt
+        self._expected = expected
+        self._absent: dict[tuple[str, str], float] = {}
         self._carried: Carried = {}
         self._told: Mapping[str, object] = {}
         self._broker = broker
@@ -111,6 +120,8 @@ class Reconciler:
         pause = _RETRY_FIRST
         while True:
             await self._wanted.wait()
+            if self._absent:
+                await self._desk.clock.sleep(self._settings.acknowledge_within / _ASKED_MEANWHILE)
             self._wanted.clear()
             try:
                 await self.round()
@@ -141,7 +152,10 @@ class Reconciler:
             self._answer_commands(answers, listed)
             if await self._holdings() and answers.complete:
                 self._learnt(self._broker.name, self._carried, self.external)
-            if self._broker.link is LinkState.UP:
+            if self._absent:
+                self._gate.reconciling.add(self._broker.name)
+                self.want()
+            elif self._broker.link is LinkState.UP:
                 self._gate.reconciling.discard(self._broker.name)
             self._desk.meters.count("reconciliations", broker=self._broker.name).value += 1
             return Reconciliation(
@@ -235,7 +249,8 @@ class Reconciler:
                     self._applier.command(live, command, CommandEvent.LOSE, reason)
                 elif not differences(live.order, report.terms):
                     reason = "the broker lists the old terms"
-                    self._applier.command(live, command, CommandEvent.REFUSE, reason, inferred=True)
+                    command.disproved = True
+                    self._applier.command(live, command, CommandEvent.REFUSE, reason, doubted=True)
 
     def _unanswered(self, live: LiveOrder, answers: Answers) -> list[Command]:
         patience = self._settings.acknowledge_within
@@ -252,7 +267,7 @@ class Reconciler:
         """Ask for positions and account values; return whether the positions were taken."""
         taken = False
         for _ in range(_POSITION_TRIES):
-            serial = self._applier.fill_serial
+            serial, asked_at = self._applier.fill_serial, self._desk.clock.monotonic()
             snapshot = await self._broker.positions()
             # The list may hold a fill of which nobody has told yet; told later it would count
             # twice. So the executions are asked for once more, and both count only where neither
@@ -261,7 +276,7 @@ class Reconciler:
             for fill in executions.rows:
                 self._applier.execution(fill, "executions")
             if serial == self._applier.fill_serial and executions.complete:
-                taken = self._take_positions(snapshot)
+                taken = self._take_positions(snapshot, asked_at)
                 break
         values = await self._broker.account_values()
         for value in values.rows:
@@ -269,7 +284,8 @@ class Reconciler:
         self.as_of = values.as_of
         return taken
 
-    def _take_positions(self, snapshot: Snapshot[Position]) -> bool:
+    def _take_positions(self, snapshot: Snapshot[Position], asked_at: float) -> bool:
+        """Take a whole list; return False where it lacks rows and was not told often enough."""
         if not snapshot.complete:
             return False
         sentences = []
@@ -278,6 +294,8 @@ class Reconciler:
         known = [place for place in book.positions if place[0] == name]
         if not self._positions_known:
             self._carried = {(place[1], place[2].id): book.positions[place] for place in known}
+        if self._lacks_rows(snapshot, asked_at):
+            return False
         for place in dict.fromkeys((*known, *told)):
             quantity = told[place].quantity if place in told else Decimal(0)
             if self._positions_known and book.positions.get(place, Decimal(0)) != quantity:
@@ -293,6 +311,31 @@ class Reconciler:
         if sentences:
             self._mismatched("; ".join(sentences))
         return True
+
+    def _lacks_rows(self, snapshot: Snapshot[Position], asked_at: float) -> bool:
+        """Return whether positions are absent from a list that may yet be told of."""
+        told = {(row.account, row.instrument.id) for row in snapshot.rows}
+        held = self._held() if self._positions_known else self._expected_now()
+        patience = self._settings.acknowledge_within
+        absent = {place: self._absent.get(place, asked_at) for place in held if place not in told}
+        recent = {place: at for place, at in absent.items() if asked_at - at < patience}
+        if recent and not self._absent:
+            names = ", ".join(name for _, name in sorted(recent))
+            _log.warning("%s lists no position of %s: it is asked again", self._broker.name, names)
+            self._desk.meters.count("position_rows_absent", broker=self._broker.name).value += 1
+        self._absent = absent if recent else {}
+        return bool(recent)
+
+    def _held(self) -> list[tuple[str, str]]:
+        return [
+            (account, instrument.id)
+            for (broker, account, instrument), quantity in self._desk.book.positions.items()
+            if broker == self._broker.name and quantity
+        ]
+
+    def _expected_now(self) -> list[tuple[str, str]]:
+        expected = self._expected(self._broker.name, self._carried)
+        return [place for place, quantity in expected.items() if quantity]
 
     def _remember(self, snapshot: Snapshot[Position]) -> None:
         """Write the positions down where they changed: the next start compares with them."""

@@ -198,7 +198,7 @@ class CommandEvent(StrEnum):
     """What can happen to a command.
 
     ENDED: the order ended in another way. LATE_ECHO: it was carried out after all, where a list
-    with the old terms had let one think that it was refused.
+    with the old terms, or a message, had let one think that it was refused.
     """
 
     SEND = "SEND"

@@ -153,6 +153,7 @@ class Parts:
                 definition,
                 self._mismatched,
                 self.approval.learnt,
+                self.approval.expected,
             )
             for name, broker in self.brokers.items()
         }

@@ -284,7 +284,7 @@ def test_an_echo_that_comes_after_a_list_with_the_old_terms_is_believed(tmp_path
             await desk.settle()
             (command,) = live.commands
             desk.orders._applier.command(
-                live, command, CommandEvent.REFUSE, "a list had the old terms", inferred=True
+                live, command, CommandEvent.REFUSE, "a list had the old terms", doubted=True
             )
             assert ticket.order.limit_price != 98
             assert report.terms is not None

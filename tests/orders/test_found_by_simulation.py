@@ -10,7 +10,7 @@ import pytest
 from desk_floor import AAPL, NODE, buy, floor, run, sell
 
 from alluse_core.errors import CommandRejected, JournalError, NotSent
-from alluse_core.model import BrokerStatus, LinkState, OrderReport, OrderState, Side
+from alluse_core.model import BrokerNotice, BrokerStatus, LinkState, OrderReport, OrderState, Side
 from alluse_core.orders.journal import JournalReader
 from alluse_core.orders.states import CommandState
 from alluse_core.testing import VirtualClock
@@ -94,6 +94,54 @@ def test_of_two_changes_the_echo_of_the_second_ends_both(tmp_path: Path) -> None
                 await first.outcome(5)
             assert ticket.order.quantity == 105
             assert ticket.known.pending is None
+
+    run(scenario())
+
+
+def test_a_change_that_a_stray_refusal_seemed_to_end_is_still_believed(tmp_path: Path) -> None:
+    """Seed 1708: a 161 about nothing came while the change was on its way, and the change was made.
+
+    Until the broker shows terms the larger quantity counts, or a cap could be passed.
+    """
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            held = desk.broker.orders[ticket.order_ref]
+            desk.broker.answers_modifies = False
+            change = await desk.orders.modify("one", quantity=150)
+            await desk.settle()
+            desk.broker.say(BrokerNotice("fake", 161, "cannot be cancelled", held.identity))
+            assert change.state is CommandState.REFUSED
+            live = desk.orders._live("one")
+            assert (ticket.order.quantity, live.exposed) == (100, 150)
+            report = desk.broker.report_of(held)
+            assert report.terms is not None
+            terms = attrs.evolve(report.terms, quantity=Decimal(150))
+            desk.broker.say(attrs.evolve(report, terms=terms))
+            assert change.state is CommandState.CONFIRMED
+            assert (ticket.order.quantity, live.exposed) == (150, 150)
+            assert not ticket.known.differences
+
+    run(scenario())
+
+
+def test_of_the_changes_that_count_as_refused_without_proof_the_newest_are_kept(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            held = desk.broker.orders[ticket.order_ref]
+            desk.broker.answers_modifies = False
+            for turn in range(12):
+                await desk.orders.modify("one", limit_price=Decimal(80 + turn))
+                await desk.settle()
+                desk.broker.say(BrokerNotice("fake", 161, "cannot be cancelled", held.identity))
+            doubted = desk.orders._live("one").doubted
+            assert [each.order.limit_price for each in doubted if each.order] == [*range(84, 92)]
 
     run(scenario())
 

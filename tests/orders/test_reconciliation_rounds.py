@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import AAPL, Floor, buy, floor, run
+from desk_floor import AAPL, NODE, Floor, buy, floor, run
 
+from alluse_core.errors import OrderDenied
 from alluse_core.model import (
     AccountValue,
     BrokerStatus,
@@ -219,10 +220,83 @@ def test_an_unfinished_position_list_moves_no_position(tmp_path: Path) -> None:
             await desk.orders.reconcile("fake")
             (row,) = desk.orders.positions().rows
             assert (row.quantity, row.average_cost) == (70, 100)
+            assert desk.count("position_mismatches") == before
+
+    run(scenario())
+
+
+def test_a_position_without_a_row_is_held_until_no_list_has_one_for_long(tmp_path: Path) -> None:
+    """Absence proves nothing: a list may leave rows out and end as if it were whole."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.held["DU1", AAPL] = Decimal(70)
+            await desk.orders.reconcile("fake")
+            before = desk.count("position_mismatches")
             del desk.broker.held["DU1", AAPL]
             await desk.orders.reconcile("fake")
+            assert [row.quantity for row in desk.orders.positions().rows] == [70]
+            assert desk.orders.reconciling
+            with pytest.raises(OrderDenied, match="reconciling"):
+                await desk.orders.submit(buy("meanwhile"))
+            assert desk.count("position_rows_absent", broker="fake") == 1
+            await desk.settle(PATIENCE - 1)
+            assert [row.quantity for row in desk.orders.positions().rows] == [70]
+            assert desk.orders.reconciling
+            # It is asked again by itself, and believed then.
+            await desk.settle(4)
             assert desk.orders.positions().rows == ()
+            assert not desk.orders.reconciling
             assert desk.count("position_mismatches") == before + 1
+            assert desk.count("position_rows_absent", broker="fake") == 1
+
+    run(scenario())
+
+
+def test_a_position_whose_row_comes_again_was_never_gone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.held["DU1", AAPL] = Decimal(70)
+            await desk.orders.reconcile("fake")
+            before = desk.count("position_mismatches")
+            del desk.broker.held["DU1", AAPL]
+            await desk.orders.reconcile("fake")
+            desk.broker.held["DU1", AAPL] = Decimal(70)
+            await desk.settle(4)
+            assert not desk.orders.reconciling
+            assert [row.quantity for row in desk.orders.positions().rows] == [70]
+            assert desk.count("position_mismatches") == before
+            # What is missing later has to be missing for as long.
+            await desk.settle(PATIENCE)
+            del desk.broker.held["DU1", AAPL]
+            await desk.orders.reconcile("fake")
+            assert [row.quantity for row in desk.orders.positions().rows] == [70]
+
+    run(scenario())
+
+
+def test_a_start_does_not_take_a_missing_row_for_a_closed_position(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.held["DU1", AAPL] = Decimal(70)
+            await desk.orders.reconcile("fake")
+        del desk.broker.held["DU1", AAPL]
+        node = attrs.evolve(NODE, incarnation="incarnation-2")
+        async with floor(tmp_path, broker=desk.broker, node=node) as again:
+            assert again.orders.reconciling
+            again.broker.held["DU1", AAPL] = Decimal(70)
+            await again.settle(4)
+            assert not again.orders.reconciling
+            assert [row.quantity for row in again.orders.positions().rows] == [70]
+            assert again.orders.differences == ()
+        del desk.broker.held["DU1", AAPL]
+        node = attrs.evolve(NODE, incarnation="incarnation-3")
+        async with floor(tmp_path, broker=desk.broker, node=node) as third:
+            await third.settle(PATIENCE + 4)
+            assert not third.orders.reconciling
+            assert third.orders.positions().rows == ()
+            (difference,) = third.orders.differences
+            assert (difference.kind, difference.what) == ("position", AAPL.id)
 
     run(scenario())
 

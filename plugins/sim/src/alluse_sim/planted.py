@@ -254,7 +254,8 @@ def _ask_for_no_executions() -> Sequence[Patch]:
         )
 
     async def holdings(self: Reconciler) -> None:
-        self._take_positions(await self._broker.positions())
+        asked_at = self._desk.clock.monotonic()
+        self._take_positions(await self._broker.positions(), asked_at)
 
     return [(Reconciler, "_apply", without), (Reconciler, "_holdings", holdings)]
 
