@@ -43,8 +43,7 @@ torture: $(VENV)/.dev
 	  $(BIN)/pytest --timeout 0 tests/orders/test_memory.py tests/orders/test_replay.py $(ARGS)
 	ALLUSE_MODEL_EXAMPLES=$(or $(MODEL_EXAMPLES),10000) ALLUSE_MODEL_STEPS=$(or $(MODEL_STEPS),100) \
 	  $(BIN)/pytest --timeout 0 tests/orders/test_model.py $(ARGS)
-	ALLUSE_MUTANTS=$(or $(MUTANTS),300) ALLUSE_MUTANT_SEED=$(or $(MUTANT_SEED),1) \
-	  $(BIN)/python tests/mutation/sample.py
+	$(BIN)/python tests/mutation/sample.py --mutants $(or $(MUTANTS),all) --seed $(or $(MUTANT_SEED),1)
 	-$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-torture.txt
 	$(BIN)/python plugins/gateway/tests/fuzz_frames.py --runs $(or $(FRAMES),1000000)
 	ALLUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest --timeout 0 \

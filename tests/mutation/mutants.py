@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import CodeType
 
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -39,18 +40,29 @@ _UNSEEN = ("annotation", "returns", "decorator_list", "type_params", "bases")
 
 @dataclass(frozen=True)
 class Mutant:
-    """The ``place``-th change, in the order of the source, that the module at ``path`` allows."""
+    """The ``place``-th change, in the order of the source, that the module at ``path`` allows.
+
+    ``lines`` are those of its statement (of a compound one, of its head alone). ``at_import`` is
+    true outside a function's body: that runs while the module is imported.
+    """
 
     path: Path
     place: int
     kind: str
     line: int
+    lines: range
+    at_import: bool
+
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.line} {self.kind}"
 
 
 def mutants(path: Path) -> list[Mutant]:
     """Every mutant of one module."""
-    tree = ast.parse(path.read_text())
-    return [Mutant(path, place, kind, line) for place, (kind, line, _) in enumerate(_changes(tree))]
+    return [
+        Mutant(path, place, kind, line, where.lines, where.at_import)
+        for place, (kind, line, where, _) in enumerate(_changes_of(path)[1])
+    ]
 
 
 def plain(path: Path) -> str:
@@ -60,38 +72,84 @@ def plain(path: Path) -> str:
 
 def mutated(mutant: Mutant) -> str:
     """The module's source with the one change made."""
-    tree = ast.parse(mutant.path.read_text())
-    for place, (_, _, change) in enumerate(_changes(tree)):
-        if place == mutant.place:
-            change()
-            break
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    return ast.unparse(_tree(mutant)) + "\n"
+
+
+def compiled(mutant: Mutant) -> CodeType:
+    """The module's code with the one change made, its lines numbered as in the source."""
+    code: CodeType = compile(_tree(mutant), str(mutant.path), "exec", dont_inherit=True)
+    return code
+
+
+def _tree(mutant: Mutant) -> ast.Module:
+    tree, changes = _changes_of(mutant.path)
+    *_, change = changes[mutant.place]
+    change()
+    return ast.fix_missing_locations(tree)
 
 
 def difference(mutant: Mutant) -> str:
-    """What was changed, as a diff that names the line of the real source."""
+    """What was changed, as a diff."""
     before, after = plain(mutant.path).splitlines(), mutated(mutant).splitlines()
-    name = f"{mutant.path.name}:{mutant.line} ({mutant.kind})"
-    return "\n".join(difflib.unified_diff(before, after, name, "", "", "", n=2, lineterm=""))
+    return "\n".join(difflib.unified_diff(before, after, str(mutant), "", "", "", 2, ""))
 
 
-_Change = tuple[str, int, Callable[[], None]]
+def was_and_is(mutant: Mutant) -> tuple[str, str]:
+    """The changed text before and after, without its surroundings."""
+    lines = difference(mutant).splitlines()[2:]
+    was, now = ("\n".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
+    return was, now
 
 
-def _changes(node: ast.AST) -> Iterator[_Change]:
+@dataclass(frozen=True)
+class _Where:
+    lines: range
+    at_import: bool = True
+
+
+_Change = tuple[str, int, _Where, Callable[[], None]]
+
+
+def _changes_of(path: Path) -> tuple[ast.Module, list[_Change]]:
+    tree = ast.parse(path.read_text())
+    return tree, list(_changes(tree, _Where(range(0))))
+
+
+def _changes(node: ast.AST, where: _Where) -> Iterator[_Change]:
     if _is_unseen(node):
         return
     for field, value in ast.iter_fields(node):
         if field in _UNSEEN or (field == "body" and _is_guard(node)):
             continue
+        inside = field == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for index, child in enumerate(value if isinstance(value, list) else [value]):
             if not isinstance(child, ast.AST):
                 continue
-            yield from _of(child, node, field, index)
-            yield from _changes(child)
+            there = replace(where, lines=_lines(child) or where.lines)
+            if inside:
+                there = replace(there, at_import=False)
+            for kind, line, change in _of(child, node, field, index):
+                yield kind, line, there, change
+            yield from _changes(child, there)
 
 
-def _of(node: ast.AST, parent: ast.AST, field: str, index: int) -> Iterator[_Change]:
+def _lines(node: ast.AST) -> range | None:
+    """The lines of a statement, of a compound one its head's; None for what is part of one."""
+    match node:
+        case ast.match_case(pattern=pattern, guard=guard):
+            return range(pattern.lineno, (guard or pattern).end_lineno + 1)
+        case ast.Match(subject=subject):
+            return range(node.lineno, subject.end_lineno + 1)
+        case ast.stmt() | ast.ExceptHandler():
+            body = getattr(node, "body", None)
+            end = body[0].lineno if body else node.end_lineno + 1
+            return range(node.lineno, max(end, node.lineno + 1))
+    return None
+
+
+def _of(
+    node: ast.AST, parent: ast.AST, field: str, index: int
+) -> Iterator[tuple[str, int, Callable[[], None]]]:
     """The changes of one node itself, its children apart."""
 
     def put(other: ast.AST) -> Callable[[], None]:

@@ -72,6 +72,61 @@ def test_a_code_has_the_class_of_the_safety_page(
     assert classify(code, text, verb).error_class is error_class
 
 
+# What is done about each code: (codes, verbs, class, action, whether evidence is asked for).
+_ANY = (*Verb, None)
+_REFUSED = (106, 107, 109, 110, 111, 113, 200, 201, 203, 321, 388, 430, 434, 460, 463, 10268)
+DONE = (
+    ((2104, 2106, 2107, 2108, 2119, 2158, 2159), _ANY, C.INFO, Action.LOG, False),
+    ((399, 10349), _ANY, C.INFO, Action.LOG, False),
+    ((165, 2100, 2109, 2137, 2152, 2174, 2176, 10167), _ANY, C.INFO, Action.LOG, False),
+    ((202,), (Verb.CANCEL,), C.INFO, Action.LOG, False),
+    ((202,), (Verb.PLACE, Verb.MODIFY, None), C.DEFINITE_REJECT, Action.TERMINAL_ALARM, True),
+    ((404,), _ANY, C.HELD, Action.HOLD, False),
+    (_REFUSED, (Verb.PLACE,), C.DEFINITE_REJECT, Action.TERMINAL, False),
+    (_REFUSED, (Verb.MODIFY, Verb.CANCEL), C.COMMAND_REJECT, Action.KEEP_STATE, True),
+    (_REFUSED, (None,), C.COMMAND_REJECT, Action.LOG, False),
+    ((104, 105, 136, 161, 10148), _ANY, C.COMMAND_REJECT, Action.KEEP_STATE, True),
+    ((135, 10147), _ANY, C.NOT_FOUND, Action.PROVE, True),
+    ((103, 320, 322), _ANY, C.AMBIGUOUS, Action.UNKNOWN, True),
+    ((505,), (*Verb,), C.AMBIGUOUS, Action.UNKNOWN, True),
+    ((505,), (None,), C.COMMAND_REJECT, Action.LOG, False),
+    ((100,), _ANY, C.PACING, Action.BACK_OFF, True),
+    ((162, 300, 366), _ANY, C.COMMAND_REJECT, Action.LOG, False),
+    ((420,), _ANY, C.PACING, Action.BACK_OFF, False),
+    ((1100,), _ANY, C.LINK, Action.GATE, False),
+    ((1101,), _ANY, C.LINK, Action.RECONCILE_RESUBSCRIBE, True),
+    ((1102,), _ANY, C.LINK, Action.RECONCILE, True),
+    ((502, 503, 504, 507, 1300), _ANY, C.SOCKET, Action.RECONNECT, True),
+    ((2103, 2105, 2110, 2157), _ANY, C.STREAM, Action.MARK_DATA, False),
+    ((10197,), _ANY, C.STREAM, Action.GATE_AND_PAGE, False),
+    ((316, 317, 10182, 10225), _ANY, C.STREAM, Action.RESUBSCRIBE, False),
+    ((101, 309, 354, 10089, 10090, 10091), _ANY, C.STREAM, Action.STREAM_REFUSED, False),
+    ((10168, 10186, 10187, 10190), _ANY, C.STREAM, Action.STREAM_REFUSED, False),
+    ((326,), _ANY, C.SESSION, Action.GATE_AND_PAGE, False),
+)
+
+
+@pytest.mark.parametrize("row", DONE, ids=lambda row: f"{row[0][0]}-{row[2]}-{row[3]}")
+def test_what_is_done_about_each_code_by_its_verb(
+    row: tuple[tuple[int, ...], tuple[Verb | None, ...], ErrorClass, Action, bool],
+) -> None:
+    codes, verbs, error_class, action, evidence = row
+    for code in codes:
+        for verb in verbs:
+            assert classify(code, "", verb) == Outcome(error_class, action, evidence), (code, verb)
+
+
+def test_no_code_is_decided_by_a_number_that_nobody_looked_up() -> None:
+    assert {code for rule in TABLE for code in rule.codes} == {
+        code for codes, *_ in DONE for code in codes
+    }
+
+
+def test_each_class_and_action_keeps_the_word_that_settings_and_the_journal_know_it_by() -> None:
+    for word in (*ErrorClass, *Action, *Phase):
+        assert word.value == word.name.lower()
+
+
 def test_every_rule_says_why() -> None:
     assert [rule.codes for rule in TABLE if not rule.reason] == []
 

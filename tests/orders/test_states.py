@@ -94,6 +94,11 @@ def test_an_unknown_order_is_settled_by_evidence_alone(events: list[Event]) -> N
         state = after
 
 
+def test_the_words_of_states_and_events_are_those_that_older_journals_hold() -> None:
+    for word in (*Event, *OrderState, *CommandState, *CommandEvent):
+        assert word.value == word.name
+
+
 def test_repeating_an_event_changes_nothing_more() -> None:
     for state, event in product(OrderState, Event):
         if event is E.PART_FILL and state in (S.DENIED, S.REJECTED):
