@@ -11,11 +11,24 @@ import attrs
 if TYPE_CHECKING:
     # Only annotations need these, and 'alluse --help' imports every plugin's registration.
     from alluse_core.clock import Clock
-    from alluse_core.model import Evidence
-    from alluse_core.ports import Pacer
+    from alluse_core.model import Evidence, LinkState, OrderState, Outcome, Phase, Verb
+    from alluse_core.ports import Classify, Pacer
     from alluse_core.telemetry import Registry
 
 P_port = TypeVar("P_port")
+
+
+def _knows_no_code(
+    code: int | None,
+    text: str = "",
+    verb: Verb | None = None,
+    phase: Phase | None = None,
+    order_state: OrderState | None = None,
+    link: LinkState | None = None,
+) -> Outcome:
+    from alluse_core.model import Action, ErrorClass, Outcome
+
+    return Outcome(ErrorClass.UNCLASSIFIED, Action.PROVE, True)
 
 
 @attrs.frozen
@@ -30,8 +43,9 @@ class Context:
     ``settings`` is an instance of the provider's ``settings_type``. ``name`` is the name the
     settings gave this instance (a broker ``[brokers.main]`` is "main"), otherwise the
     provider's. ``state_dir`` exists and is the object's own. ``secret(name)`` returns a secret or
-    None. ``evidence`` and ``pacer`` are for brokers; elsewhere evidence goes nowhere and every
-    turn is immediate.
+    None. ``evidence``, ``pacer`` and ``classify`` are for brokers; elsewhere evidence goes nowhere,
+    every turn is immediate and no code is known. ``classify`` says what a coded message means, by
+    the rules of ``[[orders.errors]]`` and ALL-USE's table.
     """
 
     name: str
@@ -42,6 +56,7 @@ class Context:
     secret: Callable[[str], str | None]
     evidence: Callable[[Evidence], None]
     pacer: Pacer
+    classify: Classify = _knows_no_code
 
 
 @attrs.frozen

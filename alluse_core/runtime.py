@@ -39,6 +39,7 @@ from alluse_core.orders.journal import Journal
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.requests import Counter
 from alluse_core.orders.service import Orders
+from alluse_core.orders.user_rules import classifier
 from alluse_core.ports import Broker, MetricStore, ReportRequest
 from alluse_core.providers import Context
 from alluse_core.quotes.service import Quotes
@@ -109,6 +110,7 @@ class Runtime:
         self.host = load_host(settings, plugins)
         check_names(settings, self.host)
         self._types = settings_types(settings, self.host)
+        self._classify = classifier(settings.orders.errors)
         self.clock: Clock = clock or SystemClock()
         self.registry = Registry()
         agent = settings.alluse
@@ -409,6 +411,7 @@ class Runtime:
             secret=_secret,
             evidence=self._evidence if kind == "broker" else _nowhere,
             pacer=pacer or SlidingWindowPacer(self.clock, 0.0),
+            classify=self._classify,
         )
         return self.host.open(kind, offered, context)
 

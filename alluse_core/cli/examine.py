@@ -15,6 +15,7 @@ from alluse_core.host import Host
 from alluse_core.model import Evidence
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.reader import JournalReader
+from alluse_core.orders.user_rules import classifier
 from alluse_core.ports import Broker, Check, Examinable, Inquiry, Verdict
 from alluse_core.providers import Context
 from alluse_core.settings import Settings
@@ -61,6 +62,7 @@ def _open(settings: Settings, host: Host, name: str, folder: Path) -> Broker:
         secret=_secret,
         evidence=_unheard,
         pacer=pacer,
+        classify=classifier(settings.orders.errors),
     )
     broker: Broker = host.open("broker", provider, context)
     pacer.limit(broker.capabilities.messages_per_second)

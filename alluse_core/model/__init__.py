@@ -43,10 +43,12 @@ from alluse_core.model.order import (
     Verb,
 )
 from alluse_core.model.quote import Bar, DataType, Quote, QuoteCondition
+from alluse_core.model.verdict import Action, ErrorClass, Outcome, Phase
 
 __all__ = [
     "AccountMode",
     "AccountValue",
+    "Action",
     "Alert",
     "AlertState",
     "Bar",
@@ -62,6 +64,7 @@ __all__ = [
     "Commission",
     "Condition",
     "DataType",
+    "ErrorClass",
     "Evidence",
     "Execution",
     "Finding",
@@ -81,6 +84,8 @@ __all__ = [
     "OrderState",
     "OrderTerms",
     "OrderType",
+    "Outcome",
+    "Phase",
     "Position",
     "Quote",
     "QuoteCondition",

@@ -6,8 +6,8 @@ codes brings its own table. Rows are tried in order and the first that fits deci
 
 from __future__ import annotations
 
-from alluse_core.model import Verb
-from alluse_core.orders.error_rules import Action, ErrorClass, Outcome, Rule
+from alluse_core.model import Action, ErrorClass, Outcome, Verb
+from alluse_core.orders.error_rules import Rule
 
 _PLACE: frozenset[Verb | None] = frozenset({Verb.PLACE})
 _COMMANDS: frozenset[Verb | None] = frozenset({Verb.MODIFY, Verb.CANCEL})

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from alluse_core.model import LinkState, OrderState, Verb
+from alluse_core.model import Action, ErrorClass, LinkState, OrderState, Outcome, Phase, Verb
 from alluse_core.orders.error_codes import TABLE
-from alluse_core.orders.error_rules import Action, ErrorClass, Outcome, Phase, Rule
+from alluse_core.orders.error_rules import Rule
 
 __all__ = [
     "NO_PROOF",

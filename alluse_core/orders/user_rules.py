@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from alluse_core.errors import SettingsError
 from alluse_core.model import OrderState, Verb
@@ -14,7 +15,9 @@ from alluse_core.orders.outcomes import (
     ErrorClass,
     Outcome,
     Rule,
+    classify,
 )
+from alluse_core.ports import Classify
 from alluse_core.settings import ErrorRule, RuleClass, RuleVerb
 
 # Whatever a rule says about an order, evidence is asked for: only INFO changes nothing, and only
@@ -44,6 +47,11 @@ def table_with(rules: Sequence[ErrorRule], table: Sequence[Rule] = TABLE) -> tup
     proof of an end.
     """
     return (*(_rule(number, rule, table) for number, rule in enumerate(rules, 1)), *table)
+
+
+def classifier(rules: Sequence[ErrorRule]) -> Classify:
+    """Return what brokers are opened with: :func:`classify` by the table with the user's rules."""
+    return partial(classify, table=table_with(rules))
 
 
 def _rule(number: int, given: ErrorRule, table: Sequence[Rule]) -> Rule:

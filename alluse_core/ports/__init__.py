@@ -14,6 +14,7 @@ from alluse_core.ports.analysis import (
 from alluse_core.ports.broker import (
     Broker,
     BrokerCapabilities,
+    Classify,
     EvidenceSink,
     OrderMessage,
     Pacer,
@@ -66,6 +67,7 @@ __all__ = [
     "BrokerCapabilities",
     "CacheStats",
     "Check",
+    "Classify",
     "Decision",
     "EvidenceSink",
     "Examinable",

@@ -21,9 +21,13 @@ from alluse_core.model import (
     Order,
     OrderIdentity,
     OrderReport,
+    OrderState,
+    Outcome,
+    Phase,
     Position,
     Quote,
     Snapshot,
+    Verb,
 )
 
 
@@ -41,6 +45,25 @@ class Pacer(Protocol):
 
     async def turn(self, priority: Priority, messages: int = 1) -> float:
         """Wait until ``messages`` may be sent back to back; return the seconds waited."""
+
+
+class Classify(Protocol):
+    """Says what a coded message means, by the user's rules and then by ALL-USE's own table.
+
+    The arguments are those of :func:`alluse_core.orders.outcomes.classify`. An adapter that acts
+    on codes of its own accord asks this, so that one table holds everywhere.
+    """
+
+    def __call__(
+        self,
+        code: int | None,
+        text: str = "",
+        verb: Verb | None = None,
+        phase: Phase = Phase.SENT,
+        order_state: OrderState | None = None,
+        link: LinkState = LinkState.UP,
+    ) -> Outcome:
+        """Return what it means."""
 
 
 @attrs.frozen

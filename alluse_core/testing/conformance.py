@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.model import Evidence
-from alluse_core.ports import Priority
+from alluse_core.orders import outcomes
+from alluse_core.ports import Classify, Priority
 from alluse_core.providers import Context, NoSettings
 from alluse_core.telemetry import Registry
 
@@ -70,8 +71,9 @@ def make_context(
     telemetry: Registry | None = None,
     evidence: Callable[[Evidence], None] | None = None,
     state_dir: Path | None = None,
+    classify: Classify | None = None,
 ) -> Context:
-    """Return a context as the host would make it, with no secrets.
+    """Return a context as the host would make it, with no secrets and no error rules of a user.
 
     Without a ``state_dir`` it gets a fresh folder, which is removed when the process ends.
     """
@@ -84,6 +86,7 @@ def make_context(
         secret=lambda _: None,
         evidence=evidence or (lambda _: None),
         pacer=ImmediatePacer(),
+        classify=classify or outcomes.classify,
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 from desk_floor import buy, floor, run
 
+import alluse_core as alluse
+from alluse_core import Context, Provider, hookimpl
 from alluse_core.cli.error_codes import orders_classify, orders_unclassified
 from alluse_core.errors import SettingsError
 from alluse_core.model import BrokerNotice, LinkState, OrderState, Verb
@@ -25,7 +27,10 @@ from alluse_core.orders.outcomes import (
 )
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.user_rules import table_with
+from alluse_core.ports import Broker
 from alluse_core.settings import ErrorRule, OrdersSettings, RuleClass, RuleVerb, Settings
+from alluse_core.testing import make_context
+from alluse_core.testing.fakes import FakeBroker
 
 C = ErrorClass
 
@@ -270,6 +275,41 @@ def test_the_order_path_obeys_a_rule_and_writes_down_why(tmp_path: Path) -> None
         assert notice.body["rule"] == "our broker says so"
 
     run(scenario())
+
+
+def test_brokers_are_opened_with_the_table_of_the_settings(tmp_path: Path) -> None:
+    config = tmp_path / "alluse.toml"
+    config.write_text(
+        '[brokers.main]\nprovider = "fake"\n[orders]\nstages = []\n'
+        '[[orders.errors]]\ncodes = [201]\ntext = "approved"\nerror_class = "held"\n'
+        'reason = "large orders wait"\n'
+    )
+    opened: list[Context] = []
+
+    class Plugin:
+        @hookimpl
+        def alluse_brokers(self) -> list[Provider[Broker]]:
+            return [Provider("fake", self.open)]
+
+        def open(self, context: Context) -> Broker:
+            opened.append(context)
+            return FakeBroker(context.evidence, name=context.name, clock=context.clock)
+
+    async def scenario() -> None:
+        async with alluse.open(config, plugins=[Plugin()], state=tmp_path / "state"):
+            (context,) = opened
+            waits = context.classify(201, "to be approved", Verb.PLACE)
+            assert waits.error_class is ErrorClass.HELD
+            assert context.classify(201, "margin", Verb.PLACE) == classify(201, "", Verb.PLACE)
+
+    run(scenario())
+
+
+def test_a_context_without_a_table_asks_for_evidence_about_every_code() -> None:
+    context = make_context()
+    assert context.classify(201, "", Verb.PLACE) == classify(201, "", Verb.PLACE)
+    blank = attrs.evolve(context, classify=attrs.fields(Context).classify.default)
+    assert blank.classify(201, "", Verb.PLACE) == classify(31337)
 
 
 # --- the commands ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
@@ -16,8 +16,10 @@ from alluse_ibkr.settings import IbkrSettings
 
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.model import Evidence, Instrument
+from alluse_core.orders.user_rules import classifier
 from alluse_core.ports import EvidenceSink, Pacer, Priority
 from alluse_core.providers import Context
+from alluse_core.settings import ErrorRule
 from alluse_core.telemetry import Registry
 
 LIBRARIES = ("ib_insync", "ib_async")
@@ -50,6 +52,7 @@ class Lab:
         state_dir: Path | None = None,
         sink: EvidenceSink | None = None,
         pacer: Pacer | None = None,
+        errors: Sequence[ErrorRule] = (),
         **settings: Any,
     ) -> None:
         quick: dict[str, Any] = {
@@ -76,6 +79,7 @@ class Lab:
                 secret=lambda _: None,
                 evidence=sink or self.evidence.append,
                 pacer=pacer or self.pacer,
+                classify=classifier(errors),
             )
         )
 

@@ -13,6 +13,7 @@ from ibkr_lab import AAPL, LIBRARIES, MSFT, Lab, Peer, connected, frame, scripte
 
 from alluse_core.errors import RequestFailed
 from alluse_core.model import BrokerNotice, DataType, LinkReport, LinkState, Quote
+from alluse_core.settings import ErrorRule, RuleClass
 from alluse_core.testing import VirtualClock
 
 both = pytest.mark.parametrize("library", LIBRARIES)
@@ -180,6 +181,25 @@ def test_a_notice_about_a_stream_that_goes_on_does_not_end_it() -> None:
         assert stream.refused == ""
 
     story(Feed(answer), body)
+
+
+def test_a_users_rule_decides_whether_a_code_ends_a_stream() -> None:
+    rules = (
+        ErrorRule((99_998,), RuleClass.INFO, "a greeting of our data vendor"),
+        ErrorRule((165,), RuleClass.STREAM, "for us the end of it", text="entitlement"),
+    )
+
+    def answer(number: str, _: bool) -> bytes:
+        return frame(4, 2, number, 99_998, "hello", "") + frame(
+            4, 2, number, 165, "no entitlement", ""
+        )
+
+    async def body(lab: Lab, quotes: list[Quote]) -> None:
+        stream = lab.broker.subscribe(AAPL, quotes.append)
+        await until(lambda: len(lab.of(BrokerNotice)) == 2, "both notices")
+        assert stream.refused == "no entitlement (code 165)"
+
+    story(Feed(answer), body, errors=rules)
 
 
 @pytest.mark.parametrize("code", [10182, 10197])

@@ -133,6 +133,7 @@ class IbkrBroker:
             context.pacer,
             registry,
             lambda item: orders.emit(item),
+            context.classify,
         )
         orders = OrderDesk(
             self.name,
@@ -140,6 +141,7 @@ class IbkrBroker:
             book,
             context.evidence,
             registry,
+            classify=context.classify,
             read_only=settings.read_only,
             data_lost=data.resubscribe,
         )

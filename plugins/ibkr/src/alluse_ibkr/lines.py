@@ -9,9 +9,8 @@ from typing import Any
 
 from alluse_core.clock import Clock
 from alluse_core.errors import NotSent, RequestFailed
-from alluse_core.model import BrokerNotice, DataType, Instrument, Quote
-from alluse_core.orders.outcomes import Action, classify
-from alluse_core.ports import Pacer, Priority, QuoteSink
+from alluse_core.model import Action, BrokerNotice, DataType, Instrument, Quote
+from alluse_core.ports import Classify, Pacer, Priority, QuoteSink
 from alluse_core.telemetry import Registry
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
@@ -77,6 +76,7 @@ class LineDesk(Listener):
         pacer: Pacer,
         registry: Registry,
         notice: Callable[[BrokerNotice], None],
+        classify: Classify,
     ) -> None:
         self.connection: Connection | None = None
         self._name = name
@@ -85,6 +85,7 @@ class LineDesk(Listener):
         self._clock = clock
         self._pacer = pacer
         self.notice = notice
+        self._classify = classify
         self._lines: dict[Instrument, Line] = {}
         self._snapshots = 0
         self._broken: set[str] = set()
@@ -397,7 +398,7 @@ class LineDesk(Listener):
 
     def _line_error(self, line: Line, code: int, text: str) -> None:
         """Mark the line; a tick that comes all the same takes the mark away."""
-        action = classify(code, text).action
+        action = self._classify(code, text).action
         if code in _HARMLESS or (action is Action.LOG and code != 200):
             return
         line.alive_at = self.alive_at(line)

@@ -9,15 +9,18 @@ from typing import Any, TypeVar
 from alluse_core.errors import NotSent
 from alluse_core.model import (
     BrokerNotice,
+    BrokerStatus,
+    ErrorClass,
     Evidence,
     Instrument,
     LinkReport,
     LinkState,
     OrderIdentity,
+    OrderReport,
+    OrderState,
     Verb,
 )
-from alluse_core.orders.outcomes import ErrorClass, classify
-from alluse_core.ports import OrderMessage
+from alluse_core.ports import Classify, OrderMessage
 from alluse_core.telemetry import Counter, Registry
 from alluse_ibkr import orders
 from alluse_ibkr.client import REQUEST_IDS_FROM, Library
@@ -46,6 +49,7 @@ class OrderDesk(Listener):
         evidence: Callable[[Evidence], None],
         registry: Registry,
         *,
+        classify: Classify,
         read_only: bool,
         data_lost: Callable[[], None],
     ) -> None:
@@ -58,12 +62,14 @@ class OrderDesk(Listener):
         self._book = book
         self._sink = evidence
         self._registry = registry
+        self._classify = classify
         self._read_only = read_only
         self._data_lost = data_lost
         self._sent: dict[int, tuple[Instrument, str]] = {}
         self._refs: dict[int, str] = {}
         self._rejects: dict[int, str] = {}
         self._verbs: dict[int, Verb] = {}
+        self._states: dict[int, OrderState | None] = {}
         self._counts: dict[str, Counter] = {}
         self.gathering = Gathering()
 
@@ -212,6 +218,8 @@ class OrderDesk(Listener):
             why_held,
             reject,
         )
+        if self._is_own(client_id):
+            _remember(self._states, order_id, _waiting(report))
         self.gathering.status(report)
         self.emit(report)
 
@@ -242,7 +250,9 @@ class OrderDesk(Listener):
         if 0 < request_id < REQUEST_IDS_FROM and self.connection is not None:
             identity = OrderIdentity(order_id=request_id, client_id=self.connection.client_id)
             verb = self._verbs.get(request_id, Verb.PLACE)
-            if classify(code, text, verb).error_class is ErrorClass.DEFINITE_REJECT:
+            state = self._states.get(request_id, OrderState.SUBMITTED)
+            verdict = self._classify(code, text, verb, order_state=state)
+            if verdict.error_class is ErrorClass.DEFINITE_REJECT:
                 _remember(self._rejects, request_id, text)
         self.emit(BrokerNotice(self._broker, code, text, identity, request_id))
         if code == 1100:
@@ -302,6 +312,21 @@ class OrderDesk(Listener):
         else:
             self.emit(LinkReport(self._broker, LinkState.UP, "the restart window is over"))
 
+
+def _waiting(report: OrderReport) -> OrderState | None:
+    """Return how an order waits, by its status; None once it was filled in part, or ended.
+
+    What is refused then is the rest of it, and a rule for waiting orders says nothing of that.
+    """
+    return None if report.filled else _WAITING.get(report.status)
+
+
+_WAITING = {
+    BrokerStatus.PENDING: OrderState.SUBMITTED,
+    BrokerStatus.WORKING: OrderState.ACCEPTED,
+    BrokerStatus.PENDING_CANCEL: OrderState.ACCEPTED,
+    BrokerStatus.HELD: OrderState.HELD,
+}
 
 _REMEMBERED = 100_000
 """How many orders of this process are remembered by number; the journal knows them all."""
