@@ -10,10 +10,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import alluse_core as alluse
 from alluse_core import Instrument, Order, OrderState, Side
+from alluse_core.errors import OrderDenied, OrderError, OrderNotFound
+from alluse_core.orders.breaker import BreakerState
+from alluse_core.orders.states import CommandState
+from alluse_core.ports import TradingState
 
 SETTINGS: dict[str, Any] = {
     "brokers": {"main": {"provider": "paper", "enforce_hours": False}},
@@ -35,12 +40,33 @@ def test_a_plain_script_reads_trades_and_reports(tmp_path: Path) -> None:
         rest = Order.limit(aapl, Side.BUY, 10, f"{quote.bid * 0.98:.2f}", key="sync/rest")
         ticket = runtime.orders.submit(rest)
         assert ticket.key == "sync/rest"
-        runtime.orders.modify("sync/rest", limit_price=f"{quote.bid * 0.97:.2f}")
-        runtime.orders.cancel("sync/rest")
+        changed = runtime.orders.modify("sync/rest", limit_price=f"{quote.bid * 0.97:.2f}")
+        assert changed.outcome(timeout=10) is CommandState.CONFIRMED
+        assert [each.key for each in runtime.orders.increasing()] == ["sync/rest"]
+        assert runtime.orders.cancel("sync/rest").key == "sync/rest"
         assert ticket.outcome(timeout=10).state is OrderState.CANCELED
         buy = Order.limit(aapl, Side.BUY, 4, f"{quote.ask * 1.01:.2f}", key="sync/buy")
         assert runtime.orders.submit(buy).outcome(timeout=10).state is OrderState.FILLED
         assert [(row.instrument, row.quantity) for row in runtime.positions().rows] == [(aapl, 4)]
+        assert runtime.orders.get("sync/buy").known.filled == 4
+        assert {each.key for each in runtime.orders.all()} == {"sync/rest", "sync/buy"}
+        assert runtime.orders.reconcile("main").complete
+        assert runtime.orders.breakers == {"main": BreakerState.CLOSED}
+        runtime.orders.reduce("a test")
+        assert (runtime.orders.state, runtime.orders.reason) == (TradingState.REDUCING, "a test")
+        with pytest.raises(OrderDenied):
+            runtime.orders.submit(attrs.evolve(buy, key="sync/more"))
+        runtime.orders.resume("Ada")
+        assert runtime.orders.approve("Ada") == ()
+        with pytest.raises(OrderError, match="not UNKNOWN"):
+            runtime.orders.resolve("sync/buy", OrderState.FILLED, "Ada")
+        with pytest.raises(OrderError):
+            runtime.orders.lift_canary("Ada")
+        runtime.orders.close_breaker("main", "Ada")
+        with pytest.raises(OrderNotFound):
+            runtime.orders.get("sync/never")
+        assert runtime.orders.flatten().still_open == ()
+        assert runtime.positions().rows == ()
         written = runtime.report(tmp_path / "reports")
         assert {path.name for path in written} >= {"report.json", "summary.md", "dashboard.png"}
     assert {thread.name for thread in set(threading.enumerate()) - threads} == set()
