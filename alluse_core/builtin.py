@@ -45,7 +45,11 @@ def alluse_commands() -> Iterator[Command]:
     )
     yield Command("watchdog", "Act when a trading process is dead.", f"{cli}.watchdog:watchdog")
     for name, text in _STOPPING:
-        yield Command(f"orders {name}", text, f"{cli}.stopping:{name.replace('-', '_')}")
+        target = f"{cli}.stopping:{name.replace('-', '_')}"
+        yield Command(f"orders {name}", text, target)
+        if name in _IN_TROUBLE:
+            # Nobody should have to remember a group while positions run away.
+            yield Command(name, text, target)
     yield Command("journal export", "Write the journal's records.", f"{cli}.journal:journal_export")
     yield Command("journal verify", "Check the journal's chain.", f"{cli}.orders:journal_verify")
     yield Command("alerts list", "List alerts.", f"{cli}.alerts:alerts_list")
@@ -62,6 +66,7 @@ def alluse_commands() -> Iterator[Command]:
     yield Command("doctor", "Check this installation and its brokers.", f"{cli}.doctor:doctor")
 
 
+_IN_TROUBLE = ("halt", "flatten", "resume")
 _STOPPING = (
     ("halt", "Stop new risk; protection stays."),
     ("reduce", "Allow only what reduces risk."),

@@ -21,7 +21,7 @@ from typing import Any
 
 import attrs
 
-from alluse_core.errors import BrokerUnavailable, StateLocked
+from alluse_core.errors import AllUseError, BrokerUnavailable, SettingsError, StateLocked
 from alluse_core.heartbeat import Beat
 from alluse_core.runtime import Runtime
 from alluse_core.runtime import open as open_runtime
@@ -123,8 +123,9 @@ class Record:
 class Plan:
     """How to watch and what to do. Times are seconds.
 
-    ``read`` returns the newest beat. ``page`` is a command line, without a shell, that gets the
-    record as JSON on its standard input. ``patience``: how long answers are waited for.
+    ``read`` returns the newest beat of what ``heart`` names. ``page`` is a command line, without a
+    shell, that gets the record as JSON on its standard input. ``patience``: how long answers are
+    waited for.
     """
 
     settings: Settings
@@ -135,6 +136,7 @@ class Plan:
     page: str = ""
     patience: float = 120.0
     dry_run: bool = False
+    heart: str = ""
 
 
 class Watchdog:
@@ -148,12 +150,21 @@ class Watchdog:
         self._vigil = Vigil(plan.after, max(4 * self._every, 5.0))
 
     async def run(self) -> None:
-        """Return once the heart stopped and what was to be done is done."""
+        """Return once the heart stopped and what was to be done is done.
+
+        Raises SettingsError where it could not do it, before it begins to watch.
+        """
         plan, told = self._plan, None
+        if plan.deed is not Deed.PAGE:
+            self._runtime()
         self._record.write("watches", after=plan.after, deed=plan.deed, dry_run=plan.dry_run)
+        begun, unseen = time.monotonic(), True
         while True:
             pulse = await self._look()
             beat = self._vigil.last
+            if unseen and pulse is Pulse.UNSEEN and time.monotonic() - begun >= plan.after:
+                unseen = False
+                await self._warn_of_no_heart()
             if pulse is Pulse.STOPPED and beat is not None:
                 if not self._record.acted_on(beat.incarnation):
                     if await self._act(beat):
@@ -180,6 +191,24 @@ class Watchdog:
             return True
         return await self._take_over(beat)
 
+    async def _warn_of_no_heart(self) -> None:
+        """Say, once, that there is nothing to watch: a guard of nobody looks like a quiet one."""
+        problem = f"no heart beats at {self._plan.heart or self._plan.state}"
+        hint = "start the trading process, or mend --state, --connect or the token"
+        self._record.write("no heart", problem=problem, hint=hint)
+        await self._page({"event": "no heart", "problem": problem, "hint": hint})
+
+    def _runtime(self) -> Runtime:
+        """Return the runtime to act with: the dead process's own, without a heart."""
+        plan = self._plan
+        settings = Settings.load(plan.settings, overrides={"heartbeat.every": 0})
+        if not settings.brokers:
+            raise SettingsError(
+                f"no broker is configured, so nothing could be done ({plan.deed.value})",
+                hint="name the settings of the trading process with --config",
+            )
+        return open_runtime(settings, state=plan.state)
+
     async def _page(self, body: dict[str, Any]) -> None:
         if not self._plan.page:
             return
@@ -200,13 +229,12 @@ class Watchdog:
     async def _take_over(self, beat: Beat) -> bool:
         """Open the dead process's state and orders as soon as it has let go of them."""
         plan, said = self._plan, ""
-        settings = Settings.load(plan.settings, overrides={"heartbeat.every": 0})
         while True:
             if await self._look() is not Pulse.STOPPED:
                 self._record.write("beats again", incarnation=beat.incarnation)
                 return False
             try:
-                async with open_runtime(settings, state=plan.state) as runtime:
+                async with self._runtime() as runtime:
                     self._record.write("acts", incarnation=beat.incarnation, deed=plan.deed)
                     await self._do(runtime)
                 return True
@@ -217,6 +245,11 @@ class Watchdog:
                     self._record.write("waits", problem=said, hint=error.hint)
                     await self._page({"event": "waits", "problem": said, "hint": error.hint})
                 await asyncio.sleep(_RETRY)
+            except AllUseError as error:
+                # It ends with this error, and nobody may believe that it acted.
+                self._record.write("failed", problem=str(error), hint=error.hint)
+                await self._page({"event": "failed", "problem": str(error), "hint": error.hint})
+                raise
 
     async def _do(self, runtime: Runtime) -> None:
         plan, orders = self._plan, runtime.orders

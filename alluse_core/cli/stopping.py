@@ -10,13 +10,11 @@ from typing import Any
 import click
 
 from alluse_core.cli.output import print_json
-from alluse_core.clock import SystemClock
-from alluse_core.errors import AllUseError, OrderError, StateError, StateLocked, UsageError
+from alluse_core.errors import StateError, StateLocked, UsageError, error_with
 from alluse_core.model import OrderState
-from alluse_core.ports import TradingState
 from alluse_core.settings import Settings
 from alluse_core.spool import Spool
-from alluse_core.state import JOURNAL, StateFolder, state_path
+from alluse_core.state import StateFolder, state_path
 
 _config = click.option("--config", type=click.Path(dir_okay=False), help="Settings file.")
 _state = click.option(
@@ -151,14 +149,26 @@ def _ask(
         )
     try:
         with StateFolder(folder):
-            answer = asyncio.run(_offline(folder, verb, fields))
+            from alluse_core.cli.offline import decide
+
+            answer = asyncio.run(decide(folder, verb, fields))
     except StateLocked:
         answer = Spool(folder).ask(verb, fields, patience)
     if "error" in answer:
-        raise _refused(answer)
+        raise error_with(answer.get("exit_code", 1), answer["error"], answer.get("hint", ""))
     if as_json:
         print_json(answer)
         return
+    _tell(verb, fields, answer)
+
+
+def _tell(verb: str, fields: Mapping[str, str], answer: Mapping[str, Any]) -> None:
+    if verb == "resolve":
+        click.echo(f"{fields['key']} is {fields['as']}, by the word of {fields['by']}")
+    if verb == "approve" and not answer.get("approved"):
+        click.echo("nothing waited for approval")
+    for difference in answer.get("approved", ()):
+        click.echo(f"approved by {fields['by']}: {difference}")
     running = "" if answer.get("running", True) else "no process runs; the next one starts so: "
     click.echo(f"{running}{answer['state']}" + (f": {answer['reason']}" * bool(answer["reason"])))
     if answer["flattening"]:
@@ -172,58 +182,3 @@ def _ask(
         click.echo(f"working: {order['key']} is {order['state']}")
     for row in answer.get("positions", ()):
         click.echo(f"position: {row['quantity']} {row['instrument']} ({row['account']})")
-
-
-def _refused(answer: Mapping[str, Any]) -> AllUseError:
-    kind = UsageError if answer.get("exit_code") == UsageError.exit_code else OrderError
-    return kind(answer["error"], hint=answer.get("hint", ""))
-
-
-async def _offline(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Write a decision into the journal of a process that does not run now."""
-    from alluse_core.model import NodeIdentity
-    from alluse_core.orders.control import control_fields
-    from alluse_core.orders.journal import Journal
-    from alluse_core.orders.records import Kind
-
-    if not (folder / JOURNAL).exists():
-        raise StateError(f"{str(folder)!r} has no journal", hint="was it ever traded with?")
-    node = NodeIdentity("", "", "person", "offline")
-    journal = Journal(folder / JOURNAL, clock=SystemClock(), node=node)
-    try:
-        state, reason, flattening = TradingState.ACTIVE, "", False
-        for entry in journal.recover()[0]:
-            if entry.kind == Kind.CONTROL and "state" in entry.body:
-                state = TradingState(entry.body["state"])
-                reason, flattening = entry.body["reason"], entry.body.get("flattening", False)
-        changed = _decided(verb, fields, state, reason, flattening)
-        if changed is not None:
-            state, reason, flattening = changed
-            body = control_fields(state, verb, reason, fields.get("by", ""), flattening)
-            journal.append(journal.scribe.row(Kind.CONTROL, body))
-            await journal.flushed()
-    finally:
-        journal.close()
-    return {"state": state, "reason": reason, "flattening": flattening, "running": False}
-
-
-def _decided(
-    verb: str, fields: Mapping[str, str], state: TradingState, reason: str, flattening: bool
-) -> tuple[TradingState, str, bool] | None:
-    if verb == "halt":
-        return TradingState.HALTED, fields["reason"], flattening
-    if verb == "reduce":
-        if state is not TradingState.ACTIVE:
-            return None
-        return TradingState.REDUCING, fields["reason"], flattening
-    if verb == "flatten":
-        if state is TradingState.ACTIVE:
-            state, reason = TradingState.REDUCING, "flatten was asked for"
-        return state, reason, True
-    if verb == "resume":
-        return TradingState.ACTIVE, "", False
-    if verb == "status":
-        return None
-    raise StateError(
-        f"'{verb}' needs the running process, and none runs", hint="start it, and ask again"
-    )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import click
 
 from alluse_core.errors import UsageError
-from alluse_core.heartbeat import read_file, read_port
+from alluse_core.heartbeat import Beat, read_file, read_port
 from alluse_core.settings import Settings
 from alluse_core.state import state_path
 from alluse_core.watchdog import LOG, Deed, Plan, Record, Watchdog
@@ -73,18 +76,17 @@ def watchdog(
 
     It never acts while the heart beats nor after an orderly stop, and never cancels protective
     orders or those of people. What it sees and does goes into watchdog.jsonl of the state folder.
+
+    Exit codes: 6 it acted (or would have, with --dry-run), 2 or 3 it could not have acted by these
+    options or settings, another one it failed to act and said why.
     """
     settings = Settings.load(config)
     folder = state or state_path(settings)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if connect:
-        host, _, port = connect.rpartition(":")
-        if not host or not port.isdigit() or token_file is None:
-            raise UsageError("--connect takes HOST:PORT, and --token-file with it")
-        read = partial(read_port, host, int(port), token_file.read_bytes())
-    else:
-        read = partial(read_file, folder)
-    plan = Plan(settings, folder, read, after, Deed(deed), page, patience, dry_run)
+    read = _reader(connect, token_file) if connect else partial(read_file, folder)
+    _check_page(page)
+    heart = connect or str(folder)
+    plan = Plan(settings, folder, read, after, Deed(deed), page, patience, dry_run, heart)
 
     def tell(body: dict[str, Any]) -> None:
         words = ", ".join(f"{name} {value}" for name, value in body.items() if name != "time")
@@ -92,3 +94,29 @@ def watchdog(
 
     asyncio.run(Watchdog(plan, Record(folder / LOG, tell)).run())
     return _ACTED
+
+
+def _check_page(page: str) -> None:
+    """Refuse a page command that could not be run when it is needed."""
+    try:
+        words = shlex.split(page)
+    except ValueError as error:
+        raise UsageError(f"--page cannot be read: {error}") from None
+    if words and shutil.which(words[0]) is None:
+        raise UsageError(
+            f"--page: there is no program {words[0]!r}",
+            hint="name it with its whole path, and see that it may be run",
+        )
+
+
+def _reader(connect: str, token_file: Path | None) -> Callable[[], Beat | None]:
+    host, _, port = connect.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise UsageError(f"--connect takes HOST:PORT, not {connect!r}")
+    token = token_file.read_bytes().strip() if token_file is not None else b""
+    if not token:
+        raise UsageError(
+            "--connect needs a --token-file that holds the token",
+            hint="copy heartbeat.token from the state folder of the process",
+        )
+    return partial(read_port, host.strip("[]"), int(port), token)

@@ -134,7 +134,7 @@ class Checks:
             return "breaker", deny(f"the breaker of {broker.name} is {state.value}: {refusal}")
         waiting = gate.unapproved(broker.name)
         if waiting:
-            reason = f"{waiting} differences that the start found wait for approval"
+            reason = f"what the start found waits for approval ({waiting} differences)"
             return "approval", deny(reason, limit=0, value=waiting)
         unfinished = gate.unfinished()
         if unfinished >= settings.max_unfinished:
@@ -181,8 +181,16 @@ def _closes_its_entry(order: Order, group: OrderGroup | None) -> bool:
 
 
 _HINTS = {
-    "trading_state": "resume with your name",
-    "breaker": "it tries again by itself; a person may close it: close_breaker(broker, by=...)",
+    "account": "name one of the broker's accounts, or set [orders] default_account",
+    "live_account": "to trade live, repeat the account's id in [orders] live_account",
+    "reduce_only": "ask for the position first; orders that still work count against it",
+    "trading_state": "resume with your name: alluse resume --by NAME",
+    "link": "it connects again by itself; 'alluse doctor' says what keeps it from that",
+    "reconciling": "wait: it asks again by itself until the broker has told everything",
+    "breaker": "it tries again by itself; a person may close it: alluse orders close-breaker",
+    "approval": "'alluse orders status' shows them; alluse orders approve --by NAME",
+    "canary": "see [orders.canary]; alluse orders lift --by NAME ends the caps",
+    "queue": "send more slowly, or raise [orders] max_unfinished",
 }
 
 

@@ -35,14 +35,15 @@ class Counter:
 
     async def _serve(self, request: Request) -> None:
         try:
-            await self._carry_out(request.verb, request.fields)
+            done = await self._carry_out(request.verb, request.fields)
         except AllUseError as error:
             body = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
             self._spool.answer(request, body)
         else:
-            self._spool.answer(request, status_of(self._orders))
+            self._spool.answer(request, {**status_of(self._orders), **done})
 
-    async def _carry_out(self, verb: str, fields: Mapping[str, str]) -> None:
+    async def _carry_out(self, verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Do it; return what there is to tell beside how things stand."""
         orders = self._orders
         if verb == "halt":
             await orders.halt(fields["reason"])
@@ -53,7 +54,8 @@ class Counter:
         elif verb == "resume":
             await orders.resume(fields["by"])
         elif verb == "approve":
-            await orders.approve(fields["by"])
+            approved = await orders.approve(fields["by"])
+            return {"approved": [str(each) for each in approved]}
         elif verb == "lift":
             await orders.lift_canary(fields["by"])
         elif verb == "resolve":
@@ -63,12 +65,14 @@ class Counter:
             await orders.close_breaker(fields["broker"], fields["by"])
         elif verb != "status":
             raise UsageError(f"nobody here can {verb!r}: the process is older than the command")
+        return {}
 
 
 def status_of(orders: Orders) -> dict[str, Any]:
     """Return what a person asks first: may it trade, why not, what is open."""
     held = orders.positions()
     return {
+        "running": True,
         "state": orders.state.value,
         "reason": orders.reason,
         "flattening": orders.flattening,

@@ -1,4 +1,7 @@
-"""Opens a position with a stop below it and an entry beside it, then waits to be killed."""
+"""Opens a position with a stop below it and an entry beside it, then waits to be killed.
+
+Arguments: the gateway's port, the state folder, a symbol, the port of its heartbeat (0: none).
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from alluse_core import Instrument, Order, Side
 from alluse_core.model import OrderState
 
 
-async def main(port: int, state: Path, symbol: str) -> None:
+async def main(port: int, state: Path, symbol: str, heart: int) -> None:
     stock = Instrument.stock(symbol)
-    async with alluse_core.open(settings(port), state=state) as runtime:
+    chosen = {**settings(port), "heartbeat": {"port": heart}}
+    async with alluse_core.open(chosen, state=state) as runtime:
         orders = runtime.orders
         bought = await orders.submit(Order.market(stock, Side.BUY, 10, key="position"))
         assert (await bought.outcome(20)).state is OrderState.FILLED
@@ -28,4 +32,4 @@ async def main(port: int, state: Path, symbol: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
