@@ -245,6 +245,24 @@ def test_an_ack_can_be_lost_while_the_order_lives() -> None:
     run(story)
 
 
+def test_each_second_message_of_a_kind_can_be_lost() -> None:
+    async def story(gateway: SimulatedGateway) -> None:
+        async with trader(gateway) as (ib, lib, contract):
+            gateway.control.lose(["openOrder"], count=2, every=2)
+            heard = _news(ib)
+            for _ in range(6):
+                ib.placeOrder(contract, lib.LimitOrder("BUY", 1, 90.0))
+            await until(lambda: len(gateway.ledger.of("ack")) == 6, "the exchange")
+            await ib.reqCurrentTimeAsync()
+            lost = [each["kind"] for each in gateway.ledger.of("tampered")]
+            told = [each[0] for each in heard].count("5")
+            assert lost == [5, 5]
+            assert told >= 6 - 2
+            assert gateway.ledger.of("inject")[0]["every"] == 2
+
+    run(story)
+
+
 def test_news_told_twice_is_one_fill() -> None:
     async def story(gateway: SimulatedGateway) -> None:
         async with trader(gateway) as (ib, lib, contract):
@@ -377,6 +395,7 @@ def test_a_fill_during_the_nightly_reset_is_told_after_it() -> None:
         ("reset", {"seconds": 1e9}),
         ("lose", {"kinds": []}),
         ("lose", {"kinds": ["orderStaus"]}),
+        ("lose", {"kinds": [3], "every": 0}),
         ("duplicate", {"kinds": [3], "count": 0}),
         ("reject", {"told": "Submited"}),
     ],

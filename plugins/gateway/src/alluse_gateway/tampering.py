@@ -18,7 +18,7 @@ class Act(StrEnum):
 
 @attrs.define(eq=False)
 class Rule:
-    """The next ``count`` messages of ``kinds`` suffer ``act``.
+    """Of the next messages of ``kinds``, ``count`` suffer ``act``: each ``every``-th of them.
 
     DELAY: they leave ``seconds`` later than what follows them. HOLD: they leave right after the
     next message of one of the kinds ``until``.
@@ -29,6 +29,13 @@ class Rule:
     count: int
     seconds: float = 0.0
     until: frozenset[int] = frozenset()
+    every: int = 1
+    seen: int = 0
+
+    def strikes(self) -> bool:
+        """Count a message of these kinds; return whether it is one that suffers."""
+        self.seen += 1
+        return self.seen % self.every == 0
 
 
 @attrs.define
@@ -40,7 +47,7 @@ class Tampering:
     def take(self, kind: int) -> Rule | None:
         """Use up one message of the first rule that is about ``kind``."""
         for rule in self.rules:
-            if kind in rule.kinds:
+            if kind in rule.kinds and rule.strikes():
                 rule.count -= 1
                 if rule.count <= 0:
                     self.rules.remove(rule)

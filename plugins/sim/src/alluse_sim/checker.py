@@ -284,6 +284,8 @@ def _word_was_lost(refusal: Entry, entries: Sequence[Entry]) -> bool:
             continue
         if entry["event"] in ("muted", "disconnect") and entry["client_id"] == client:
             return True
+        if entry["event"] == "tampered" and entry["act"] == "lose":
+            return True
         if entry["event"] == "inject" and entry["what"] in ("half_open", "drop"):
             return True
     return False

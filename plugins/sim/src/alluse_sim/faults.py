@@ -147,6 +147,35 @@ async def kill_with_bytes_on_the_way(world: World, machine: Machine, dice: rando
     machine.network.weather = Weather()
 
 
+async def lossy(world: World, machine: Machine, dice: random.Random) -> None:
+    """Lose each tenth message about orders, fills and positions, answers to questions included."""
+    world.control.lose([3, 4, 5, 11, 53, 55, 59, 61, 101], count=1000, every=10)
+    await asyncio.sleep(dice.uniform(1.0, 3.0))
+    world.control.tamper_no_more()
+
+
+async def doubled(world: World, machine: Machine, dice: random.Random) -> None:
+    """Say all there is to say about orders and fills twice."""
+    world.control.duplicate([3, 4, 5, 11, 59, 101], count=1000)
+    await asyncio.sleep(dice.uniform(0.5, 2.0))
+    world.control.tamper_no_more()
+
+
+async def out_of_turn(world: World, machine: Machine, dice: random.Random) -> None:
+    """Tell of fills before the orders are told of, of statuses before fills, or of costs first."""
+    choice = dice.randrange(3)
+    if choice == 0:
+        world.control.executions_first(dice.randint(2, 8))
+    else:
+        held, until = (([11], [3]), ([3], [59]))[choice - 1]
+        world.control.hold(held, until, count=dice.randint(4, 20))
+    await asyncio.sleep(dice.uniform(0.3, 1.5))
+    world.control.tamper_no_more()
+
+
+NEWS = ("doubled", "lossy", "out-of-turn")
+"""Faults of single messages: every third session has one besides its others."""
+
 FAULTS: Mapping[str, Fault] = {
     fault.__name__.replace("_", "-"): fault
     for fault in (
@@ -168,6 +197,9 @@ FAULTS: Mapping[str, Fault] = {
         bad_weather,
         kill,
         kill_with_bytes_on_the_way,
+        lossy,
+        doubled,
+        out_of_turn,
     )
 }
 """Every fault, by the name under which a session reports it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from alluse_sim.faults import CLIENT, FAULTS
+from alluse_sim.faults import CLIENT, FAULTS, NEWS
 from alluse_sim.stories import Story, find
 
 ORDERS = 75
@@ -55,13 +55,13 @@ class Plan:
     def draw(cls, seed: int, **fixed: Any) -> Plan:
         """Return the session of a seed; what is given in ``fixed`` stays as given.
 
-        It has three to seven faults, of three kinds at least.
+        It has three to eight faults, of three kinds at least.
         """
         dice = random.Random(f"plan {seed}")
-        kinds = dice.sample(sorted(FAULTS), dice.randint(_KINDS, 5))
+        kinds = dice.sample(sorted(set(FAULTS) - set(NEWS)), dice.randint(_KINDS, 5))
         faults = (*kinds, *(dice.choice(kinds) for _ in range(dice.randint(0, 2))))
         drawn: dict[str, Any] = {
-            "faults": tuple(dice.sample(faults, len(faults))),
+            "faults": _with_news(seed, dice.sample(faults, len(faults))),
             "restarts": int(dice.random() < 0.2),
             "library": dice.choice(LIBRARIES),
             "disk_seconds": dice.choice((0.0, 0.0, 0.001, 0.02)),
@@ -103,3 +103,11 @@ class Plan:
                 "reconcile_every": 10.0 if self.scenario else 1.5,
             },
         }
+
+
+def _with_news(seed: int, faults: list[str]) -> tuple[str, ...]:
+    # Dice of its own: what a seed stood for before there were these faults stays as it was.
+    dice = random.Random(f"news {seed}")
+    if dice.random() < 1 / 3:
+        faults.insert(dice.randint(0, len(faults)), dice.choice(NEWS))
+    return tuple(faults)
