@@ -6,27 +6,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
 
 import attrs
 
 from alluse_core.errors import BrokerError
 from alluse_core.model import (
     Execution,
-    Instrument,
     LinkState,
     OrderReport,
     OrderState,
-    Position,
     Snapshot,
     TimeInForce,
     Verb,
 )
-from alluse_core.orders.adjustments import Cause
 from alluse_core.orders.checks import Gate
 from alluse_core.orders.evidence import OPEN_ORDERS, Applier, Desk
+from alluse_core.orders.holdings import Carried, Expected, Holdings
 from alluse_core.orders.live import Command, LiveOrder, differences
-from alluse_core.orders.records import Kind
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.orders.view import DefinitionLookup
 from alluse_core.ports import Broker
@@ -34,15 +30,7 @@ from alluse_core.settings import OrdersSettings
 
 _log = logging.getLogger(__name__)
 _RETRY_FIRST, _RETRY_MOST = 1.0, 30.0
-_POSITION_TRIES = 3
 _ASKED_MEANWHILE = 4
-
-
-Carried = Mapping[tuple[str, str], Decimal]
-"""What fills moved since the start, by (account, instrument's id)."""
-
-Expected = Callable[[str, Carried], Mapping[tuple[str, str], Decimal]]
-"""(broker, what fills moved since the start): the positions that the journal knows."""
 
 
 @attrs.frozen
@@ -92,12 +80,7 @@ class Reconciler:
         learnt: Callable[[str, Carried, int], None] = lambda _, __, ___: None,
         expected: Expected = lambda _, __: {},
     ) -> None:
-        self._mismatched = mismatched
         self._learnt = learnt
-        self._expected = expected
-        self._absent: dict[tuple[str, str], float] = {}
-        self._carried: Carried = {}
-        self._told: Mapping[str, object] = {}
         self._broker = broker
         self._desk = desk
         self._applier = applier
@@ -106,10 +89,15 @@ class Reconciler:
         self._definitions = definitions
         self._wanted = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._positions_known = False
-        self.as_of: datetime | None = None
+        patience = settings.acknowledge_within
+        self._holdings = Holdings(broker, desk, applier, patience, mismatched, expected)
         self.external = 0
         self.failures = 0
+
+    @property
+    def as_of(self) -> datetime | None:
+        """When the account values were told; None before the first time."""
+        return self._holdings.as_of
 
     def want(self) -> None:
         """Ask soon; several wishes become one round."""
@@ -120,7 +108,7 @@ class Reconciler:
         pause = _RETRY_FIRST
         while True:
             await self._wanted.wait()
-            if self._absent:
+            if self._holdings.absent:
                 await self._desk.clock.sleep(self._settings.acknowledge_within / _ASKED_MEANWHILE)
             self._wanted.clear()
             try:
@@ -150,9 +138,9 @@ class Reconciler:
                 open_questions &= self._unproven(answers, listed)
             unknown, expired = self._conclude(open_questions, answers)
             self._answer_commands(answers, listed)
-            if await self._holdings() and answers.complete:
-                self._learnt(self._broker.name, self._carried, self.external)
-            if self._absent:
+            if await self._holdings.ask() and answers.complete:
+                self._learnt(self._broker.name, self._holdings.carried, self.external)
+            if self._holdings.absent:
                 self._gate.reconciling.add(self._broker.name)
                 self.want()
             elif self._broker.link is LinkState.UP:
@@ -260,111 +248,3 @@ class Reconciler:
             if command.state is CommandState.SENT
             and not answers.asked_at - command.sent_at < patience
         ]
-
-    # --- positions and account values -----------------------------------------------------------
-
-    async def _holdings(self) -> bool:
-        """Ask for positions and account values; return whether the positions were taken."""
-        taken = False
-        for _ in range(_POSITION_TRIES):
-            serial, asked_at = self._applier.fill_serial, self._desk.clock.monotonic()
-            snapshot = await self._broker.positions()
-            # The list may hold a fill of which nobody has told yet; told later it would count
-            # twice. So the executions are asked for once more, and both count only where neither
-            # they nor the stream brought anything new meanwhile.
-            executions = await self._broker.executions()
-            for fill in executions.rows:
-                self._applier.execution(fill, "executions")
-            if serial == self._applier.fill_serial and executions.complete:
-                taken = self._take_positions(snapshot, asked_at)
-                break
-        values = await self._broker.account_values()
-        for value in values.rows:
-            self._desk.book.values[value.broker, value.account, value.name] = value
-        self.as_of = values.as_of
-        return taken
-
-    def _take_positions(self, snapshot: Snapshot[Position], asked_at: float) -> bool:
-        """Take a whole list; return False where it lacks rows and was not told often enough."""
-        if not snapshot.complete:
-            return False
-        sentences = []
-        book, name = self._desk.book, self._broker.name
-        told = {(row.broker, row.account, row.instrument): row for row in snapshot.rows}
-        known = [place for place in book.positions if place[0] == name]
-        if not self._positions_known:
-            self._carried = {(place[1], place[2].id): book.positions[place] for place in known}
-        if self._lacks_rows(snapshot, asked_at):
-            return False
-        for place in dict.fromkeys((*known, *told)):
-            quantity = told[place].quantity if place in told else Decimal(0)
-            if self._positions_known and book.positions.get(place, Decimal(0)) != quantity:
-                ours = book.positions.get(place, Decimal(0))
-                sentences.append(self._mismatch(place, ours, quantity))
-            book.positions[place] = quantity
-            if place in told:
-                book.costs[place] = told[place].average_cost
-        self._positions_known = True
-        self._desk.meters.compared(name, len(sentences))
-        book.told.add(name)
-        self._remember(snapshot)
-        if sentences:
-            self._mismatched("; ".join(sentences))
-        return True
-
-    def _lacks_rows(self, snapshot: Snapshot[Position], asked_at: float) -> bool:
-        """Return whether positions are absent from a list that may yet be told of."""
-        told = {(row.account, row.instrument.id) for row in snapshot.rows}
-        held = self._held() if self._positions_known else self._expected_now()
-        patience = self._settings.acknowledge_within
-        absent = {place: self._absent.get(place, asked_at) for place in held if place not in told}
-        recent = {place: at for place, at in absent.items() if asked_at - at < patience}
-        if recent and not self._absent:
-            names = ", ".join(name for _, name in sorted(recent))
-            _log.warning("%s lists no position of %s: it is asked again", self._broker.name, names)
-            self._desk.meters.count("position_rows_absent", broker=self._broker.name).value += 1
-        self._absent = absent if recent else {}
-        return bool(recent)
-
-    def _held(self) -> list[tuple[str, str]]:
-        return [
-            (account, instrument.id)
-            for (broker, account, instrument), quantity in self._desk.book.positions.items()
-            if broker == self._broker.name and quantity
-        ]
-
-    def _expected_now(self) -> list[tuple[str, str]]:
-        expected = self._expected(self._broker.name, self._carried)
-        return [place for place, quantity in expected.items() if quantity]
-
-    def _remember(self, snapshot: Snapshot[Position]) -> None:
-        """Write the positions down where they changed: the next start compares with them."""
-        rows = sorted(
-            [row.account, row.instrument.id, str(row.quantity)]
-            for row in snapshot.rows
-            if row.quantity
-        )
-        body = {"broker": self._broker.name, "positions": rows}
-        if body != self._told:
-            self._told = body
-            journal = self._desk.journal
-            journal.append(journal.scribe.row(Kind.POSITION, body))
-
-    def _mismatch(self, place: tuple[str, str, Instrument], ours: Decimal, theirs: Decimal) -> str:
-        broker, account, instrument = place
-        self._desk.meters.mismatches.value += 1
-        sentence = f"position of {instrument.id}: our fills say {ours}, the broker {theirs}"
-        _log.error("%s", sentence)
-        facts = {"ours": str(ours), "theirs": str(theirs)}
-        self._applier.adjustment(
-            broker, account, instrument, theirs - ours, Cause.UNEXPLAINED, facts
-        )
-        body = {
-            "broker": broker,
-            "account": account,
-            "mismatch": instrument.id,
-            **facts,
-        }
-        journal = self._desk.journal
-        journal.append(journal.scribe.row(Kind.POSITION, body))
-        return sentence

@@ -17,6 +17,7 @@ from alluse_sim import planted
 
 from alluse_core.errors import BrokerError
 from alluse_core.model import Snapshot
+from alluse_core.orders.holdings import Holdings
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.reconcile import Answers, Reconciler
 from alluse_core.orders.states import Event
@@ -83,12 +84,12 @@ def _a_failure_is_empty() -> Iterator[None]:
                 lists.append(Snapshot((), datetime.now(UTC), True))
         return Answers(asked_at, *lists[:3])
 
-    async def holdings(self: Reconciler) -> None:
+    async def ask(self: Holdings) -> None:
         self.as_of = datetime.now(UTC)
 
     with (
         patch.object(Reconciler, "_ask", forgiving),
-        patch.object(Reconciler, "_holdings", holdings),
+        patch.object(Holdings, "ask", ask),
     ):
         yield
 

@@ -20,6 +20,7 @@ from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.evidence import Applier
+from alluse_core.orders.holdings import Holdings
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.intake import Intake
 from alluse_core.orders.journal import Journal
@@ -253,11 +254,11 @@ def _ask_for_no_executions() -> Sequence[Patch]:
             self, attrs.evolve(answers, executions=attrs.evolve(answers.executions, rows=()))
         )
 
-    async def holdings(self: Reconciler) -> None:
+    async def ask(self: Holdings) -> None:
         asked_at = self._desk.clock.monotonic()
-        self._take_positions(await self._broker.positions(), asked_at)
+        self._take(await self._broker.positions(), asked_at)
 
-    return [(Reconciler, "_apply", without), (Reconciler, "_holdings", holdings)]
+    return [(Reconciler, "_apply", without), (Holdings, "ask", ask)]
 
 
 def _never_ask_again() -> Sequence[Patch]:
