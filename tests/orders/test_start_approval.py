@@ -50,7 +50,7 @@ def test_new_risk_waits_until_a_person_approves_what_happened_meanwhile(tmp_path
             assert set(kinds) == {"filled", "ended", "unknown", "position"}
             assert kinds["filled"].what == "filled"
             assert "is 130 where the journal says 100" in kinds["position"].text
-            with pytest.raises(OrderDenied, match="wait for approval"):
+            with pytest.raises(OrderDenied, match="waits for approval"):
                 await again.orders.submit(buy("new"))
             await again.orders.submit(Order.stop(AAPL, Side.SELL, 30, "90", key="exit"))
         async with floor(tmp_path, settings=ASKS, broker=broker, clock=desk.clock) as third:
