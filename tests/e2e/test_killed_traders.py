@@ -24,6 +24,7 @@ import alluse_core
 
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("ALLUSE_KILLS", "6"))
+FIRST = int(os.environ.get("ALLUSE_KILLS_FROM", "0"))
 
 
 def kill(port: int, state: Path, seed: int, symbols: str) -> None:
@@ -58,7 +59,7 @@ async def recover(port: int, state: Path, ledger: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(KILLS))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + KILLS))
 def test_a_killed_trader_finds_all_its_orders_and_sends_none_twice(
     serve: Callable[..., Any], tmp_path: Path, seed: int
 ) -> None:

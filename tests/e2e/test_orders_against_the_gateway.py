@@ -1,6 +1,7 @@
 """No order is lost or sent twice: sessions with faults, compared with the gateway's own ledger.
 
-``ALLUSE_TCP_SESSIONS=300`` runs that many seeds, ``ALLUSE_SEED=7`` that one only.
+``ALLUSE_TCP_SESSIONS=300`` runs that many seeds, ``ALLUSE_TCP_FROM=100`` those after the first
+hundred, ``ALLUSE_SEED=7`` that one only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 import pytest
 from order_sessions import Result, sessions
 
-SEEDS = tuple(range(1, int(os.environ.get("ALLUSE_TCP_SESSIONS", "12")) + 1))
+COUNT = int(os.environ.get("ALLUSE_TCP_SESSIONS", "12"))
+FIRST = int(os.environ.get("ALLUSE_TCP_FROM", "0")) + 1
+SEEDS = tuple(range(FIRST, FIRST + COUNT))
 if "ALLUSE_SEED" in os.environ:
     SEEDS = (int(os.environ["ALLUSE_SEED"]),)
 

@@ -1,10 +1,15 @@
-"""The memory of the order path does not grow with the orders that ended."""
+"""The memory of the order path does not grow with the orders that ended.
+
+``ALLUSE_SOAK_ORDERS=50000`` trades that many, ``ALLUSE_SECONDS`` ends it after so many seconds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -15,8 +20,9 @@ from alluse_core.orders.reader import JournalReader
 from alluse_core.settings import OrdersSettings
 
 _KEPT = 50
-# As many in steps of a hundred; make torture trades 50,000.
+# In steps of a hundred.
 _ORDERS = int(os.environ.get("ALLUSE_SOAK_ORDERS", "800"))
+_SECONDS = float(os.environ.get("ALLUSE_SECONDS", "inf"))
 _SETTINGS = OrdersSettings(
     stages=(), settle_seconds=0.0, breaker_failures=0, reconcile_every=3_600.0
 )
@@ -52,9 +58,12 @@ def _tables(desk: Floor) -> dict[str, int]:
     return found
 
 
-async def _trade(desk: Floor, first: int, count: int) -> None:
-    """Let orders be filled, cancelled and refused, a hundred in each minute."""
+async def _trade(desk: Floor, first: int, count: int, ran: Callable[[int], None]) -> int:
+    """Let orders be filled, cancelled and refused, a hundred in each minute; return how many."""
+    until = time.monotonic() + _SECONDS
     for start in range(first, first + count, 100):
+        if time.monotonic() > until:
+            return start - first
         numbers = range(start, start + 100)
         for kind, mode in enumerate(("fill", "fill", "accept", "reject")):
             desk.broker.mode = mode
@@ -68,6 +77,8 @@ async def _trade(desk: Floor, first: int, count: int) -> None:
         desk.broker.orders.clear()
         desk.broker.fills.clear()
         desk.broker.sent.clear()
+        ran(100)
+    return count
 
 
 def _grown(before: dict[str, int], after: dict[str, int]) -> dict[str, tuple[int, int]]:
@@ -78,16 +89,18 @@ def _grown(before: dict[str, int], after: dict[str, int]) -> dict[str, tuple[int
     }
 
 
-def test_ended_orders_leave_memory_and_stay_readable(tmp_path: Path) -> None:
+def test_ended_orders_leave_memory_and_stay_readable(
+    tmp_path: Path, ran: Callable[[int], None]
+) -> None:
     async def scenario() -> None:
         async with floor(tmp_path, settings=_SETTINGS) as desk:
             desk.orders._book.keep_ended = _KEPT
-            await _trade(desk, 0, 400)
+            await _trade(desk, 0, 400, lambda _: None)
             before = _tables(desk)
             tracemalloc.start()
             try:
                 start, _ = tracemalloc.get_traced_memory()
-                await _trade(desk, 400, _ORDERS)
+                traded = await _trade(desk, 400, _ORDERS, ran)
                 end, _ = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
@@ -104,7 +117,7 @@ def test_ended_orders_leave_memory_and_stay_readable(tmp_path: Path) -> None:
             assert desk.orders.get("order-2").state is OrderState.CANCELED
             assert desk.orders.get("order-0").state is OrderState.FILLED
         with JournalReader(tmp_path / "journal.db") as reader:
-            assert sum(reader.counts().values()) == 400 + _ORDERS
+            assert sum(reader.counts().values()) == 400 + traded
 
     asyncio.run(scenario())
 

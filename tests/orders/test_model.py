@@ -6,6 +6,7 @@ ALLUSE_MODEL_EXAMPLES and ALLUSE_MODEL_STEPS set how many sequences are tried an
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 from alluse_sim.planted import BUGS
@@ -20,9 +21,14 @@ QUIET = {"deadline": None, "database": None, "suppress_health_check": list(Healt
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_what_is_believed_never_contradicts_the_broker() -> None:
+def test_what_is_believed_never_contradicts_the_broker(ran: Callable[[int], None]) -> None:
+    class Counted(OrderModel):
+        def teardown(self) -> None:
+            super().teardown()
+            ran(1)
+
     run_state_machine_as_test(
-        OrderModel,
+        Counted,
         settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, **QUIET),  # type: ignore[arg-type]
     )
 

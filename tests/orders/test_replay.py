@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -132,16 +133,20 @@ _EXAMPLES = settings(
 @_EXAMPLES
 @given(said=words())
 def test_a_story_is_rebuilt_to_the_order_that_it_tells_of(
-    said: list[tuple[int, Any]], tmp_path_factory: Any
+    said: list[tuple[int, Any]], tmp_path_factory: Any, ran: Callable[[int], None]
 ) -> None:
     live = _told(tmp_path_factory.mktemp("story"), said)
     assert live.executed == sum(number % 1_000 for number, what in said if what == "fill")
+    ran(1)
 
 
 @_EXAMPLES
 @given(data=st.data(), said=words())
 def test_words_that_come_twice_or_in_another_order_end_in_the_same_state(
-    data: st.DataObject, said: list[tuple[int, Any]], tmp_path_factory: Any
+    data: st.DataObject,
+    said: list[tuple[int, Any]],
+    tmp_path_factory: Any,
+    ran: Callable[[int], None],
 ) -> None:
     straight = _told(tmp_path_factory.mktemp("straight"), said)
     twice = said + data.draw(st.lists(st.sampled_from(said), max_size=4))
@@ -149,3 +154,4 @@ def test_words_that_come_twice_or_in_another_order_end_in_the_same_state(
     mixed = _told(tmp_path_factory.mktemp("mixed"), list(shuffled))
     assert _verdict(mixed) == _verdict(straight)
     assert mixed.state is not OrderState.UNKNOWN
+    ran(1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import os
 import random
 import resource
@@ -77,6 +78,7 @@ class Target:
 
     def __init__(self, runs: int) -> None:
         self.runs, self.count, self.written = runs, 0, 0
+        self.told = 0
         self.blocks: list[int] = []
         self.raised: list[dict[str, Any]] = []
         self._loop = asyncio.new_event_loop()
@@ -122,11 +124,18 @@ class Target:
     def _renew(self) -> None:
         self._end()
         gc.collect()
+        self._tell()
         self.blocks.append(sys.getallocatedblocks())
         first = self.blocks[WARM_UP] if len(self.blocks) > WARM_UP else None
         if first is not None and self.blocks[-1] > first + BLOCKS_ALLOWED:
             raise Growth(f"{self.blocks[-1] - first} more blocks after {self.count} inputs")
         self._loop.run_until_complete(self._start())
+
+    def _tell(self) -> None:
+        """Tell the long gates' runner of those that were fed since it was told last."""
+        with Path(os.environ.get("ALLUSE_RAN", os.devnull)).open("a", encoding="utf-8") as told:
+            print(json.dumps({"ran": self.count - self.told}), file=told)
+        self.told = self.count
 
     async def _start(self) -> None:
         from alluse_gateway.server import SimulatedGateway
@@ -152,6 +161,7 @@ class Target:
     def report(self, engine: str, seconds: float) -> str:
         """Say what was run. Raises Growth."""
         self._end()
+        self._tell()
         gc.collect()
         self.blocks.append(sys.getallocatedblocks())
         grown = self.blocks[-1] - self.blocks[min(WARM_UP, len(self.blocks) - 1)]

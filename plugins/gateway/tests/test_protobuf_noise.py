@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -80,31 +81,35 @@ def read(payload: bytes) -> r.Request | Exception:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(payloads())
-def test_any_message_is_a_request_or_a_refusal(payload: bytes) -> None:
+def test_any_message_is_a_request_or_a_refusal(ran: Callable[[int], None], payload: bytes) -> None:
     assert isinstance(read(payload), (r.Request, UnreadableMessage))
+    ran(1)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.binary(max_size=64) | st.binary(max_size=40).map(lambda tail: b"\0\0\0\xcb" + tail))
-def test_any_bytes_are_a_request_or_a_refusal(payload: bytes) -> None:
+def test_any_bytes_are_a_request_or_a_refusal(ran: Callable[[int], None], payload: bytes) -> None:
     read(payload)
+    ran(1)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.text())
-def test_free_text_survives_its_escape(text: str) -> None:
+def test_free_text_survives_its_escape(ran: Callable[[int], None], text: str) -> None:
     meant = text.replace("\0", "").encode("utf-8", "replace").decode()
     assert (read_escaped(wire.escaped(meant)) or "") == meant
+    ran(1)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.text())
-def test_text_of_any_kind_can_be_sent(text: str) -> None:
+def test_text_of_any_kind_can_be_sent(ran: Callable[[int], None], text: str) -> None:
     frame = wire.frame(wire.joined("6", "2", text.replace("\0", ""), "1", "USD", "DU1"))
     payload = FORM.answer(frame)[4:]
     message: Any = schema().classes["AccountValue"]()
     message.ParseFromString(payload[4:])
     assert message.currency == "USD"
+    ran(1)
 
 
 # --- over TCP -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """No order is lost or sent twice: seeded sessions in virtual time, and bugs that must be seen.
 
-``ALLUSE_SESSIONS=100000`` plays that many seeds, ``ALLUSE_REPEATS`` that many twice.
+``ALLUSE_SESSIONS=1000`` plays that many seeds, ``ALLUSE_REPEATS`` that many twice, from the one
+that ``ALLUSE_REPEATS_FROM`` counts to on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from alluse_sim import planted
@@ -18,6 +20,7 @@ from alluse_sim.torture import Tally, hunt, torture
 
 SESSIONS = int(os.environ.get("ALLUSE_SESSIONS", "500"))
 REPEATS = int(os.environ.get("ALLUSE_REPEATS", "50"))
+FIRST_REPEAT = 1 + int(os.environ.get("ALLUSE_REPEATS_FROM", "0"))
 
 
 @pytest.mark.slow
@@ -44,25 +47,39 @@ import logging, sys
 logging.disable(logging.CRITICAL)
 from alluse_sim.torture import torture
 for result in torture(range(int(sys.argv[1]), int(sys.argv[2])), 2):
-    print(result.plan.seed, result.digest)
+    print(result.plan.seed, result.digest, flush=True)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300 + REPEATS)
-def test_the_same_seed_plays_the_same_session_in_another_process() -> None:
-    def play(hash_seed: str) -> str:
-        arguments = [sys.executable, "-c", _DIGESTS, "1", str(REPEATS + 1)]
+def test_the_same_seed_plays_the_same_session_in_another_process(
+    ran: Callable[[int], None],
+) -> None:
+    def play(hash_seed: str) -> Iterator[str]:
+        seeds = str(FIRST_REPEAT), str(FIRST_REPEAT + REPEATS)
         # Another hash seed: what depends on the order of a set shows itself.
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        finished = subprocess.run(
-            arguments, capture_output=True, text=True, check=True, env=environment
-        )
-        return finished.stdout
+        with subprocess.Popen(
+            [sys.executable, "-c", _DIGESTS, *seeds],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        ) as process:
+            assert process.stdout is not None
+            yield from process.stdout
+        assert process.returncode == 0
 
-    first = play("1")
-    assert len(set(first.splitlines())) == REPEATS
-    assert play("2") == first
+    first = []
+    for line in play("1"):
+        first.append(line)
+        ran(0)
+    assert len(set(first)) == REPEATS
+    second = iter(first)
+    for line in play("2"):
+        assert line == next(second)
+        ran(1)
+    assert next(second, None) is None
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from alluse_sim.loop import LoopClock, VirtualLoop, run
 from alluse_sim.machine import Machine, SlowDisk
 from alluse_sim.network import Flow, Network
 from alluse_sim.plan import Plan
-from alluse_sim.session import belief_of
+from alluse_sim.session import belief_of, in_memory
 from alluse_sim.world import AAPL, MSFT, World
 
 T = TypeVar("T")
@@ -250,14 +250,16 @@ async def _cut_all(desk: Desk, name: str, direction: str, offsets: Sequence[int]
     return Found(name, direction, 0, len(offsets), missed, arrived, unknown, problems)
 
 
-def cut_everywhere(pool: Executor, name: str, direction: str, every: int = 1) -> Found:
-    """Cut one act at every byte, or ``every`` so many, in the processes of ``pool``.
+def cut_everywhere(
+    pool: Executor, name: str, direction: str, every: int = 1, first: int = 0
+) -> Found:
+    """Cut one act at every byte, or ``every`` so many from ``first`` on, in ``pool``'s processes.
 
     It goes on for some bytes after the last: ids grow by digits while one world lasts, and
     where all has left nothing more is heard.
     """
     size = pool.submit(measure, name, direction).result()
-    offsets = range(0, size + BEYOND, every)
+    offsets = range(first, size + BEYOND, every)
     starts = range(0, len(offsets), IN_ONE_WORLD)
     parts = [offsets[start : start + IN_ONE_WORLD] for start in starts]
     total = Found(name, direction, size)
@@ -293,5 +295,5 @@ def _in_a_world(play: Callable[[Desk], Awaitable[T]]) -> T:
             await world.gone()
             return result
 
-    with tempfile.TemporaryDirectory(prefix="alluse-cuts-") as folder:
+    with tempfile.TemporaryDirectory(prefix="alluse-cuts-", dir=in_memory()) as folder:
         return run(main, Network(0))

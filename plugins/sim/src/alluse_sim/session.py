@@ -71,13 +71,13 @@ def simulate(plan: Plan) -> Result:
     """Play one session in virtual time. An error that ends it is its problem."""
     network = Network(plan.seed)
     try:
-        with tempfile.TemporaryDirectory(prefix="alluse-sim-", dir=_disk()) as folder:
+        with tempfile.TemporaryDirectory(prefix="alluse-sim-", dir=in_memory()) as folder:
             return run(lambda loop: Session(loop, plan, Path(folder)).play(), network)
     except AllUseError as error:
         return Result(plan, [f"the session ended: {type(error).__name__}: {error}"])
 
 
-def _disk() -> Path | None:
+def in_memory() -> Path | None:
     """Return where a session's files live: in memory where there is such a place.
 
     What is durable is simulated too (machine.py), so nothing waits for a real disk.

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from alluse_sim.forgetful import ForgetfulPlugin
 from alluse_sim.loop import LoopClock, VirtualLoop, run
 from alluse_sim.network import Network
 from alluse_sim.plan import Plan
-from alluse_sim.session import belief_of
+from alluse_sim.session import belief_of, in_memory
 from alluse_sim.world import AAPL, World
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -76,14 +76,15 @@ def soak(
     seed: int = 1,
     library: str = "ib_insync",
     first: date = FIRST_DAY,
+    goes_on: Callable[[Day], bool] = lambda _: True,
 ) -> Soak:
-    """Play ``days`` days from ``first`` on."""
+    """Play ``days`` days from ``first`` on, or fewer: ``goes_on`` is asked after each."""
     began = datetime.combine(first, time(9, 30), NEW_YORK).astimezone(UTC)
 
     async def whole(loop: VirtualLoop) -> Soak:
-        return await _Soak(loop, Path(folder), seed, library, began).play(first, days)
+        return await _Soak(loop, Path(folder), seed, library, began).play(first, days, goes_on)
 
-    with tempfile.TemporaryDirectory(prefix="alluse-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="alluse-soak-", dir=in_memory()) as folder:
         return run(whole, Network(seed))
 
 
@@ -109,9 +110,13 @@ class _Soak:
         self._problems: list[str] = []
         self._restarts = self._logins = self._jumps = 0
 
-    async def play(self, first: date, days: int) -> Soak:
+    async def play(self, first: date, days: int, goes_on: Callable[[Day], bool]) -> Soak:
+        told: list[Day] = []
         async with self._world:
-            told = [await self._day(first + timedelta(days=n)) for n in range(days)]
+            for number in range(days):
+                told.append(await self._day(first + timedelta(days=number)))
+                if not goes_on(told[-1]):
+                    break
         return Soak(told, self._restarts, self._logins, self._jumps)
 
     async def _day(self, day: date) -> Day:
@@ -164,7 +169,8 @@ class _Soak:
 
     async def _trade(self, day: date) -> None:
         """Buy and sell, leave one order for the next day, with a clock that jumps on some."""
-        self._world.show(AAPL)
+        # Another price than yesterday's: what is shown at one price is used up after ninety days.
+        self._world.show(AAPL, self._dice.choice((-3, 3)))
         async with AsyncExitStack() as stack:
             runtime = await self._process(stack)
             if self._resting:

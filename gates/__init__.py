@@ -1,0 +1,1 @@
+"""The long gates: what ``make test`` shows in short, run for as long as there is time."""
