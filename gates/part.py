@@ -80,8 +80,8 @@ def next_round(part: Part, done: int, last: int, per_step: float, left: float) -
     within = min(left, LONGEST_ROUND) / max(per_step, 1e-9)
     fits = part.grain * math.floor(min(within, part.steps) / part.grain)
     if not last:
-        first = max(part.short, part.grain)
-        return min(max(min(first, fits), part.grain), remaining)
+        short = math.ceil(part.short / part.grain) * part.grain
+        return min(max(min(short, fits), part.grain), remaining)
     if fits == 0 and left >= LONGEST_ROUND:
         fits = part.grain
     return min(2 * last, fits, remaining)

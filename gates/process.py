@@ -52,7 +52,8 @@ def play(
     log: Path,
     heard: Callable[[Told, float], None],
 ) -> Ended:
-    """Run one round. It is ended when it has been silent too long, or is well over its time.
+    """Run one round. It is ended when it has been silent too long, or is well over its time:
+    by a quarter of it, or by a tenth of the part's patience.
 
     ``heard`` is called again and again with what was told and the seconds since it began.
     """
@@ -61,7 +62,7 @@ def play(
     told, tail, output = Told(), Tail(path), Tail(log)
     output.lines()
     began = spoken = time.monotonic()
-    over = began + left + max(30.0, left / 4)
+    over = began + left + max(part.patience / 10, left / 4)
     why = ""
     with log.open("ab") as file:
         process = subprocess.Popen(
@@ -82,7 +83,7 @@ def play(
             if tail.size + output.size != size:
                 spoken = now
             if now - spoken > part.patience:
-                why = f"it was silent for {part.patience:.0f} s"
+                why = f"it was silent for {part.patience:g} s"
             elif now > over:
                 why = OUT_OF_TIME
             heard(told, now - began)

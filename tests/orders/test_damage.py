@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -16,6 +16,7 @@ from damage import ANCHOR, LOG, NAME, Found, Whole, judged, memory_folder, small
 from damage import written as write_journal
 
 EVERY = int(os.environ.get("ALLUSE_DAMAGE_EVERY", "0"))
+FIRST = int(os.environ.get("ALLUSE_DAMAGE_FROM", "0"))
 """1: every byte offset; n: each n-th; 0: those of the last frame, where pages are small."""
 PAGES = (512, 4096) if EVERY else (512,)
 DRAWN = 60
@@ -62,7 +63,7 @@ def place(memory: Path) -> Path:
 def offsets(size: int, seed: int, always: range = range(0)) -> list[int]:
     """Return where to damage: every n-th byte, or some that are drawn and those of ``always``."""
     if EVERY:
-        return list(range(0, size, EVERY))
+        return list(range(FIRST, size, EVERY))
     dice = random.Random(seed)
     return sorted({*range(0, 48, 4), *always, *(dice.randrange(size) for _ in range(DRAWN))})
 
@@ -102,19 +103,25 @@ def test_the_undamaged_journal_is_whole(whole: Whole, place: Path) -> None:
     assert len({count for _, count in whole.commits}) == len(whole.commits) > 1
 
 
-def test_a_flipped_bit_in_the_log_cuts_it_there_and_is_said(whole: Whole, place: Path) -> None:
+def test_a_flipped_bit_in_the_log_cuts_it_there_and_is_said(
+    whole: Whole, place: Path, ran: Callable[[int], None]
+) -> None:
     chosen = offsets(len(whole.log), 1, last_frame(whole))
     for offset in chosen:
         found = judge(whole, place, LOG, flipped(whole.log, offset), again=offset % 16 == 0)
         expect_cut(whole, found, whole.records_before(whole.frame(offset)))
+        ran(1)
     print(f"a bit flipped in {len(chosen)} of the log's {len(whole.log)} bytes")
 
 
-def test_a_log_that_is_torn_off_is_cut_there_and_said(whole: Whole, place: Path) -> None:
+def test_a_log_that_is_torn_off_is_cut_there_and_said(
+    whole: Whole, place: Path, ran: Callable[[int], None]
+) -> None:
     chosen = offsets(len(whole.log), 2, last_frame(whole))
     for length in chosen:
         found = judge(whole, place, LOG, whole.log[:length], again=length % 16 == 0)
         expect_cut(whole, found, whole.records_before(length))
+        ran(1)
     print(f"torn off at {len(chosen)} of the log's {len(whole.log)} bytes")
 
 
