@@ -22,6 +22,7 @@ from alluse_core.model import (
     Order,
     OrderGroup,
     OrderState,
+    OrderType,
     Quote,
     Side,
 )
@@ -186,6 +187,103 @@ def test_what_is_beyond_its_limit_is_denied_with_the_reason(
     assert decision.source
 
 
+@pytest.mark.parametrize(
+    ("name", "limits", "order", "view", "limit", "value", "source"),
+    [
+        ("max_quantity", {"limit": 10}, buy(11), View(), "10", "11", "RTS 6 Art. 15"),
+        ("max_value", {"limit": 999}, buy(3, "333.335"), View(), "999", "1000.00", "RTS 6 Art. 15"),
+        ("max_value", {"limit": 999}, MARKET, View(held=None), "999", "", "RTS 6 Art. 15"),
+        ("price_collar", {"percent": 5}, buy(1, "108"), View(), "5 %", "8.00 %", "RTS 6 Art. 15"),
+        ("price_collar", {"percent": 5}, MARKET, View(held=None), "5 %", "", "RTS 6 Art. 15"),
+        (
+            *("message_rate", {"limit": 1}, buy(), View(sent=[(999.5, buy(key="a"))])),
+            *("1", "2", "RTS 6 Art. 15"),
+        ),
+        (
+            *("duplicate_order", {"seconds": 2.0}, buy(), View(sent=[(999.5, buy(key="a"))])),
+            *("2 s", "0.500 s", "SEC 15c3-5"),
+        ),
+        ("stale_quote", {"max_age": 2.5}, buy(), View(held=None), "2.5 s", "", "FIA 2015"),
+        ("position_cap", {"limit": 9}, SELL_HIGH, View(), "9", "-10", "FIA 2015"),
+        ("unknown_cap", {"limit": 1}, buy(), View(unknown=2), "1", "2", "house rule"),
+    ],
+)
+def test_a_denial_names_its_limit_its_value_and_its_source(
+    name: str,
+    limits: dict[str, Any],
+    order: Order,
+    view: View,
+    limit: str,
+    value: str,
+    source: str,
+) -> None:
+    exact = {each: Decimal(n) if isinstance(n, int) else n for each, n in limits.items()}
+    if name in ("message_rate", "unknown_cap"):
+        exact = limits
+    decision = stage(name, **exact).check(order, view)
+    assert (decision.limit, decision.value, decision.source) == (limit, value, source)
+
+
+def test_a_reduce_only_denial_names_the_quantity_and_the_position() -> None:
+    view = View(positions=Decimal(-3))
+    decision = stages.ReduceOnly().check(buy(reduce_only=True), view)
+    assert decision.reason == "BUY 10 could enlarge or flip the position of -3"
+    assert (decision.value, decision.source) == ("10", "nautilus_trader")
+
+
+def test_a_group_counts_each_of_its_orders_as_a_message() -> None:
+    group = OrderGroup.bracket(buy(), take_profit="110", stop="90")
+    view = View(group=group, sent=[(999.5, buy(key="a"))])
+    assert stage("message_rate", limit=4).check(buy(), view).allowed
+    assert "4 orders" in stage("message_rate", limit=3).check(buy(), view).reason
+
+
+def test_a_sale_is_worth_what_the_market_pays_where_that_is_more_than_its_limit() -> None:
+    sale = Order.limit(AAPL, Side.SELL, 10, "50", key="k")
+    assert "value 990.00" in stage("max_value", limit=Decimal(989)).check(sale, View()).reason
+    assert stage("max_value", limit=Decimal(500)).check(sale, View(held=None)).allowed
+    purchase = buy(10, "50")
+    assert stage("max_value", limit=Decimal(500)).check(purchase, View()).allowed
+    prices = {"limit_price": Decimal(49), "stop_price": Decimal(50)}
+    stop = Order(AAPL, Side.SELL, Decimal(10), OrderType.STOP_LIMIT, "k", **prices)
+    assert stage("max_value", limit=Decimal(500)).check(stop, View()).allowed
+
+
+def test_a_collar_reaches_as_far_around_a_price_below_zero() -> None:
+    view = View(held=quote(bid=-101.0, ask=-99.0))
+    assert stage("price_collar", percent=Decimal(5)).check(buy(1, "-105"), view).allowed
+    assert not stage("price_collar", percent=Decimal(5)).check(buy(1, "-106"), view).allowed
+
+
+@pytest.mark.parametrize(("name", "limits", "order", "view"), ALLOWED)
+def test_a_control_tells_the_share_of_its_limit_that_an_order_uses(
+    name: str, limits: dict[str, Any], order: Order, view: View
+) -> None:
+    if name not in MEASURED:
+        return
+    control = stage(name, **limits)
+    control.check(order, view)
+    assert 0.0 <= control.used.value <= 100.0
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "order", "view", "share"),
+    [
+        ("max_value", {"limit": Decimal(4000)}, buy(), View(), 25.0),
+        ("price_collar", {"percent": Decimal(10)}, buy(1, "105"), View(), 50.0),
+        ("message_rate", {"limit": 5}, buy(), View(), 20.0),
+        ("stale_quote", {"max_age": 5.0}, buy(), View(now=1001.0), 20.0),
+        ("position_cap", {"limit": Decimal(40)}, SELL_HIGH, View(), 25.0),
+    ],
+)
+def test_the_share_is_that_of_the_limit_in_force(
+    name: str, limits: dict[str, Any], order: Order, view: View, share: float
+) -> None:
+    control = stage(name, **limits)
+    control.check(order, view)
+    assert control.used.value == share
+
+
 @pytest.mark.parametrize(("name", "limits", "order", "view", "reason"), DENIED)
 def test_an_order_proven_to_reduce_risk_passes_every_control(
     name: str, limits: dict[str, Any], order: Order, view: View, reason: str
@@ -230,6 +328,25 @@ def test_the_share_of_the_budget_is_what_the_last_order_used() -> None:
 def test_a_limit_that_cannot_be_meant_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match=r"must be|than"):
         make()
+
+
+def test_the_limits_are_these_unless_the_settings_say_otherwise() -> None:
+    assert settings.MaxQuantitySettings().limit == 10_000
+    assert settings.MaxValueSettings().limit == 1_000_000
+    assert settings.PriceCollarSettings().percent == 10
+    rate = settings.MessageRateSettings()
+    assert (rate.limit, rate.seconds) == (200, 1.0)
+    assert settings.DuplicateOrderSettings().seconds == 1.0
+    assert settings.StaleQuoteSettings().max_age == 5.0
+    assert settings.PositionCapSettings().limit == 20_000
+    assert settings.UnknownCapSettings().limit == 3
+
+
+def test_a_limit_may_be_as_small_as_is_meant() -> None:
+    assert settings.PriceCollarSettings(Decimal("0.5")).percent == Decimal("0.5")
+    assert settings.MessageRateSettings(1, 0.5).seconds == 0.5
+    assert settings.DuplicateOrderSettings(0.5).seconds == 0.5
+    assert settings.StaleQuoteSettings(0.5).max_age == 0.5
 
 
 def test_every_stage_that_the_default_settings_name_is_offered() -> None:
