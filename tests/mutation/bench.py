@@ -12,13 +12,14 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hypothesis
 import pytest
@@ -29,7 +30,8 @@ from reach import Reach, trace
 ROOT = Path(__file__).parents[2]
 # Most mutants are seen by the first of these: the files of the others are not even collected.
 FIRST = 25
-LIMIT = 120.0
+# Seconds a process may take before its first test.
+START = 60.0
 SHARED = ("asyncio", "attrs", "cattrs", "click", "decimal", "json", "pluggy", "sqlite3", "zoneinfo")
 
 
@@ -101,7 +103,7 @@ class _Collected(_Watch):
         while (asked := self._pipe.recv()) is not None:
             mutant, tests = asked
             work = partial(self._meet, functions, mutant, [items[test] for test in tests])
-            self._pipe.send(_judged(work))
+            self._pipe.send(_judged(work, self._reach.limit(*tests)))
         return True
 
     def _meet(self, functions: Any, mutant: Mutant, items: Sequence[pytest.Item]) -> Any:
@@ -116,7 +118,7 @@ class _Collected(_Watch):
 
 
 def _limit(item: pytest.Item, reach: Reach) -> None:
-    item.add_marker(pytest.mark.timeout(10 + 10 * reach.seconds.get(item.nodeid, 0.0)))
+    item.add_marker(pytest.mark.timeout(reach.limit(item.nodeid)))
 
 
 class Bench:
@@ -126,6 +128,7 @@ class Bench:
         self._folder = folder
         self._names = {path: name for name, path in modules.items()}
         run = [*self._options(), *files]
+        self._killers: defaultdict[Path, Counter[str]] = defaultdict(Counter)
         reach = _in_a_fork(lambda: self._settled(partial(trace, modules, run)), 900.0)
         if reach is None:
             raise RuntimeError(f"the tests fail without a mutant:\n{self._told()}")
@@ -138,16 +141,23 @@ class Bench:
         theirs.close()
 
     def judge(self, mutant: Mutant) -> Verdict:
-        """Run the mutant's tests until one fails."""
+        """Run the mutant's tests until one fails, first those that its neighbours failed."""
         tests = self.reach.judges(mutant)
+        killers = self._killers[mutant.path]
+        tests.sort(key=lambda test: -killers[test])  # stable: else the soonest done first
+        verdict = self._judge(mutant, tests)
+        killers[verdict.by] += 1
+        return verdict
+
+    def _judge(self, mutant: Mutant, tests: Sequence[str]) -> Verdict:
         if not self.reach.at_import(mutant):
             self._collected.send((mutant, tests))
             verdict = self._collected.recv()
             if verdict is not None:
-                return verdict
+                return cast(Verdict, verdict)
         for some in filter(None, (tests[:FIRST], tests[FIRST:])):
             work = partial(self._meet, mutant, some)
-            verdict = _judged(partial(self._settled, work))
+            verdict = _judged(partial(self._settled, work), self.reach.limit(*some))
             if verdict.word != "survived":
                 return verdict
         return Verdict("survived")
@@ -189,10 +199,10 @@ class Bench:
         return (self._folder / "told").read_text()[-3000:]
 
 
-def _judged(work: Callable[[], Any]) -> Any:
-    """A verdict of a fork, whatever becomes of it."""
+def _judged(work: Callable[[], Any], limit: float) -> Any:
+    """A verdict of a fork, whatever becomes of it; ``limit``: what its tests may take."""
     try:
-        return _in_a_fork(work, LIMIT)
+        return _in_a_fork(work, START + limit)
     except TimeoutError:
         return Verdict("timed out")
     except EOFError:

@@ -40,6 +40,10 @@ class Reach:
         """Whether it changes what happens while modules are imported and tests collected."""
         return mutant.at_import or "" in self._ran(mutant)
 
+    def limit(self, *tests: str) -> float:
+        """Seconds that these tests keep to by far, also on a machine that others keep busy."""
+        return 15 + 10 * sum(self.seconds.get(test, 0.0) for test in tests)
+
     def _ran(self, mutant: Mutant) -> frozenset[str]:
         lines = self.lines.get(mutant.path, {})
         return frozenset().union(*(lines.get(line, frozenset()) for line in mutant.lines))

@@ -7,7 +7,7 @@ sample takes as many mutants of each module as of another; ``--skip N`` leaves o
 before in the order of the seed, so that a later sample shares none with an earlier one.
 
 A mutant is *killed* when a test fails, *timed out* (seen too) when one takes ten times as long and
-ten seconds more, *survived* when every test that can see it passes. The score is the share of
+15 seconds more, *survived* when every test that can see it passes. The score is the share of
 killed and timed out ones among all but those that equivalent.toml names and gives a reason for.
 
 Why not mutmut or cosmic-ray: mutmut leaves the body of each decorated method (properties) and each
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 import tomllib
@@ -128,4 +129,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # A kill ends it as an error does: its forks and its folder go with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     sys.exit(main(sys.argv[1:]))
