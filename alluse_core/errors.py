@@ -42,13 +42,6 @@ def _rebuilt(kind: type[AllUseError], args: tuple[Any, ...], state: dict[str, An
     return error
 
 
-def error_with(exit_code: int, message: str, hint: str = "") -> AllUseError:
-    """Return an error that ends the command line so; another process tells its own by its code."""
-    error = AllUseError(message, hint=hint)
-    vars(error)["exit_code"] = exit_code
-    return error
-
-
 class UsageError(AllUseError):
     """A command or call was given arguments that cannot be meant."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from alluse_core.cli.output import print_json
-from alluse_core.errors import StateError, StateLocked, UsageError, error_with
+from alluse_core.errors import AllUseError, OrderError, StateError, StateLocked, UsageError
 from alluse_core.model import OrderState
 from alluse_core.settings import Settings
 from alluse_core.spool import Spool
@@ -115,7 +115,7 @@ def resolve(key: str, as_state: str, by: str, **where: Any) -> None:
 def close_breaker(broker: str, by: str, **where: Any) -> None:
     """Let new orders to BROKER pass again, with your name, before a probe has shown that they may.
 
-    A breaker lives in the running process; a new one starts with all of them closed.
+    A restart closes none: one that was open stays so for a whole pause again.
     """
     _ask("close-breaker", {"broker": broker, "by": _named(by)}, **where)
 
@@ -155,11 +155,20 @@ def _ask(
     except StateLocked:
         answer = Spool(folder).ask(verb, fields, patience)
     if "error" in answer:
-        raise error_with(answer.get("exit_code", 1), answer["error"], answer.get("hint", ""))
+        raise _refused(answer)
     if as_json:
         print_json(answer)
         return
     _tell(verb, fields, answer)
+
+
+def _refused(answer: Mapping[str, Any]) -> AllUseError:
+    """Return the error of the process; its exit code is that process's, whatever its kind was."""
+    code = int(answer.get("exit_code", OrderError.exit_code))
+    kind = UsageError if code == UsageError.exit_code else OrderError
+    error = kind(answer["error"], hint=answer.get("hint", ""))
+    vars(error)["exit_code"] = code
+    return error
 
 
 def _tell(verb: str, fields: Mapping[str, str], answer: Mapping[str, Any]) -> None:

@@ -3,18 +3,21 @@
 It opens after so many refusals and unanswered orders within a window, and stays open for a pause.
 Then one order may pass as a probe: its answer closes the breaker or opens it for another pause.
 Cancels, orders proven to reduce risk, and changes to a smaller quantity never meet it: safe means
-able to get out.
+able to get out. A restart closes none: one that was open is open for a whole pause again, since
+monotonic time begins anew.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 import attrs
 
 from alluse_core.model import OrderState
+from alluse_core.orders.reader import Entry
+from alluse_core.orders.records import Kind
 
 
 class BreakerState(StrEnum):
@@ -91,6 +94,12 @@ class Breaker:
             count = len(self._failures)
             self._open(now, f"{count} orders were refused or not answered in {self.window:g} s")
 
+    def reopen(self, now: float, reason: str) -> None:
+        """Take over from the process before that it is open; ``changed`` is not called."""
+        if self.most:
+            self._until = now + self.pause
+            self.reason = reason
+
     def close(self, by: str) -> bool:
         """Close it by a person's word; return whether it was not closed."""
         was_open = self._until is not None
@@ -109,3 +118,15 @@ class Breaker:
         self.probe = self.reason = ""
         self._failures.clear()
         self.changed(BreakerState.CLOSED, why)
+
+
+def left_open(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return why the breakers that the journal's newest records leave open are, by broker."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        if entry.kind == Kind.CONTROL and entry.body.get("action") == "breaker":
+            broker, reason = entry.body["broker"], entry.body["reason"]
+            found.pop(broker, None)
+            if entry.body["breaker"] != BreakerState.CLOSED:
+                found[broker] = reason
+    return found

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 from alluse_core.model import OrderState
+from alluse_core.orders.breaker import left_open
 from alluse_core.orders.evidence import Applier
 from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind
 from alluse_core.orders.recovery import rebuild
 from alluse_core.orders.states import Event
 from alluse_core.orders.wiring import Parts
+
+_log = logging.getLogger(__name__)
 
 
 def take_over(parts: Parts) -> None:
@@ -17,6 +24,7 @@ def take_over(parts: Parts) -> None:
     for entry in general:
         if entry.kind == Kind.IDS and entry.body["broker"] in parts.sequences:
             parts.sequences[entry.body["broker"]].above(entry.body["up_to"])
+    _reopen(parts, general)
     parts.control.restore(general)
     parts.applier.restore(general)
     parts.approval.restore(general)
@@ -28,6 +36,14 @@ def take_over(parts: Parts) -> None:
         if live is not None:
             parts.book.add(live)
             _withdraw_unreleased(live, parts.applier)
+
+
+def _reopen(parts: Parts, general: Sequence[Entry]) -> None:
+    now = parts.desk.clock.monotonic()
+    for broker, reason in left_open(general).items():
+        if broker in parts.desk.breakers:
+            parts.desk.breakers[broker].reopen(now, reason)
+            _log.warning("the breaker of %s was open when the last process ended", broker)
 
 
 def _withdraw_unreleased(live: LiveOrder, applier: Applier) -> None:

@@ -225,6 +225,50 @@ def test_orders_without_an_answer_open_it(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_restart_does_not_close_it_and_its_pause_begins_anew(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE) as desk:
+            await _open(desk)
+            await desk.settle(29)
+            broker, clock = desk.broker, desk.clock
+        async with floor(tmp_path, settings=THREE, broker=broker, clock=clock) as again:
+            assert again.orders.breakers == {"fake": B.OPEN}
+            await again.settle(29)
+            with pytest.raises(OrderDenied, match="3 orders were refused or not answered") as no:
+                await again.orders.submit(buy("more"))
+            assert no.value.stage == "breaker"
+            await again.orders.submit(sell("exit"))
+            await again.settle(1)
+            await again.orders.submit(buy("probe"))
+            await again.settle()
+            assert again.orders.breakers == {"fake": B.CLOSED}
+        async with floor(tmp_path, settings=THREE, broker=broker, clock=clock) as third:
+            assert third.orders.breakers == {"fake": B.CLOSED}
+            await third.orders.submit(buy("allowed"))
+
+    run(scenario())
+
+
+def test_an_open_breaker_of_before_is_left_alone_where_it_guards_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=THREE) as desk:
+            await _open(desk)
+            broker, clock = desk.broker, desk.clock
+        never = attrs.evolve(THREE, breaker_failures=0)
+        async with floor(tmp_path, settings=never, broker=broker, clock=clock) as again:
+            assert again.orders.breakers == {"fake": B.CLOSED}
+        renamed = FakeBroker(lambda _: None, name="renamed", clock=clock)
+        async with floor(tmp_path, settings=THREE, broker=renamed, clock=clock) as other:
+            assert other.orders.breakers == {"renamed": B.CLOSED}
+        async with floor(tmp_path, settings=THREE, broker=broker, clock=clock) as third:
+            assert third.orders.breakers == {"fake": B.OPEN}
+            await third.orders.close_breaker("fake", by="Ada")
+        async with floor(tmp_path, settings=THREE, broker=broker, clock=clock) as fourth:
+            assert fourth.orders.breakers == {"fake": B.CLOSED}
+
+    run(scenario())
+
+
 # --- deadlines ------------------------------------------------------------------------------------
 
 
