@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import attrs
 
-from alluse_core.model import Execution, OrderState
+from alluse_core.model import Execution, OrderReport, OrderState
 from alluse_core.orders.book import Book
 from alluse_core.orders.evidence import Desk
 from alluse_core.orders.live import LiveOrder
@@ -27,7 +27,8 @@ class Difference:
     """One thing that a start found to be otherwise than the journal says.
 
     ``kind``: position, ended, filled, unknown, orphan or external; ``what`` is the order's key or
-    the instrument's id, empty where it is about neither.
+    the instrument's id, of an external order the broker's permanent number, empty where it is
+    about none of them. ``text`` of an external order tells all its terms.
     """
 
     broker: str
@@ -109,7 +110,11 @@ class Before:
 
 
 def differences_of(
-    broker: str, before: Before, believed_now: Mapping[Place, Decimal], book: Book, external: int
+    broker: str,
+    before: Before,
+    believed_now: Mapping[Place, Decimal],
+    book: Book,
+    external: Iterable[OrderReport],
 ) -> tuple[Difference, ...]:
     """Return what the first evidence after a start says otherwise than the journal did."""
     found = []
@@ -130,9 +135,7 @@ def differences_of(
         elif live.adopted and live.key not in before.orders:
             text = f"order {live.ref} bears our name and is not in the journal"
             found.append(Difference(broker, "orphan", live.key, text))
-    if external:
-        text = f"{external} open orders at the broker are not this agent's"
-        found.append(Difference(broker, "external", "", text))
+    found += dict.fromkeys(external_order(broker, report) for report in external)
     told = {
         (account, instrument.id): held
         for (name, account, instrument), held in book.positions.items()
@@ -146,8 +149,30 @@ def differences_of(
     return tuple(found)
 
 
+def external_order(broker: str, report: OrderReport) -> Difference:
+    """Return the difference that an open order of others is.
+
+    It is the same one at every start as long as the broker shows the same permanent number and
+    terms. Where it shows either not, ``what`` is empty.
+    """
+    number, terms = report.identity.perm_id, report.terms
+    if terms is None:
+        return Difference(broker, "external", "", "an open order without terms is not this agent's")
+    name = terms.instrument.id if terms.instrument is not None else "an instrument without a name"
+    words = [terms.side.value, f"{terms.quantity.normalize():f}", name, terms.order_type]
+    prices = (("limit", terms.limit_price), ("stop", terms.stop_price))
+    words += [f"{what} {price.normalize():f}" for what, price in prices if price is not None]
+    words += [terms.time_in_force, terms.account, "outside hours" * terms.outside_rth]
+    said = " ".join(word for word in words if word)
+    text = f"open order {number or 'without a number'} is not this agent's: {said}"
+    return Difference(broker, "external", str(number) if number else "", text)
+
+
 class Approval:
-    """Holds new risk back while differences of the start wait for a person's name."""
+    """Holds new risk back while differences of the start wait for a person's name.
+
+    An order of others that was approved once is not asked about again while its terms stay.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -155,6 +180,7 @@ class Approval:
         self._needed = False
         self.waiting: set[str] = set()
         self.differences: tuple[Difference, ...] = ()
+        self._accepted: set[Difference] = set()
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Take over what an earlier process found and nobody has approved."""
@@ -165,6 +191,8 @@ class Approval:
                 self._needed = entry.body["needed"]
             elif entry.kind == Kind.CONTROL and entry.body.get("action") == "approve":
                 self.differences = ()
+                rows = entry.body.get("accepted", ())
+                self._accepted.update(Difference(*row) for row in rows)
 
     def begin(self, broker: str, reader: JournalReader, needed: bool) -> None:
         """Note how things stand before a broker is asked for the first time."""
@@ -191,10 +219,12 @@ class Approval:
             return {}
         return before.positions.with_fills(carried, self._desk.book.strays_of(broker))
 
-    def learnt(self, broker: str, carried: Mapping[Place, Decimal], external: int) -> None:
+    def learnt(
+        self, broker: str, carried: Mapping[Place, Decimal], external: Iterable[OrderReport]
+    ) -> None:
         """Compare, once, after the first complete evidence of a broker.
 
-        ``carried`` is what fills moved since the start.
+        ``carried`` is what fills moved since the start, ``external`` the open orders of others.
         """
         before = self._before.get(broker)
         if before is None:
@@ -202,7 +232,8 @@ class Approval:
         now = self.expected(broker, carried)
         del self._before[broker]
         self.waiting.discard(broker)
-        found = differences_of(broker, before, now, self._desk.book, external)
+        all_found = differences_of(broker, before, now, self._desk.book, external)
+        found = tuple(each for each in all_found if each not in self._accepted)
         for difference in found:
             _log.warning("at the start: %s", difference)
         known = {(each.broker, each.kind, each.what) for each in found}
@@ -220,10 +251,13 @@ class Approval:
     def approve(self, by: str) -> tuple[Difference, ...]:
         """Take a person's word that what was found is right; return what was approved."""
         approved, self.differences = self.differences, ()
+        accepted = [each for each in approved if each.kind == "external" and each.what]
+        self._accepted.update(accepted)
         body = {
             "action": "approve",
             "by": by,
             "differences": [str(each) for each in approved],
+            "accepted": [attrs.astuple(each) for each in accepted],
         }
         journal = self._desk.journal
         journal.append(journal.scribe.row(Kind.CONTROL, body))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -31,6 +31,10 @@ from alluse_core.settings import OrdersSettings
 _log = logging.getLogger(__name__)
 _RETRY_FIRST, _RETRY_MOST = 1.0, 30.0
 _ASKED_MEANWHILE = 4
+
+
+Learnt = Callable[[str, Carried, Sequence[OrderReport]], None]
+"""(broker, what fills moved since the start, the open orders of others)."""
 
 
 @attrs.frozen
@@ -77,7 +81,7 @@ class Reconciler:
         settings: OrdersSettings,
         definitions: DefinitionLookup,
         mismatched: Callable[[str], None] = lambda _: None,
-        learnt: Callable[[str, Carried, int], None] = lambda _, __, ___: None,
+        learnt: Learnt = lambda _, __, ___: None,
         expected: Expected = lambda _, __: {},
     ) -> None:
         self._learnt = learnt
@@ -91,13 +95,18 @@ class Reconciler:
         self._lock = asyncio.Lock()
         patience = settings.acknowledge_within
         self._holdings = Holdings(broker, desk, applier, patience, mismatched, expected)
-        self.external = 0
+        self._others: Sequence[OrderReport] = ()
         self.failures = 0
 
     @property
     def as_of(self) -> datetime | None:
         """When the account values were told; None before the first time."""
         return self._holdings.as_of
+
+    @property
+    def external(self) -> int:
+        """How many open orders of others the broker listed last."""
+        return len(self._others)
 
     def want(self) -> None:
         """Ask soon; several wishes become one round."""
@@ -139,7 +148,7 @@ class Reconciler:
             unknown, expired = self._conclude(open_questions, answers)
             self._answer_commands(answers, listed)
             if await self._holdings.ask() and answers.complete:
-                self._learnt(self._broker.name, self._holdings.carried, self.external)
+                self._learnt(self._broker.name, self._holdings.carried, self._others)
             if self._holdings.absent:
                 self._gate.reconciling.add(self._broker.name)
                 self.want()
@@ -164,14 +173,14 @@ class Reconciler:
             self._applier.execution(fill, "executions")
         for report in answers.completed.rows:
             self._applier.report(report, "completed orders", answers.asked_at)
-        listed, external = {}, 0
+        listed, others = {}, []
         for report in answers.open_orders.rows:
             live = self._applier.report(report, OPEN_ORDERS, answers.asked_at)
             if live is None:
-                external += 1
+                others.append(report)
             else:
                 listed[live.key] = report
-        self.external = external
+        self._others = others
         return listed
 
     def _unproven(self, answers: Answers, listed: Mapping[str, OrderReport]) -> set[str]:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from desk_floor import AAPL, buy, floor, run
 
 from alluse_core.errors import OrderDenied, UsageError
-from alluse_core.model import LinkState, Order, Side
+from alluse_core.model import (
+    BrokerStatus,
+    LinkState,
+    Order,
+    OrderIdentity,
+    OrderReport,
+    OrderTerms,
+    Side,
+)
 from alluse_core.orders.journal import JournalReader
 from alluse_core.ports import TradingState
 from alluse_core.settings import OnMismatch, OrdersSettings
@@ -151,5 +161,84 @@ def test_a_link_loss_asks_for_no_approval(tmp_path: Path) -> None:
             await desk.settle(5)
             assert desk.orders.unapproved == ()
             await desk.orders.submit(buy("two"))
+
+    run(scenario())
+
+
+# --- orders of people -----------------------------------------------------------------------------
+
+
+def by_hand(number: int, quantity: int = 5, price: str | None = "90", **more: Any) -> OrderReport:
+    """Return an open order that somebody placed past the agent."""
+    limit = None if price is None else Decimal(price)
+    terms = OrderTerms(
+        AAPL, Side.BUY, Decimal(quantity), "LMT", limit, None, "GTC", "DU1", outside_rth=False
+    )
+    report = OrderReport(
+        "fake", OrderIdentity("", number, -1, 0), BrokerStatus.WORKING, terms=terms
+    )
+    return attrs.evolve(report, **more)
+
+
+def test_an_order_of_a_person_is_approved_once_until_it_changes(tmp_path: Path) -> None:
+    """Were each start to ask again, approving would become what one does without looking."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=ASKS) as desk:
+            broker, clock = desk.broker, desk.clock
+        broker.foreign = [by_hand(71), by_hand(72)]
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=clock) as first:
+            assert [str(each) for each in first.orders.unapproved] == [
+                f"fake: open order {number} is not this agent's:"
+                " BUY 5 STK:AAPL:SMART:USD LMT limit 90 GTC DU1"
+                for number in (71, 72)
+            ]
+            await first.orders.approve(by="Ada")
+            await first.orders.submit(buy("one"))
+            await first.settle()
+        filled = by_hand(71, status=BrokerStatus.WORKING, filled=Decimal(2), remaining=Decimal(3))
+        broker.foreign = [by_hand(73), filled]
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=clock) as second:
+            assert [each.what for each in second.orders.unapproved] == ["73"]
+            await second.orders.approve(by="Ada")
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=clock) as third:
+            assert third.orders.differences == ()
+            await third.orders.submit(buy("two"))
+            await third.settle()
+        broker.foreign = [by_hand(71, price="91"), by_hand(73, quantity=6), by_hand(72)]
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=clock) as fourth:
+            assert [each.what for each in fourth.orders.unapproved] == ["71", "73"]
+
+    run(scenario())
+
+
+def test_an_order_without_number_or_terms_is_asked_about_at_every_start(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=ASKS) as desk:
+            broker, clock = desk.broker, desk.clock
+        nameless = attrs.evolve(by_hand(75).terms, instrument=None, outside_rth=True)
+        broker.foreign = [by_hand(0), by_hand(74, terms=None), by_hand(75, terms=nameless)]
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=clock) as first:
+            texts = [each.text for each in first.orders.unapproved]
+            assert "open order without a number is not this agent's" in texts[0]
+            assert texts[1] == "an open order without terms is not this agent's"
+            assert "BUY 5 an instrument without a name LMT" in texts[2]
+            assert texts[2].endswith("DU1 outside hours")
+            await first.orders.approve(by="Ada")
+        async with floor(tmp_path, settings=ASKS, broker=broker, clock=clock) as second:
+            assert [each.text for each in second.orders.unapproved] == texts[:2]
+
+    run(scenario())
+
+
+def test_an_order_that_nobody_approved_waits_over_restarts_and_is_told_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=ASKS) as desk:
+            broker, clock = desk.broker, desk.clock
+        for price in ("90", "90", "92"):
+            broker.foreign = [by_hand(71, price=price), by_hand(71, price=price)]
+            async with floor(tmp_path, settings=ASKS, broker=broker, clock=clock) as again:
+                (only,) = again.orders.unapproved
+                assert f"limit {price} GTC" in only.text
 
     run(scenario())
