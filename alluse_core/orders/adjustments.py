@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from enum import StrEnum
 
-from alluse_core.model import Execution, SecurityType, Side
+from alluse_core.model import Execution, Instrument, SecurityType, Side
+from alluse_core.orders.desk import Desk
+from alluse_core.orders.reader import Entry
+from alluse_core.orders.records import Kind
+
+_log = logging.getLogger(__name__)
 
 _KEPT = 1_000
 
@@ -56,6 +64,67 @@ class Settlements:
         self._left[place] = cause
         if len(self._left) > _KEPT:
             self._left.popitem(last=False)
+
+
+class Adjustments:
+    """Journals what moved a position and was no order, and calls a person."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._settlements = Settlements()
+        self._told: set[str] = set()
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Take in which executions were told as adjustments before."""
+        for entry in entries:
+            if entry.kind == Kind.ADJUSTMENT and "execution_id" in entry.body:
+                self._told.add(entry.body["execution_id"])
+
+    def moved_by(self, fill: Execution) -> None:
+        """Take an execution that no order of ours explains, or that the broker made by itself."""
+        cause = self._settlements.cause(fill)
+        # The broker tells the day's executions again after each start; people are called once.
+        if cause is not None and fill.execution_id not in self._told:
+            self._told.add(fill.execution_id)
+            self._adjust(fill, cause)
+
+    def record(
+        self,
+        broker: str,
+        account: str,
+        instrument: Instrument,
+        change: Decimal,
+        cause: Cause,
+        facts: Mapping[str, str],
+    ) -> None:
+        """Journal a change of a position that no order made."""
+        self._desk.meters.count("position_adjustments", cause=cause.value).value += 1
+        _log.warning("%s of %s by %s at %s", change, instrument, cause.value, broker)
+        body = {
+            "broker": broker,
+            "account": account,
+            "instrument": instrument.id,
+            "change": str(change),
+            "cause": cause.value,
+            **facts,
+        }
+        self._desk.journal.append(self._desk.journal.scribe.row(Kind.ADJUSTMENT, body))
+
+    def _adjust(self, fill: Execution, cause: Cause) -> None:
+        """Write down that a position moved without an order, and call a person."""
+        self.record(
+            fill.broker,
+            fill.account,
+            fill.instrument,
+            fill.quantity * fill.side.sign,
+            cause,
+            {"execution_id": fill.execution_id, "price": str(fill.price)},
+        )
+        what = f"{fill.quantity} {fill.instrument}"
+        if cause is Cause.LIQUIDATION:
+            self._desk.page(f"{fill.broker} closed {what} by itself")
+        elif cause is not Cause.EXPIRY:
+            self._desk.page(f"{cause.value} at {fill.broker}: {fill.side.value} {what}")
 
 
 def _whose(fill: Execution) -> tuple[str, str, str]:

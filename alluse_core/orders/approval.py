@@ -11,7 +11,7 @@ import attrs
 
 from alluse_core.model import Execution, OrderReport, OrderState
 from alluse_core.orders.book import Book
-from alluse_core.orders.evidence import Desk
+from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.reader import Entry, JournalReader
 from alluse_core.orders.records import Kind, execution_from

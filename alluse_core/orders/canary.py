@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from alluse_core.errors import OrderError, UsageError
 from alluse_core.model import Order
-from alluse_core.orders.evidence import Desk
+from alluse_core.orders.desk import Desk
 from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind
 from alluse_core.orders.view import QuoteLookup

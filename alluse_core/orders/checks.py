@@ -8,7 +8,7 @@ import attrs
 
 from alluse_core.errors import OrderDenied, TradingHalted
 from alluse_core.model import AccountMode, GroupKind, LinkState, Order, OrderGroup
-from alluse_core.orders.evidence import Desk
+from alluse_core.orders.desk import Desk
 from alluse_core.orders.view import BookView, DefinitionLookup, QuoteLookup
 from alluse_core.ports import Broker, Decision, OrderStage, StagePhase, TradingState, deny
 from alluse_core.settings import OrdersSettings

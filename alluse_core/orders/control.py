@@ -14,7 +14,7 @@ from alluse_core.errors import AllUseError, CommandRejected, UsageError
 from alluse_core.model import Instrument, LinkState, Order, OrderState, Position, Side, Verb
 from alluse_core.orders.checks import Gate
 from alluse_core.orders.commands import Commands
-from alluse_core.orders.evidence import Desk
+from alluse_core.orders.desk import Desk
 from alluse_core.orders.increase import CLOSING, risk_increasing
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder

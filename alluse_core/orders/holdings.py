@@ -8,8 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from alluse_core.model import Instrument, Position, Snapshot
-from alluse_core.orders.adjustments import Cause
-from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.adjustments import Adjustments, Cause
+from alluse_core.orders.desk import Desk
+from alluse_core.orders.fills import Fills
 from alluse_core.orders.records import Kind
 from alluse_core.ports import Broker
 
@@ -36,14 +37,16 @@ class Holdings:
         self,
         broker: Broker,
         desk: Desk,
-        applier: Applier,
+        fills: Fills,
+        adjustments: Adjustments,
         patience: float,
         mismatched: Callable[[str], None] = lambda _: None,
         expected: Expected = lambda _, __: {},
     ) -> None:
         self._broker = broker
         self._desk = desk
-        self._applier = applier
+        self._fills = fills
+        self._adjustments = adjustments
         self._patience = patience
         self._mismatched = mismatched
         self._expected = expected
@@ -60,15 +63,15 @@ class Holdings:
         """
         taken = False
         for _ in range(_TRIES):
-            serial, asked_at = self._applier.fill_serial, self._desk.clock.monotonic()
+            serial, asked_at = self._fills.serial, self._desk.clock.monotonic()
             snapshot = await self._broker.positions()
             # The list may hold a fill of which nobody has told yet; told later it would count
             # twice. So the executions are asked for once more, and both count only where neither
             # they nor the stream brought anything new meanwhile.
             executions = await self._broker.executions()
             for fill in executions.rows:
-                self._applier.execution(fill, "executions")
-            if serial == self._applier.fill_serial and executions.complete:
+                self._fills.take(fill, "executions")
+            if serial == self._fills.serial and executions.complete:
                 taken = self._take(snapshot, asked_at)
                 break
         values = await self._broker.account_values()
@@ -148,7 +151,7 @@ class Holdings:
         sentence = f"position of {instrument.id}: our fills say {ours}, the broker {theirs}"
         _log.error("%s", sentence)
         facts = {"ours": str(ours), "theirs": str(theirs)}
-        self._applier.adjustment(
+        self._adjustments.record(
             broker, account, instrument, theirs - ours, Cause.UNEXPLAINED, facts
         )
         body = {

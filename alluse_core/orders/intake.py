@@ -15,10 +15,13 @@ from alluse_core.model import (
     OrderReport,
 )
 from alluse_core.orders.checks import Gate
-from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.commissions import Commissions
+from alluse_core.orders.desk import Desk
+from alluse_core.orders.fills import Fills
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.notices import Notices
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reports import Reports
 from alluse_core.ports import Broker
 
 _log = logging.getLogger(__name__)
@@ -34,14 +37,18 @@ class Intake:
         self,
         desk: Desk,
         gate: Gate,
-        applier: Applier,
+        reports: Reports,
+        fills: Fills,
+        commissions: Commissions,
         notices: Notices,
         brokers: Mapping[str, Broker],
         outboxes: Mapping[str, Outbox],
     ) -> None:
         self._desk = desk
         self._gate = gate
-        self._applier = applier
+        self._reports = reports
+        self._fills = fills
+        self._commissions = commissions
         self._notices = notices
         self._brokers = brokers
         self._outboxes = outboxes
@@ -58,11 +65,11 @@ class Intake:
 
     def _pass_on(self, item: Evidence) -> None:
         if isinstance(item, OrderReport):
-            self._applier.report(item)
+            self._reports.take(item)
         elif isinstance(item, Execution):
-            self._applier.execution(item)
+            self._fills.take(item)
         elif isinstance(item, Commission):
-            self._applier.commission(item)
+            self._commissions.take(item)
         elif isinstance(item, BrokerNotice):
             self._notices.take(item, self._brokers[item.broker].link)
         else:

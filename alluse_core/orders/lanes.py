@@ -12,7 +12,8 @@ import attrs
 
 from alluse_core.errors import JournalError, NotSent
 from alluse_core.model import GroupKind, LinkState, OrderState, Verb
-from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.applier import Applier
+from alluse_core.orders.desk import Desk
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer

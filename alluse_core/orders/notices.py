@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from alluse_core.model import BrokerNotice, LinkState, OrderState, Verb
-from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.applier import Applier
+from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.outcomes import (
     TABLE,
@@ -18,7 +19,9 @@ from alluse_core.orders.outcomes import (
     Rule,
     explain,
 )
+from alluse_core.orders.ownership import Ownership
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reports import Reports
 from alluse_core.orders.states import CommandEvent, Event
 
 # 202 confirms a cancel, the others refuse one (TWS API, system messages and error codes).
@@ -29,15 +32,24 @@ _ABOUT_ORDERS = frozenset({ErrorClass.AMBIGUOUS, ErrorClass.NOT_FOUND, ErrorClas
 class Notices:
     """Classifies a coded message by verb, state and link, and does what its class asks for."""
 
-    def __init__(self, desk: Desk, applier: Applier, table: Sequence[Rule] = TABLE) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        applier: Applier,
+        ownership: Ownership,
+        reports: Reports,
+        table: Sequence[Rule] = TABLE,
+    ) -> None:
         self._desk = desk
         self._applier = applier
+        self._ownership = ownership
+        self._reports = reports
         self._table = table
 
     def take(self, notice: BrokerNotice, link: LinkState) -> None:
         """Take a coded message: what it means is the table's to say, by verb and state."""
         desk = self._desk
-        live = self._applier.owner(notice.broker, notice.identity) if notice.identity else None
+        live = self._ownership.find(notice.broker, notice.identity) if notice.identity else None
         command = live.in_flight() if live is not None else None
         verb = None if live is None else _verb_of(live, command, notice.code)
         state = None if live is None else live.state
@@ -62,7 +74,7 @@ class Notices:
             live.evidence_at = self._desk.clock.monotonic()
             self._applier.happen(live, Event.REJECT, "notice", said)
         elif verdict.action is Action.TERMINAL_ALARM:
-            self._applier.count_unasked(live)
+            self._reports.count_unasked(live)
             live.reason = said
         elif verdict.error_class is ErrorClass.COMMAND_REJECT and command is not None:
             # Its number is the order's, which the message may name for another reason.

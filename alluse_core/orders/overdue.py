@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from alluse_core.model import OrderState
-from alluse_core.orders.evidence import Desk
+from alluse_core.orders.desk import Desk
 
 Question = tuple[str, int]
 """(key, number of the command, or 0 for the order itself)"""

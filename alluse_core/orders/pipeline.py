@@ -24,8 +24,9 @@ from alluse_core.model import (
     OrderGroup,
     OrderState,
 )
+from alluse_core.orders.applier import Applier
 from alluse_core.orders.checks import Checks, Denial, refusal
-from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.desk import Desk
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.lanes import Dispatch, Outbox
 from alluse_core.orders.live import LiveOrder

@@ -19,10 +19,13 @@ from alluse_core.model import (
     TimeInForce,
     Verb,
 )
+from alluse_core.orders.applier import Applier
 from alluse_core.orders.checks import Gate
-from alluse_core.orders.evidence import OPEN_ORDERS, Applier, Desk
-from alluse_core.orders.holdings import Carried, Expected, Holdings
+from alluse_core.orders.desk import Desk
+from alluse_core.orders.fills import Fills
+from alluse_core.orders.holdings import Carried, Holdings
 from alluse_core.orders.live import Command, LiveOrder, differences
+from alluse_core.orders.reports import OPEN_ORDERS, Reports
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.orders.view import DefinitionLookup
 from alluse_core.ports import Broker
@@ -77,24 +80,26 @@ class Reconciler:
         broker: Broker,
         desk: Desk,
         applier: Applier,
+        reports: Reports,
+        fills: Fills,
+        holdings: Holdings,
         gate: Gate,
         settings: OrdersSettings,
         definitions: DefinitionLookup,
-        mismatched: Callable[[str], None] = lambda _: None,
         learnt: Learnt = lambda _, __, ___: None,
-        expected: Expected = lambda _, __: {},
     ) -> None:
         self._learnt = learnt
         self._broker = broker
         self._desk = desk
         self._applier = applier
+        self._reports = reports
+        self._fills = fills
+        self._holdings = holdings
         self._gate = gate
         self._settings = settings
         self._definitions = definitions
         self._wanted = asyncio.Event()
         self._lock = asyncio.Lock()
-        patience = settings.acknowledge_within
-        self._holdings = Holdings(broker, desk, applier, patience, mismatched, expected)
         self._others: Sequence[OrderReport] = ()
         self.failures = 0
 
@@ -170,12 +175,12 @@ class Reconciler:
     def _apply(self, answers: Answers) -> dict[str, OrderReport]:
         """Apply all rows; return the open orders of ours, by key."""
         for fill in answers.executions.rows:
-            self._applier.execution(fill, "executions")
+            self._fills.take(fill, "executions")
         for report in answers.completed.rows:
-            self._applier.report(report, "completed orders", answers.asked_at)
+            self._reports.take(report, "completed orders", answers.asked_at)
         listed, others = {}, []
         for report in answers.open_orders.rows:
-            live = self._applier.report(report, OPEN_ORDERS, answers.asked_at)
+            live = self._reports.take(report, OPEN_ORDERS, answers.asked_at)
             if live is None:
                 others.append(report)
             else:

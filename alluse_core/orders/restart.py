@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from alluse_core.model import OrderState
+from alluse_core.orders.applier import Applier
 from alluse_core.orders.breaker import left_open
-from alluse_core.orders.evidence import Applier
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind
@@ -26,7 +26,7 @@ def take_over(parts: Parts) -> None:
             parts.sequences[entry.body["broker"]].above(entry.body["up_to"])
     _reopen(parts, general)
     parts.control.restore(general)
-    parts.applier.restore(general)
+    parts.adjustments.restore(general)
     parts.approval.restore(general)
     parts.canary.restore(general)
     if parts.canary.since is not None:

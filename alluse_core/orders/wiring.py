@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from alluse_core.clock import Clock
 from alluse_core.model import NodeIdentity
+from alluse_core.orders.adjustments import Adjustments
+from alluse_core.orders.applier import Applier
 from alluse_core.orders.approval import Approval
 from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
@@ -14,8 +16,12 @@ from alluse_core.orders.breaker import Breaker, BreakerState
 from alluse_core.orders.canary import Canary
 from alluse_core.orders.checks import Checks, Gate
 from alluse_core.orders.commands import Commands
+from alluse_core.orders.commissions import Commissions
 from alluse_core.orders.control import Control
-from alluse_core.orders.evidence import Applier, Desk
+from alluse_core.orders.desk import Desk
+from alluse_core.orders.echoes import Echoes
+from alluse_core.orders.fills import Fills
+from alluse_core.orders.holdings import Holdings
 from alluse_core.orders.identity import References
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.intake import Intake
@@ -24,11 +30,13 @@ from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.meters import Meters
 from alluse_core.orders.notices import Notices
 from alluse_core.orders.overdue import Overdue
+from alluse_core.orders.ownership import Ownership
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.protection import Protection
 from alluse_core.orders.reconcile import Reconciler
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reports import Reports
 from alluse_core.orders.user_rules import table_with
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
 from alluse_core.ports import Broker, OrderStage
@@ -80,8 +88,8 @@ class Parts:
             self._slower,
         )
         self.archive = Archive(self.book, journal)
-        self.applier = Applier(desk, self.archive.by_reference)
-        self.notices = Notices(desk, self.applier, table_with(settings.errors))
+        self.applier = Applier(desk)
+        self._make_readers_of_evidence()
         self.sequences = {name: IdSequence(each, self._reserve) for name, each in brokers.items()}
         self.outboxes = {
             name: Outbox(
@@ -94,9 +102,28 @@ class Parts:
             )
             for name, broker in brokers.items()
         }
-        self.intake = Intake(desk, self.gate, self.applier, self.notices, brokers, self.outboxes)
+        self.intake = Intake(
+            desk,
+            self.gate,
+            self.reports,
+            self.fills,
+            self.commissions,
+            self.notices,
+            brokers,
+            self.outboxes,
+        )
         self._make_ways_in(stages, node, quote, definition)
         self._make_what_looks_after(telemetry, node, quote, definition)
+
+    def _make_readers_of_evidence(self) -> None:
+        desk, applier = self.desk, self.applier
+        self.ownership = Ownership(desk, applier, self.archive.by_reference)
+        self.reports = Reports(desk, applier, self.ownership, Echoes(desk, applier))
+        self.commissions = Commissions(desk)
+        self.adjustments = Adjustments(desk)
+        self.fills = Fills(desk, applier, self.ownership, self.commissions, self.adjustments)
+        table = table_with(self._settings.errors)
+        self.notices = Notices(desk, applier, self.ownership, self.reports, table)
 
     def _make_ways_in(
         self,
@@ -148,17 +175,29 @@ class Parts:
                 broker,
                 desk,
                 self.applier,
+                self.reports,
+                self.fills,
+                self._holdings(broker),
                 self.gate,
                 settings,
                 definition,
-                self._mismatched,
                 self.approval.learnt,
-                self.approval.expected,
             )
             for name, broker in self.brokers.items()
         }
         self.overdue = Overdue(desk, settings.acknowledge_within)
         self.protection = Protection(self.book, self.archive.get, telemetry)
+
+    def _holdings(self, broker: Broker) -> Holdings:
+        return Holdings(
+            broker,
+            self.desk,
+            self.fills,
+            self.adjustments,
+            self._settings.acknowledge_within,
+            self._mismatched,
+            self.approval.expected,
+        )
 
     def unfinished(self) -> int:
         """Return how many orders and commands are not durable or have not been sent yet."""

@@ -28,7 +28,7 @@ from alluse_core.model import (
 )
 from alluse_core.model.instrument import ComboLeg
 from alluse_core.model.order import Order
-from alluse_core.orders import evidence
+from alluse_core.orders import commissions
 from alluse_core.orders.journal import JournalReader
 from alluse_core.orders.live import Command, LiveOrder, differences, is_newer, rebuilt
 from alluse_core.orders.records import Kind, digest_of
@@ -478,16 +478,16 @@ def test_what_is_remembered_of_fills_and_costs_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        monkeypatch.setattr(evidence, "_KNOWN_COSTS", 3)
+        monkeypatch.setattr(commissions, "_KEPT", 3)
         async with floor(tmp_path) as desk:
             ticket = await placed(desk)
             for _ in range(5):
                 desk.broker.fill(ticket.order_ref, Decimal(20))
-            applier = desk.orders._applier
-            assert len(applier._owners) == len(applier._costs) == 3
+            known = desk.orders._parts.commissions
+            assert len(known._owners) == len(known._costs) == 3
             newest = [fill.execution_id for fill in desk.broker.fills[-3:]]
-            assert list(applier._owners) == newest, "the oldest go first"
-            assert [known for known, _ in applier._costs] == newest
+            assert list(known._owners) == newest, "the oldest go first"
+            assert [fill for fill, _ in known._costs] == newest
             assert ticket.known.filled == 100
 
     run(scenario())

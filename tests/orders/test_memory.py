@@ -36,6 +36,9 @@ def _tables(desk: Floor) -> dict[str, int]:
         "book": orders._book,
         "recent": orders._book.recent,
         "applier": orders._applier,
+        "fills": orders._parts.fills,
+        "commissions": orders._parts.commissions,
+        "adjustments": orders._parts.adjustments,
         "journal": orders._journal,
         "pipeline": orders._pipeline,
         "commands": orders._commands,
@@ -106,7 +109,7 @@ def test_ended_orders_leave_memory_and_stay_readable(
                 tracemalloc.stop()
             # These have bounds of their own, beyond what is traded here.
             bounded = (
-                *("applier._owners", "applier._costs"),
+                *("commissions._owners", "commissions._costs"),
                 *("recent._times", "recent._orders"),
             )
             grown = _grown(before, _tables(desk))
@@ -125,7 +128,7 @@ def test_ended_orders_leave_memory_and_stay_readable(
 def test_what_is_kept_of_fills_is_bounded(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
-            applier = desk.orders._applier
+            commissions = desk.orders._parts.commissions
             stranger = OrderIdentity("", 77, 0, 0)
             desk.broker.mode = "fill"
             await desk.orders.submit(buy("one"))
@@ -133,9 +136,9 @@ def test_what_is_kept_of_fills_is_bounded(tmp_path: Path) -> None:
             for number in range(50_500):
                 other = attrs.evolve(fill, identity=stranger, execution_id=f"{number:08x}.01")
                 assert isinstance(other, Execution)
-                applier._remember(other.execution_id, None)
+                commissions.expect(other.execution_id, None)
                 desk.orders._book.stray(other, other.execution_id)
-            assert len(applier._owners) == 50_000
+            assert len(commissions._owners) == 50_000
             assert len(desk.orders._book._strays) == 50_000
 
     run(scenario())

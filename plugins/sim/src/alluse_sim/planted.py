@@ -16,10 +16,11 @@ import attrs
 
 from alluse_core.errors import UsageError, did_you_mean
 from alluse_core.model import BrokerNotice, LinkState, OrderState
+from alluse_core.orders.applier import Applier
 from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
 from alluse_core.orders.commands import Commands
-from alluse_core.orders.evidence import Applier
+from alluse_core.orders.fills import Fills
 from alluse_core.orders.holdings import Holdings
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.intake import Intake
@@ -192,24 +193,24 @@ def _send_without_pacing() -> Sequence[Patch]:
 
 
 def _count_every_report_of_a_fill() -> Sequence[Patch]:
-    take, serial = Applier._fill, iter(range(10**9))
+    take, serial = Fills._fill, iter(range(10**9))
 
-    def fill(self: Applier, live: Any, execution: Any, base: str, source: str) -> None:
+    def fill(self: Fills, live: Any, execution: Any, base: str, source: str) -> None:
         take(self, live, execution, f"{base}/{next(serial)}", source)
 
-    return [(Applier, "_fill", fill)]
+    return [(Fills, "_fill", fill)]
 
 
 def _forget_fills_after_the_end() -> Sequence[Patch]:
-    take = Applier.execution
+    take = Fills.take
 
-    def execution(self: Applier, fill: Any, source: str = "execution") -> Any:
-        live = self.owner(fill.broker, fill.identity)
+    def execution(self: Fills, fill: Any, source: str = "execution") -> Any:
+        live = self._ownership.find(fill.broker, fill.identity)
         if live is not None and live.state.is_terminal:
             return live
         return take(self, fill, source)
 
-    return [(Applier, "execution", execution)]
+    return [(Fills, "take", execution)]
 
 
 def _take_an_absent_order_for_cancelled() -> Sequence[Patch]:
@@ -229,7 +230,7 @@ def _take_an_error_for_the_end() -> Sequence[Patch]:
         if isinstance(item, BrokerNotice) and item.identity is not None:
             live = self._desk.book.find(item.broker, item.identity)
             if live is not None and not live.state.is_terminal:
-                self._applier.happen(live, Event.CANCEL, "notice", item.text)
+                self._notices._applier.happen(live, Event.CANCEL, "notice", item.text)
 
     return [(Intake, "_pass_on", end)]
 

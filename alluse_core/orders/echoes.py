@@ -1,0 +1,69 @@
+"""The terms that a broker shows of an order: they answer the changes that were asked for."""
+
+from __future__ import annotations
+
+from alluse_core.model import OrderTerms, Verb
+from alluse_core.orders.applier import Applier
+from alluse_core.orders.desk import Desk
+from alluse_core.orders.live import Command, LiveOrder, differences
+from alluse_core.orders.records import Kind, terms_fields
+from alluse_core.orders.states import CommandEvent, CommandState
+
+
+class Echoes:
+    """Compares an order's terms with what was asked for."""
+
+    def __init__(self, desk: Desk, applier: Applier) -> None:
+        self._desk = desk
+        self._applier = applier
+
+    def compare(self, live: LiveOrder, terms: OrderTerms) -> None:
+        """Confirm, or refuse, the changes that these terms answer; journal other differences."""
+        changes = _changes(live)
+        for place, change in enumerate(changes):
+            if change.order is not None and not differences(change.order, terms):
+                self._applier.command(live, change, CommandEvent.CONFIRM)
+                for older in changes[place + 1 :]:
+                    # Its own echo was lost; what it asked for does not hold any more.
+                    self._applier.command(
+                        live, older, CommandEvent.REFUSE, "a later change took its place"
+                    )
+                return
+        if any(change.state is CommandState.SENT for change in changes):
+            return
+        found = differences(live.order, terms)
+        late = next((each for each in live.doubted if _brings(each, terms)), None)
+        if found and late is not None:
+            self._applier.command(live, late, CommandEvent.LATE_ECHO)
+            return
+        if not found and live.doubted:
+            for each in live.doubted:
+                each.disproved = True
+            self._desk.book.touch(live)
+        if found == live.differences:
+            return
+        live.differences = found
+        if found:
+            self._desk.meters.differences.value += 1
+            body = {
+                "broker": live.order.broker,
+                "account": live.order.account,
+                "differences": list(found),
+                "terms": terms_fields(terms),
+            }
+            self._applier.write(live, Kind.ECHO, body)
+            live.say(f"echo: {'; '.join(found)}")
+
+
+def _brings(change: Command, terms: OrderTerms) -> bool:
+    return change.order is not None and not differences(change.order, terms)
+
+
+def _changes(live: LiveOrder) -> list[Command]:
+    """Return the modifies whose answer an echo may be, newest first."""
+    sent = (CommandState.SENT, CommandState.LOST)
+    return [
+        command
+        for command in reversed(live.commands)
+        if command.verb is Verb.MODIFY and command.state in sent
+    ]

@@ -1,0 +1,86 @@
+"""The status that a broker reports of an order, as it comes and as its lists say it."""
+
+from __future__ import annotations
+
+from alluse_core.model import OrderReport, OrderState, TimeInForce, Verb
+from alluse_core.orders.applier import Applier
+from alluse_core.orders.desk import Desk
+from alluse_core.orders.echoes import Echoes
+from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.ownership import Ownership
+from alluse_core.orders.states import Event, event_of
+
+_ALIVE = frozenset({Event.WORK, Event.HOLD, Event.PENDING, Event.PART_FILL})
+_ENDS = frozenset({Event.CANCEL, Event.REJECT, Event.EXPIRE})
+_UNHEARD = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN})
+
+OPEN_ORDERS = "open orders"
+"""The source of a report from the broker's list of open orders."""
+
+
+class Reports:
+    """Reads a status for what it proves: events of the order, and echoes of its terms."""
+
+    def __init__(self, desk: Desk, applier: Applier, ownership: Ownership, echoes: Echoes) -> None:
+        self._desk = desk
+        self._applier = applier
+        self._ownership = ownership
+        self._echoes = echoes
+
+    def take(
+        self, report: OrderReport, source: str = "report", asked_at: float | None = None
+    ) -> LiveOrder | None:
+        """Apply a status; return the order it is about, None where it is not ours.
+
+        ``asked_at``: monotonic time at which the list it stands in was asked for.
+        """
+        desk = self._desk
+        live = self._ownership.find(report.broker, report.identity) or self._ownership.adopt(report)
+        if live is None:
+            return None
+        now = desk.clock.monotonic()
+        event = event_of(report, live.order.quantity)
+        if source == OPEN_ORDERS and live.state.is_terminal and event in _ALIVE:
+            if asked_at is not None and live.ended_at >= asked_at:
+                # It ended while the list was on its way: the list is the older word.
+                return live
+            event = Event.REVIVE
+        if source == OPEN_ORDERS and event is Event.PENDING and live.state in _UNHEARD:
+            # The broker has it and does not work it: a bracket whose last order never arrived.
+            event = Event.HOLD
+        fields = self._ownership.name(live, report.identity)
+        if report.filled is not None and report.filled > live.reported:
+            live.reported = report.filled
+            desk.book.touch(live)
+        if report.terms is not None:
+            self._echoes.compare(live, report.terms)
+        self._applier.acknowledge(live, event, now)
+        live.evidence_at = now
+        if event in _ENDS and self._twin_lives(live, report.identity.perm_id):
+            live.say(f"{source}: {event.value} of permId {report.identity.perm_id} alone")
+            live.notify()
+            return live
+        if event is Event.CANCEL:
+            self._note_unasked(live)
+        self._applier.happen(live, event, source, report.reason, fields)
+        return live
+
+    def count_unasked(self, live: LiveOrder) -> None:
+        """Count a cancel that nobody asked for: once, though status and message both tell it."""
+        if not live.unasked:
+            live.unasked = True
+            self._desk.meters.unasked_cancels.value += 1
+
+    def _twin_lives(self, live: LiveOrder, ended: int) -> bool:
+        """Note that one of an order's permIds ended; return whether another one may fill."""
+        if len(live.perm_ids) < 2 or not ended:
+            return False
+        live.ended_perm_ids |= {ended}
+        return not live.ended_perm_ids.issuperset(live.perm_ids)
+
+    def _note_unasked(self, live: LiveOrder) -> None:
+        asked = any(command.verb is Verb.CANCEL for command in live.commands)
+        # Day orders, immediate ones and those with siblings end without being asked.
+        lasting = live.order.time_in_force is TimeInForce.GTC and not live.group
+        if not asked and lasting and not live.state.is_terminal:
+            self.count_unasked(live)
