@@ -20,7 +20,7 @@ import attrs
 
 from benchmarks.measure import Result
 
-MODULES = ("quotes", "lines", "orders", "gateway", "ticks", "recovery")
+MODULES = ("quotes", "lines", "orders", "gateway", "ticks", "recovery", "start")
 """Each has ``run(**counts)``, an iterator of results, and may have ``QUICK``, its tiny counts."""
 
 

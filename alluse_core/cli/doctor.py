@@ -127,7 +127,7 @@ def _state_checks(settings: Settings) -> Iterator[Check]:
 def _journal_check(path: Path) -> Check:
     if not path.exists():
         return Check("journal", Verdict.OK, "none yet")
-    from alluse_core.orders.reader import verify
+    from alluse_core.orders.verification import verify
 
     found = verify(path)
     if found.ok:

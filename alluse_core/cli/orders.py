@@ -10,7 +10,8 @@ import click
 from alluse_core.cli.output import print_json, print_table
 from alluse_core.cli.story import tell
 from alluse_core.model import OrderState
-from alluse_core.orders.reader import Entry, JournalReader, OrderSummary, verify
+from alluse_core.orders.reader import Entry, JournalReader, OrderSummary
+from alluse_core.orders.verification import verify
 from alluse_core.state import JOURNAL
 
 _out = click.option(

@@ -69,11 +69,11 @@ class Believed:
         return {place: held for place, held in found.items() if held}
 
 
-def believed(reader: JournalReader, broker: str) -> Believed:
-    """Return the positions that the journal knows."""
+def believed(reader: JournalReader, broker: str, known: int) -> Believed:
+    """Return the positions that the journal knows; before record ``known`` none were told."""
     told: dict[Place, Decimal] = {}
     since, moment = 0, None
-    for entry in reader.newest(Kind.POSITION):
+    for entry in reader.newest(Kind.POSITION, known):
         if entry.body["broker"] == broker and "positions" in entry.body:
             rows = entry.body["positions"]
             told = {(account, name): Decimal(held) for account, name, held in rows}
@@ -178,6 +178,8 @@ class Approval:
         self._desk = desk
         self._before: dict[str, Before] = {}
         self._needed = False
+        self._opened_at = desk.journal.verification.head.sequence + 1
+        self._told: dict[str, int] = {}
         self.waiting: set[str] = set()
         self.differences: tuple[Difference, ...] = ()
         self._accepted: set[Difference] = set()
@@ -185,7 +187,9 @@ class Approval:
     def restore(self, entries: Iterable[Entry]) -> None:
         """Take over what an earlier process found and nobody has approved."""
         for entry in entries:
-            if entry.kind == Kind.CONTROL and entry.body.get("action") == "differences":
+            if entry.kind == Kind.POSITION:
+                self._told[entry.body["broker"]] = entry.sequence
+            elif entry.kind == Kind.CONTROL and entry.body.get("action") == "differences":
                 rows = entry.body["differences"]
                 self.differences = tuple(Difference(*row) for row in rows)
                 self._needed = entry.body["needed"]
@@ -194,9 +198,9 @@ class Approval:
                 rows = entry.body.get("accepted", ())
                 self._accepted.update(Difference(*row) for row in rows)
 
-    def begin(self, broker: str, reader: JournalReader, needed: bool) -> None:
+    def begin(self, broker: str, reader: JournalReader, *, needed: bool) -> None:
         """Note how things stand before a broker is asked for the first time."""
-        positions = believed(reader, broker)
+        positions = believed(reader, broker, self._told.get(broker, self._opened_at))
         self._before[broker] = Before.of(self._desk.book.live(broker), positions)
         self._needed = self._needed or needed
         if not self._needed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,23 +11,22 @@ from pathlib import Path
 import attrs
 
 from alluse_core.clock import Clock
-from alluse_core.errors import JournalCorrupt, JournalError
+from alluse_core.errors import JournalError
 from alluse_core.model import NodeIdentity
 from alluse_core.orders.chain import EMPTY, Anchor, Head, link, read_anchor
 from alluse_core.orders.committer import Commit, Committer, ThreadCommitter
+from alluse_core.orders.history import History
 from alluse_core.orders.reader import (
     COLUMNS,
     Entry,
     JournalReader,
     OrderSummary,
-    Verification,
-    Walk,
     anchor_path,
-    verify,
-    walk,
+    corrupt,
 )
-from alluse_core.orders.records import Kind, Row, Scribe, when
+from alluse_core.orders.records import Row, Scribe
 from alluse_core.orders.storage import DISK, Storage
+from alluse_core.orders.verification import Verification, verify
 from alluse_core.telemetry import Registry
 
 __all__ = ["Entry", "Journal", "JournalReader", "OrderSummary", "Verification", "verify"]
@@ -42,6 +40,9 @@ CREATE INDEX IF NOT EXISTS record_key ON record (key, seq) WHERE key <> '';
 CREATE INDEX IF NOT EXISTS record_ref ON record (ref) WHERE kind = 'order';
 """
 _FORMAT = 1
+# Reading so many back takes about a millisecond, which is what the event loop may lose a second.
+_SIGNED_AT_ONCE = 250
+_SIGNED_AT_CLOSE = 20_000
 _RESERVE_BYTES = 1 << 20
 # One statement writes many records: the interpreter's lock is given up once for all of them.
 _CHUNKS = (64, 8, 1)
@@ -65,9 +66,10 @@ class _Taken:
 class Journal:
     """One file of records, written by one committer, with its anchor beside it.
 
-    Opening checks the whole chain. ``problem`` says what is wrong with the history (torn, edited,
-    shorter than the anchor) and is empty where nothing is: new risk must not be sent while it is
-    set. ``failure`` is the error of the newest batch if it could not be written.
+    Opening checks it; see History, also for ``whole_below``. ``problem`` says what is wrong with
+    what it holds (torn, edited, shorter than the anchor) and is empty where nothing is: new risk
+    must not be sent while it is set. ``failure`` is the error of the newest batch if it could not
+    be written.
 
     Raises JournalCorrupt where the file is no journal any more, JournalError where it cannot be
     opened or written.
@@ -81,6 +83,7 @@ class Journal:
         node: NodeIdentity,
         committer: Committer | None = None,
         storage: Storage = DISK,
+        whole_below: int = 10_000,
     ) -> None:
         self.path = Path(path)
         self._storage = storage
@@ -95,11 +98,12 @@ class Journal:
         self._flush_due = False
         self._closed = False
         self._readers: list[JournalReader] = []
-        self._commit_ms: Callable[[float], None] | None = None
+        self._back: JournalReader | None = None
         self._registry: Registry | None = None
         self._connection = self._open()
         try:
-            self.verification = self._check()
+            self._history = History(self.path, self._connection, whole_below)
+            self.verification = self._history.verification
             self._anchor = self._anchored()
             self._reserve()
         except BaseException:
@@ -107,6 +111,7 @@ class Journal:
             raise
         self.problem = "" if self.verification.accepted else self.verification.problem
         self._head = self._start_of_new_records()
+        self._history.save()
         self._committer.open(self._write)
 
     # --- opening --------------------------------------------------------------------------------
@@ -129,9 +134,10 @@ class Journal:
                 f"the journal {self.path.name} cannot be written: {error}",
                 hint="free some disk space, or name another state folder",
             ) from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
+            # The words of SQLite's own complaint may be no text any more.
             connection.close()
-            raise self._corrupt(error) from None
+            raise corrupt(self.path, error) from None
         except JournalError:
             connection.close()
             raise
@@ -144,37 +150,6 @@ class Journal:
                 f"the journal {self.path.name} has format {version}, this is {_FORMAT}",
                 hint="use the version of ALL-USE that wrote it, or another state folder",
             )
-
-    def _corrupt(self, error: Exception) -> JournalCorrupt:
-        return JournalCorrupt(
-            f"{self.path.name} cannot be read as a journal: {error}",
-            hint="keep the file; restore it from a copy, or start with another state folder",
-        )
-
-    def _check(self) -> Verification:
-        """Check the chain, and learn which orders are still open."""
-        checker = Walk()
-        anchor = read_anchor(anchor_path(self.path))
-        self._open_keys: dict[str, None] = {}
-        self._general: list[Entry] = []
-        self.orders_ever = 0
-        try:
-            for sequence, row in walk(self._connection, anchor, checker):
-                self._learn(sequence, row)
-        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
-            raise self._corrupt(error) from None
-        return checker.finish(anchor)
-
-    def _learn(self, sequence: int, row: Row) -> None:
-        if row.kind == Kind.ORDER:
-            self.orders_ever += 1
-        if not row.key:
-            if row.kind in (Kind.IDS, Kind.CONTROL, Kind.ADJUSTMENT):
-                self._general.append(_entry(sequence, row))
-        elif row.state in _ENDED:
-            self._open_keys.pop(row.key, None)
-        elif row.state:
-            self._open_keys[row.key] = None
 
     def _anchored(self) -> Anchor:
         try:
@@ -212,10 +187,17 @@ class Journal:
         self.reserve_spent = False
 
     def recover(self) -> tuple[list[Entry], list[list[Entry]]]:
-        """Return (records about no order, the stories of orders that have not ended)."""
-        with JournalReader(self.path) as reader:
-            stories = [reader.story(key) for key in self._open_keys]
-        return self._general, stories
+        """Return what held at the opening: (records about no order, stories of live orders).
+
+        Of each matter about no order the newest record; what was not written is left out.
+        """
+        recovered = self._history.recovered
+        return recovered.general, recovered.stories
+
+    @property
+    def orders_ever(self) -> int:
+        """How many orders the journal knew when it was opened."""
+        return self._history.orders_ever
 
     def read(self) -> JournalReader:
         """Return a reader of this journal. It is closed with the journal at the latest."""
@@ -346,6 +328,7 @@ class Journal:
         self._closed = True
         self._committer.close()
         self._flush_inline()
+        self._sign_rest()
         self._connection.close()
         try:
             self._anchor.close()
@@ -354,6 +337,26 @@ class Journal:
         self._reserve_path.unlink(missing_ok=True)
         if self.failure is not None:
             raise self.failure
+
+    # --- what was verified ----------------------------------------------------------------------
+
+    def sign_off(self) -> None:
+        """Read some of the new records back, so that the next start need not.
+
+        What is not what was written becomes the ``problem``.
+        """
+        if self._history.signed < self._head.sequence:
+            if self._back is None:
+                self._back = self.read()
+            self.problem = (
+                self._history.read_back(self._back.connection, _SIGNED_AT_ONCE) or self.problem
+            )
+            self._history.save()
+
+    def _sign_rest(self) -> None:
+        if self.failure is None:
+            self._history.read_back(self._connection, _SIGNED_AT_CLOSE)
+            self._history.save(least=1)
 
     # --- in the committer's thread --------------------------------------------------------------
 
@@ -393,18 +396,9 @@ class Journal:
             self._anchor_failure = error.strerror or str(error)
 
 
-_ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})
-
-
 def _chunks(count: int) -> Iterator[tuple[int, int]]:
     start = 0
     for size in _CHUNKS:
         while count - start >= size:
             yield start, size
             start += size
-
-
-def _entry(sequence: int, row: Row) -> Entry:
-    return Entry(
-        sequence, when(row.time), row.kind, row.key, row.ref, row.state, json.loads(row.body)
-    )

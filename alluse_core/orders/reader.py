@@ -1,4 +1,4 @@
-"""Reading the journal: its check, and what it tells of orders, for people and reports."""
+"""Reading the journal: what it tells of orders, for people and reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import attrs
 
 from alluse_core.errors import JournalCorrupt, JournalError, OrderNotFound
 from alluse_core.model import Execution, Order, OrderState
-from alluse_core.orders.chain import EMPTY, Head, link, read_anchor
 from alluse_core.orders.records import Kind, Row, execution_from, microseconds, order_from, when
 
 # The second term is what lets SQLite use the partial index.
@@ -29,102 +28,8 @@ def anchor_path(journal: Path) -> Path:
     return journal.with_name(journal.name + ".anchor")
 
 
-@attrs.frozen
-class Verification:
-    """What a check of the journal found. ``problem`` is empty where it is whole.
-
-    ``at`` is the sequence number the (first) problem was found at. ``accepted``: a person was
-    told of it and went on.
-    """
-
-    records: int
-    head: Head
-    problem: str = ""
-    at: int = 0
-    accepted: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether chain and anchor agree from the first record to the last."""
-        return not self.problem
-
-
-class Walk:
-    """Checks the chain record by record while they are read; see :func:`verify`."""
-
-    def __init__(self) -> None:
-        self.head = EMPTY
-        self.records = 0
-        self._found: tuple[int, str] | None = None
-        self._accepted_at = 0
-
-    def take(self, sequence: int, row: Row, stored: bytes) -> None:
-        """Check the next record."""
-        if sequence != self.head.sequence + 1:
-            self._report(sequence, f"records {self.head.sequence + 1} to {sequence - 1} are gone")
-        elif link(self.head.hash, sequence, row) != stored:
-            self._report(sequence, f"record {sequence} is not what was written")
-        if row.kind == Kind.ACCEPTED:
-            self._accepted_at = sequence
-        self.head = Head(sequence, stored)
-        self.records += 1
-
-    def passed_anchor(self, anchor: Head, sequence: int, stored: bytes) -> None:
-        """Compare the record that the anchor names."""
-        if sequence == anchor.sequence and stored != anchor.hash:
-            self._report(sequence, f"record {sequence} is not the one the anchor names")
-
-    def finish(self, anchor: Head | None) -> Verification:
-        """Compare the end with the anchor and return the verdict."""
-        if anchor is None:
-            if self.records:
-                self._report(self.head.sequence + 1, "the anchor is missing or unreadable")
-        elif anchor.sequence > self.head.sequence:
-            self._report(
-                self.head.sequence + 1,
-                f"the journal ends at record {self.head.sequence},"
-                f" the anchor knows {anchor.sequence}",
-            )
-        at, problem = self._found or (0, "")
-        return Verification(self.records, self.head, problem, at, self._accepted_at > at > 0)
-
-    def _report(self, at: int, problem: str) -> None:
-        # Later problems than one that was accepted matter; of several open ones, the first does.
-        if self._found is None or self._accepted_at > self._found[0]:
-            self._found = (at, problem)
-
-
-def walk(
-    connection: sqlite3.Connection, anchor: Head | None, checker: Walk
-) -> Iterator[tuple[int, Row]]:
-    """Yield all records, checking the chain on the way."""
-    for sequence, *fields, stored in connection.execute(
-        f"SELECT {COLUMNS} FROM record ORDER BY seq"
-    ):
-        row = Row(*fields)
-        checker.take(sequence, row, stored)
-        if anchor is not None:
-            checker.passed_anchor(anchor, sequence, stored)
-        yield sequence, row
-
-
-def verify(path: Path) -> Verification:
-    """Check chain, order and length of the journal at ``path`` against its anchor.
-
-    Raises JournalError where there is no journal, JournalCorrupt where it is no database any more.
-    """
-    checker = Walk()
-    with JournalReader(path) as reader:
-        anchor = read_anchor(anchor_path(path))
-        try:
-            for _ in walk(reader.connection, anchor, checker):
-                continue
-        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
-            raise _corrupt(path, error) from None
-    return checker.finish(anchor)
-
-
-def _corrupt(path: Path, error: Exception) -> JournalCorrupt:
+def corrupt(path: Path, error: Exception) -> JournalCorrupt:
+    """Return what to raise where a journal cannot be read."""
     return JournalCorrupt(
         f"{path.name} cannot be read as a journal: {error}",
         hint="keep the file, and restore it from a copy or start with another state folder",
@@ -142,6 +47,19 @@ class Entry:
     ref: str
     state: str
     body: Mapping[str, Any]
+
+
+def entry(sequence: int, row: Row) -> Entry:
+    """Return a record as a reader is given it. Raises ValueError and its like where it is none."""
+    return Entry(
+        sequence, when(row.time), row.kind, row.key, row.ref, row.state, json.loads(row.body)
+    )
+
+
+def _damaged(sequence: int, error: Exception) -> JournalCorrupt:
+    return JournalCorrupt(
+        f"record {sequence} cannot be read: {error}", hint="see 'alluse journal verify'"
+    )
 
 
 @attrs.frozen
@@ -181,6 +99,11 @@ class JournalReader:
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
         )
 
+    @property
+    def last(self) -> int:
+        """The number of the last record; 0 where there is none."""
+        return next(int(last) for (last,) in self._rows("SELECT ifnull(max(seq), 0) FROM record"))
+
     def __enter__(self) -> Self:
         return self
 
@@ -218,9 +141,10 @@ class JournalReader:
                 values.append(str(microseconds(moment)))
         yield from self._entries(f"WHERE {' AND '.join(where)}", *values)
 
-    def newest(self, kind: str) -> Iterator[Entry]:
-        """Yield the records of one kind that are about no order, the newest first."""
-        yield from self._entries("WHERE kind = ? AND key = ''", kind, order="DESC")
+    def newest(self, kind: str, first: int) -> Iterator[Entry]:
+        """Yield records of one kind about no order from number ``first`` on, the newest first."""
+        where = f"WHERE seq >= {int(first)} AND kind = ? AND key = ''"
+        yield from self._entries(where, kind, order="DESC")
 
     def after(self, sequence: int, kind: str) -> Iterator[Entry]:
         """Yield the records of one kind that follow a sequence number, in order."""
@@ -245,7 +169,11 @@ class JournalReader:
 
     def order(self, key: str) -> OrderSummary:
         """Return one order. Raises OrderNotFound."""
-        return _summary(self.story(key))
+        story = self.story(key)
+        try:
+            return _summary(story)
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(story[0].sequence, error) from None
 
     def orders(
         self, state: OrderState | None = None, limit: int | None = None
@@ -332,15 +260,19 @@ class JournalReader:
     def _entries(self, where: str, *values: str, order: str = "") -> Iterator[Entry]:
         columns = "seq, time, kind, key, ref, state, body"
         sql = f"SELECT {columns} FROM record {where} ORDER BY seq {order}"
-        for sequence, time, kind, key, ref, state, body in self._rows(sql, *values):
-            yield Entry(sequence, when(time), kind, key, ref, state, json.loads(body))
+        for sequence, *fields in self._rows(sql, *values):
+            try:
+                read = entry(sequence, Row(*fields))
+            except (OverflowError, TypeError, ValueError) as error:
+                raise _damaged(sequence, error) from None
+            yield read
 
     def _rows(self, sql: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
         try:
             with contextlib.closing(self.connection.execute(sql, values)) as cursor:
                 yield from cursor
         except sqlite3.DatabaseError as error:
-            raise _corrupt(self.path, error) from None
+            raise corrupt(self.path, error) from None
 
 
 def _summary(story: list[Entry]) -> OrderSummary:

@@ -29,7 +29,7 @@ def take_over(parts: Parts) -> None:
     parts.adjustments.restore(general)
     parts.approval.restore(general)
     parts.canary.restore(general)
-    if parts.canary.since is not None:
+    if parts.canary.since is not None and not parts.canary.lifted:
         parts.canary.took(parts.archive.reader().keys_sent_after(parts.canary.began_at))
     for story in stories:
         live = rebuild(story)

@@ -126,7 +126,8 @@ class Orders:
         for outbox in self._outboxes.values():
             outbox.start()
         for name in self._brokers:
-            self._approval.begin(name, self._archive.reader(), self._needs_approval(name))
+            needed = self._needs_approval(name)
+            self._approval.begin(name, self._archive.reader(), needed=needed)
         self._canary.begin()
         await asyncio.gather(*(self._first_round(name) for name in self._brokers))
         self._tasks = [
@@ -178,6 +179,7 @@ class Orders:
         while True:
             await self._clock.sleep(_WATCH_PERIOD)
             self._journal.retry()
+            self._journal.sign_off()
             await self._control.pursue()
             self._protection.look()
             for name in self._brokers:

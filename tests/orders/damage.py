@@ -13,17 +13,19 @@ from tempfile import TemporaryDirectory
 import attrs
 from desk_floor import NODE
 
-from alluse_core.errors import JournalError
+from alluse_core.errors import JournalCorrupt, JournalError
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal
-from alluse_core.orders.reader import Entry, verify
+from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind, Row, Scribe
 from alluse_core.orders.storage import Storage
+from alluse_core.orders.verification import verify
 from alluse_core.testing import VirtualClock
 
 NAME = "journal.db"
 LOG = f"{NAME}-wal"
 ANCHOR = f"{NAME}.anchor"
+CHECKED = f"{NAME}.checked"
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
 
@@ -98,10 +100,15 @@ class Whole:
         return _LOG_HEADER + (offset - _LOG_HEADER) // size * size
 
 
-def opened(path: Path, storage: Storage) -> Journal:
+def opened(path: Path, storage: Storage, whole_below: int = 10_000) -> Journal:
     """Open as a start does."""
     return Journal(
-        path, clock=VirtualClock(), node=NODE, committer=InlineCommitter(), storage=storage
+        path,
+        clock=VirtualClock(),
+        node=NODE,
+        committer=InlineCommitter(),
+        storage=storage,
+        whole_below=whole_below,
     )
 
 
@@ -153,6 +160,8 @@ class Found:
     general: tuple[Entry, ...] = ()
     problem: str = ""
     refused: str = ""
+    unread: str = ""
+    """Why not all records could be read, once it was open."""
     keys: tuple[str | None, ...] = ()
     """What the orderRefs of the orders lead to."""
     later: str | None = None
@@ -164,7 +173,14 @@ class Found:
         return self.refused or self.problem
 
 
-def judged(folder: Path, files: dict[str, bytes], storage: Storage, *, again: bool) -> Found:
+def judged(
+    folder: Path,
+    files: dict[str, bytes],
+    storage: Storage,
+    *,
+    again: bool = False,
+    whole_below: int = 10_000,
+) -> Found:
     """Open a journal of these files, read all that a start reads, and close it.
 
     ``again``: verify it afterwards.
@@ -175,22 +191,32 @@ def judged(folder: Path, files: dict[str, bytes], storage: Storage, *, again: bo
         (folder / name).write_bytes(content)
     path = folder / NAME
     try:
-        journal = opened(path, storage)
+        journal = opened(path, storage, whole_below)
     except JournalError as error:
         return Found(refused=str(error))
+    general, stories = journal.recover()
+    problem = journal.problem
+    entries: tuple[Entry, ...] = ()
+    keys: tuple[str | None, ...] = ()
+    unread = ""
     try:
-        general, stories = journal.recover()
         with journal.read() as reader:
             entries = tuple(reader.entries())
             keys = tuple(reader.key_of(ref) for ref in ("ref-a", "ref-b"))
-        problem = journal.problem
-    except JournalError as error:
-        return Found(refused=str(error))
+    except JournalCorrupt as error:
+        unread = str(error)
     finally:
         journal.close()
     told = tuple(tuple(story) for story in stories)
-    later = verify(path).problem if again else None
-    return Found(entries, told, tuple(general), problem, keys=keys, later=later)
+    later = _verified(path) if again else None
+    return Found(entries, told, tuple(general), problem, "", unread, keys, later)
+
+
+def _verified(path: Path) -> str:
+    try:
+        return verify(path).problem
+    except JournalCorrupt as error:
+        return str(error)
 
 
 def stories_of(entries: Sequence[Entry]) -> dict[str, tuple[Entry, ...]]:

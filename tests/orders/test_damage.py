@@ -1,6 +1,6 @@
 """A journal that is torn or flipped anywhere: cut at its last whole record, and said.
 
-``ALLUSE_DAMAGE_EVERY=1`` damages every byte of the log and of the anchor.
+``ALLUSE_DAMAGE_EVERY=1`` damages every byte of the log, of the main file and of the others.
 """
 
 from __future__ import annotations
@@ -9,10 +9,22 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
-from damage import ANCHOR, LOG, NAME, Found, Whole, judged, memory_folder, small_pages, stories_of
+from damage import (
+    ANCHOR,
+    CHECKED,
+    LOG,
+    NAME,
+    Found,
+    Whole,
+    judged,
+    memory_folder,
+    small_pages,
+    stories_of,
+)
 from damage import written as write_journal
 
 EVERY = int(os.environ.get("ALLUSE_DAMAGE_EVERY", "0"))
@@ -49,7 +61,7 @@ def settled(memory: Path, page: int) -> Whole:
     folder = memory / f"settled-{page}"
     folder.mkdir()
     written = write_journal(folder, small_pages(page), restarted=False)
-    files = {name: (folder / name).read_bytes() for name in (NAME, ANCHOR)}
+    files = {name: (folder / name).read_bytes() for name in (NAME, ANCHOR, CHECKED)}
     return attrs.evolve(written, files={**files, LOG: b""})
 
 
@@ -81,14 +93,14 @@ def last_frame(whole: Whole) -> range:
     return range(whole.frame(end - 1), end, 8 if whole.base else 1)
 
 
-def judge(whole: Whole, place: Path, name: str, content: bytes, *, again: bool = False) -> Found:
-    return judged(place, {**whole.files, name: content}, small_pages(whole.page), again=again)
+def judge(whole: Whole, place: Path, name: str, content: bytes, **how: Any) -> Found:
+    return judged(place, {**whole.files, name: content}, small_pages(whole.page), **how)
 
 
 def expect_cut(whole: Whole, found: Found, records: int) -> None:
     """Exactly the first ``records`` are there, in every way they are read, and the rest is said."""
     kept = whole.entries[:records]
-    assert found.refused == ""
+    assert found.refused == found.unread == ""
     assert found.entries == kept
     live = {key: s for key, s in stories_of(kept).items() if s[-1].state not in ENDED}
     assert {story[0].key: story for story in found.stories} == live
@@ -123,6 +135,61 @@ def test_a_log_that_is_torn_off_is_cut_there_and_said(
         expect_cut(whole, found, whole.records_before(length))
         ran(1)
     print(f"torn off at {len(chosen)} of the log's {len(whole.log)} bytes")
+
+
+def expect_recovered(settled: Whole, found: Found) -> None:
+    """What a start was given was written, and a live order that it was not given is told."""
+    given = [*found.general, *(entry for story in found.stories for entry in story)]
+    assert all(entry in settled.entries for entry in given)
+    if not found.said:
+        assert len(given) == 1 + 1 + 2
+
+
+def test_a_flipped_bit_in_the_main_file_is_told_or_mended(settled: Whole, place: Path) -> None:
+    main = settled.files[NAME]
+    told, chosen = 0, offsets(len(main), 3)
+    for offset in chosen:
+        found = judge(settled, place, NAME, flipped(main, offset))
+        told += bool(found.said)
+        expect_recovered(settled, found)
+        if not found.said:
+            expect_cut(settled, found, len(settled.entries))
+            assert found.keys == ("a", "b")
+    assert told > 10
+    print(f"a bit flipped in {len(chosen)} of the main file's {len(main)} bytes, {told} told")
+
+
+def test_behind_a_checkpoint_damage_is_told_where_it_matters_and_verify_tells_all(
+    settled: Whole, place: Path
+) -> None:
+    main = settled.files[NAME]
+    hidden, chosen = 0, offsets(len(main), 4)
+    for offset in chosen:
+        content = flipped(main, offset)
+        found = judge(settled, place, NAME, content, whole_below=0, again=True)
+        expect_recovered(settled, found)
+        if not found.said and (found.unread or found.entries != settled.entries):
+            hidden += 1
+            assert found.later or found.unread
+    assert hidden > 4
+    print(f"a bit flipped in {len(chosen)} of the main file's {len(main)} bytes, {hidden} hidden")
+
+
+def test_a_main_file_that_is_torn_off_is_told(settled: Whole, place: Path) -> None:
+    main = settled.files[NAME]
+    for length in offsets(len(main), 5):
+        for whole_below in (0, 10_000):
+            found = judge(settled, place, NAME, main[:length], whole_below=whole_below)
+            assert found.said, length
+            expect_recovered(settled, found)
+
+
+def test_a_damaged_checkpoint_only_means_a_whole_walk(settled: Whole, place: Path) -> None:
+    kept = settled.files[CHECKED]
+    for offset in offsets(len(kept), 6):
+        for content in (flipped(kept, offset), kept[:offset]):
+            found = judge(settled, place, CHECKED, content, whole_below=0)
+            expect_cut(settled, found, len(settled.entries))
 
 
 def test_an_anchor_that_is_damaged_is_told_or_harmless(settled: Whole, place: Path) -> None:

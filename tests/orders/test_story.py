@@ -19,8 +19,9 @@ from alluse_core.cli.orders import journal_verify, orders_show
 from alluse_core.model import BrokerNotice, Commission, OrderGroup
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal
-from alluse_core.orders.reader import JournalReader, verify
+from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.records import Kind
+from alluse_core.orders.verification import verify
 from alluse_core.testing import VirtualClock
 
 

@@ -1,0 +1,224 @@
+"""How far the journal was verified, so that a start need not walk all of it again.
+
+A checkpoint lies beside the journal. It names the last record that was read and found whole, and
+the records up to there that a start still needs: those of orders that have not ended, and the
+newest word on each matter that outlives a process. It saves time and proves nothing: one that is
+missing, damaged or of another history means that the whole journal is walked. It is therefore
+never synced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from alluse_core.orders.chain import GENESIS, Head, link
+from alluse_core.orders.reader import COLUMNS, Entry, entry
+from alluse_core.orders.records import Kind, Row
+from alluse_core.orders.verification import Walk
+
+_FORMAT = 1
+_ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})
+# Brokers tell executions again for a week at most; each adjustment calls a person once.
+_ADJUSTMENTS_KEPT = 1_000
+
+
+def checkpoint_path(journal: Path) -> Path:
+    """Return where the checkpoint of a journal lies."""
+    return journal.with_name(journal.name + ".checked")
+
+
+@attrs.define
+class Standing:
+    """Which records a start needs, by their sequence numbers.
+
+    ``live``: those of each order that has not ended. ``revived``: orders that lived again after
+    their end, whose earlier records are found by their key. ``matters``: the newest record of each
+    matter that is about no order. ``each``: records about no order that all count. ``orders``: how
+    many there ever were.
+    """
+
+    orders: int = 0
+    live: dict[str, list[int]] = attrs.field(factory=dict)
+    revived: set[str] = attrs.field(factory=set)
+    matters: dict[str, int] = attrs.field(factory=dict)
+    each: list[int] = attrs.field(factory=list)
+    adjustments: list[int] = attrs.field(factory=list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.live.values())) + len(self.general)
+
+    def take(self, sequence: int, row: Row) -> None:
+        """Learn from the next record."""
+        if not row.key:
+            self._general(sequence, row)
+            return
+        story = self.live.get(row.key)
+        if row.state in _ENDED:
+            if story is not None:
+                del self.live[row.key]
+                self.revived.discard(row.key)
+        elif story is not None:
+            story.append(sequence)
+        elif row.state:
+            self.live[row.key] = [sequence]
+            if row.kind != Kind.ORDER:
+                self.revived.add(row.key)
+        if row.kind == Kind.ORDER:
+            self.orders += 1
+
+    def _general(self, sequence: int, row: Row) -> None:
+        if row.kind == Kind.ADJUSTMENT:
+            self.adjustments.append(sequence)
+            del self.adjustments[:-_ADJUSTMENTS_KEPT]
+        elif row.kind in (Kind.IDS, Kind.CONTROL, Kind.POSITION):
+            matter = matter_of(row.kind, json.loads(row.body))
+            if matter == EACH:
+                self.each.append(sequence)
+            elif matter:
+                self.matters[matter] = sequence
+
+    @property
+    def general(self) -> list[int]:
+        """The records that are about no order, in their order."""
+        return sorted((*self.matters.values(), *self.each, *self.adjustments))
+
+
+EACH = "each"
+"""Of these records not only the newest counts: what persons decided, and what is not known here."""
+
+
+def matter_of(kind: str, body: dict[str, Any]) -> str:
+    """Return what a record about no order decides until the next of its kind; '' for nothing."""
+    broker = body.get("broker", "")
+    if kind == Kind.IDS:
+        return f"ids/{broker}"
+    if kind == Kind.POSITION:
+        return f"positions/{broker}" if "positions" in body else ""
+    if "state" in body:
+        return "state"
+    if "paged" in body:
+        return ""
+    action = body.get("action")
+    if action == "breaker":
+        return f"breaker/{broker}"
+    return "differences" if action == "differences" else EACH
+
+
+@attrs.define
+class Checkpoint:
+    """What was verified, and what of it a start needs. It goes on with each record read."""
+
+    walk: Walk = attrs.field(factory=Walk)
+    standing: Standing = attrs.field(factory=Standing)
+
+    def write(self, path: Path) -> None:
+        """Put it beside the journal. Raises OSError."""
+        walk, standing = self.walk, self.standing
+        content = json.dumps(
+            {
+                "format": _FORMAT,
+                "sequence": walk.head.sequence,
+                "hash": walk.head.hash.hex(),
+                "records": walk.records,
+                "found": walk.found,
+                "accepted_at": walk.accepted_at,
+                "standing": attrs.asdict(standing) | {"revived": sorted(standing.revived)},
+            }
+        ).encode()
+        made = path.with_name(path.name + ".new")
+        made.write_bytes(content + b"\n" + hashlib.sha256(content).hexdigest().encode())
+        os.replace(made, path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """Return what a file holds; None where it is missing or not whole."""
+    try:
+        content, _, digest = path.read_bytes().rpartition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() != digest:
+            return None
+        return _checkpoint(json.loads(content))
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _checkpoint(written: dict[str, Any]) -> Checkpoint | None:
+    if written["format"] != _FORMAT:
+        return None
+    head = Head(written["sequence"], bytes.fromhex(written["hash"]))
+    found = None if written["found"] is None else (written["found"][0], written["found"][1])
+    standing = Standing(**written["standing"])
+    standing.revived = set(standing.revived)
+    return Checkpoint(Walk(head, written["records"], found, written["accepted_at"]), standing)
+
+
+def is_of(checkpoint: Checkpoint, connection: sqlite3.Connection, anchor: Head | None) -> bool:
+    """Whether a checkpoint is of this very history, and the anchor not behind it."""
+    head = checkpoint.walk.head
+    if anchor is None or anchor.sequence < head.sequence:
+        return False
+    found = connection.execute("SELECT hash FROM record WHERE seq = ?", (head.sequence,)).fetchone()
+    return found is not None and found[0] == head.hash
+
+
+@attrs.frozen
+class Recovered:
+    """What a start is given: records about no order, and the stories of live orders.
+
+    ``sure``: they were all there and what was written.
+    """
+
+    general: list[Entry]
+    stories: list[list[Entry]]
+    sure: bool
+
+
+def read_standing(connection: sqlite3.Connection, standing: Standing, *, walked: bool) -> Recovered:
+    """Return what a start needs; what is not what was written is left out.
+
+    ``walked``: all records were read just now, so that the index of the keys, which no hash
+    covers, need not be believed.
+    """
+    general, sure = _read(connection, standing.general)
+    stories = []
+    for key, sequences in standing.live.items():
+        if key in standing.revived:
+            sequences = _of_key(connection, key, indexed=not walked)
+        story, whole = _read(connection, sequences)
+        sure = sure and whole and bool(story) and story[0].kind == Kind.ORDER
+        stories.append(story)
+    return Recovered(general, stories, sure)
+
+
+def _of_key(connection: sqlite3.Connection, key: str, *, indexed: bool) -> list[int]:
+    # A sign before the column keeps SQLite from the index.
+    term = "key" if indexed else "+key"
+    found = connection.execute(
+        f"SELECT seq FROM record WHERE {term} = ? AND key <> '' ORDER BY seq", (key,)
+    )
+    return [sequence for (sequence,) in found]
+
+
+_ONE = f"SELECT {COLUMNS}, (SELECT hash FROM record WHERE seq = ? - 1) FROM record WHERE seq = ?"
+
+
+def _read(connection: sqlite3.Connection, sequences: Sequence[int]) -> tuple[list[Entry], bool]:
+    """Return those of the records that are what was written, and whether that is all for sure."""
+    found, sure = [], True
+    for sequence in sequences:
+        for _, *fields, stored, before in connection.execute(_ONE, (sequence, sequence)):
+            row = Row(*fields)
+            if sequence == 1:
+                before = GENESIS
+            # After a gap nothing tells; the gap itself was said, or is not known yet.
+            sure = sure and before is not None
+            if before is None or link(before, sequence, row) == stored:
+                found.append(entry(sequence, row))
+    return found, sure and len(found) == len(sequences)

@@ -1,0 +1,468 @@
+"""A start goes on from what was verified before, and believes a checkpoint no further than that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damage import memory_folder
+from desk_floor import NODE, buy, floor, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alluse_core.errors import JournalCorrupt
+from alluse_core.orders import checkpoint as module
+from alluse_core.orders.checkpoint import checkpoint_path, read_checkpoint
+from alluse_core.orders.committer import InlineCommitter
+from alluse_core.orders.journal import Journal
+from alluse_core.orders.reader import JournalReader
+from alluse_core.orders.records import Kind, Row
+from alluse_core.orders.storage import Storage, allocate, connect
+from alluse_core.orders.verification import verify
+from alluse_core.testing import VirtualClock
+
+
+def opened(path: Path, **how: Any) -> Journal:
+    how = {"whole_below": 0, **how}
+    return Journal(path, clock=VirtualClock(), node=NODE, committer=InlineCommitter(), **how)
+
+
+def event(journal: Journal, key: str, state: str, kind: Kind = Kind.EVENT) -> None:
+    body = {"broker": "fake", "event": "X"}
+    journal.append(journal.scribe.row(kind, body, key, f"ref-{key}", state))
+
+
+def live(journal: Journal, key: str) -> None:
+    event(journal, key, "INTENT", Kind.ORDER)
+    event(journal, key, "SUBMITTED")
+
+
+def ended(journal: Journal, count: int, start: int = 0) -> None:
+    for number in range(start, start + count):
+        live(journal, f"ended-{number}")
+        event(journal, f"ended-{number}", "REJECTED")
+
+
+def edit(path: Path, statement: str, *values: object) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement, values)
+    connection.commit()
+    connection.close()
+
+
+def stories(journal: Journal) -> dict[str, list[int]]:
+    _, found = journal.recover()
+    return {story[0].key: [entry.sequence for entry in story] for story in found}
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """A closed journal: record 1 to 2 are of an order that lives, 3 to 62 of twenty that ended."""
+    with memory_folder() as folder:
+        journal = opened(folder / "journal.db")
+        live(journal, "lives")
+        ended(journal, 20)
+        journal.close()
+        yield folder / "journal.db"
+
+
+# --- what a start reads -------------------------------------------------------------------------
+
+
+def steps_of_a_start(path: Path) -> int:
+    """Return how much SQLite does for an opening, in hundreds of its instructions."""
+    counted = 0
+
+    def count() -> None:
+        nonlocal counted
+        counted += 1
+
+    def counting(at: Path) -> sqlite3.Connection:
+        connection = connect(at)
+        connection.set_progress_handler(count, 100)
+        return connection
+
+    journal = opened(path, storage=Storage(connect=counting, allocate=allocate))
+    found = counted
+    assert set(stories(journal)) == {"lives"}
+    journal.close()
+    return found
+
+
+def test_a_start_does_not_read_what_was_signed_off(path: Path) -> None:
+    short = steps_of_a_start(path)
+    journal = opened(path)
+    ended(journal, 400, 1_000)
+    journal.close()
+    assert steps_of_a_start(path) <= short + 1
+    checkpoint_path(path).unlink()
+    assert steps_of_a_start(path) > short + 100
+
+
+def test_few_records_are_always_walked_and_so_are_those_after_the_checkpoint(path: Path) -> None:
+    assert opened_problem(path) == ""
+    edit(path, "UPDATE record SET body = '{}' WHERE seq = 20")
+    assert opened_problem(path) == "", "behind the checkpoint, and of an order that ended"
+    assert verify(path).problem == "record 20 is not what was written"
+    assert opened_problem(path, whole_below=63) == "record 20 is not what was written"
+
+
+def opened_problem(path: Path, **how: Any) -> str:
+    journal = opened(path, **how)
+    journal.close()
+    return journal.problem
+
+
+def test_an_old_record_of_a_live_order_is_checked_at_each_start(path: Path) -> None:
+    edit(path, "UPDATE record SET state = 'REJECTED' WHERE seq = 2")
+    journal = opened(path)
+    assert journal.problem == "record 2 is not what was written"
+    assert stories(journal) == {"lives": [1]}, "what was never said is not given"
+    journal.close()
+
+
+def test_a_record_that_is_gone_from_a_live_order_is_told(path: Path) -> None:
+    edit(path, "DELETE FROM record WHERE seq = 2")
+    assert opened_problem(path) == "records 2 to 2 are gone"
+
+
+def test_an_order_that_lives_again_has_its_whole_story(path: Path) -> None:
+    journal = opened(path)
+    event(journal, "ended-3", "ACCEPTED")
+    journal.close()
+    for _ in range(2):
+        journal = opened(path)
+        assert stories(journal) == {"lives": [1, 2], "ended-3": [12, 13, 14, 63]}
+        journal.close()
+    edit(path, "DELETE FROM record WHERE seq = 12")
+    journal = opened(path)
+    assert journal.problem == "records 12 to 12 are gone"
+    assert stories(journal)["ended-3"] == [13, 14, 63]
+    journal.close()
+
+
+def test_what_outlives_a_process_is_given_by_its_newest_record(path: Path) -> None:
+    journal = opened(path)
+    bodies: list[tuple[Kind, dict[str, Any]]] = [
+        (Kind.IDS, {"broker": "a", "up_to": 64}),
+        (Kind.IDS, {"broker": "a", "up_to": 128}),
+        (Kind.IDS, {"broker": "b", "up_to": 64}),
+        (Kind.CONTROL, {"state": "HALTED", "reason": "one"}),
+        (Kind.CONTROL, {"state": "ACTIVE", "reason": "two"}),
+        (Kind.CONTROL, {"action": "differences", "differences": [], "needed": True}),
+        (Kind.CONTROL, {"action": "canary", "canary": "agent/1"}),
+        (Kind.CONTROL, {"action": "canary lifted", "canary": "agent/1"}),
+        (Kind.CONTROL, {"action": "approve", "accepted": [1]}),
+        (Kind.CONTROL, {"action": "approve", "accepted": [2]}),
+        (Kind.CONTROL, {"action": "page", "paged": "a reason"}),
+        (Kind.CONTROL, {"action": "breaker", "broker": "a", "breaker": "open"}),
+        (Kind.CONTROL, {"action": "breaker", "broker": "a", "breaker": "closed"}),
+        (Kind.CONTROL, {"action": "differences", "differences": [], "needed": False}),
+        (Kind.POSITION, {"broker": "a", "positions": []}),
+        (Kind.POSITION, {"broker": "a", "mismatch": "AAPL"}),
+        (Kind.ADJUSTMENT, {"broker": "a", "execution_id": "x1"}),
+        (Kind.ADJUSTMENT, {"broker": "a", "execution_id": "x2"}),
+        (Kind.NOTICE, {"broker": "a"}),
+    ]
+    for kind, body in bodies:
+        journal.append(journal.scribe.row(kind, body))
+    journal.close()
+    expected = [2, 3, 5, 7, 8, 9, 10, 13, 14, 15, 17, 18]
+    for whole_below in (0, 10_000):
+        journal = opened(path, whole_below=whole_below)
+        general, _ = journal.recover()
+        assert [entry.sequence - 62 for entry in general] == expected
+        journal.close()
+
+
+def test_of_many_adjustments_the_newest_are_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ADJUSTMENTS_KEPT", 3)
+    journal = opened(path)
+    for number in range(5):
+        journal.append(journal.scribe.row(Kind.ADJUSTMENT, {"execution_id": f"x{number}"}))
+    journal.close()
+    general, _ = opened(path).recover()
+    assert [entry.body["execution_id"] for entry in general] == ["x2", "x3", "x4"]
+
+
+_STATES = st.sampled_from(["", "SUBMITTED", "ACCEPTED", "FILLED", "CANCELED"])
+_RECORDS = st.lists(st.tuples(st.sampled_from(["", "a", "b", "c"]), _STATES), max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(_RECORDS, min_size=1, max_size=4))
+def test_a_start_from_a_checkpoint_is_given_what_a_whole_walk_is(
+    runs: Sequence[Sequence[tuple[str, str]]],
+) -> None:
+    with memory_folder() as folder:
+        path, known = folder / "journal.db", set[str]()
+        for records in runs:
+            journal = opened(path)
+            for key, state in records:
+                if key and key not in known:
+                    known.add(key)
+                    event(journal, key, "INTENT", Kind.ORDER)
+                event(journal, key, state if key else "", Kind.EVENT if key else Kind.CONTROL)
+            journal.close()
+        resumed, walked = opened(path), None
+        found = resumed.recover(), resumed.orders_ever, resumed.verification
+        resumed.close()
+        checkpoint_path(path).unlink(missing_ok=True)
+        walked = opened(path)
+        assert found == (walked.recover(), walked.orders_ever, walked.verification)
+        walked.close()
+
+
+# --- which checkpoint is believed ---------------------------------------------------------------
+
+
+def test_a_journal_without_a_checkpoint_opens_and_gets_one(path: Path) -> None:
+    checkpoint_path(path).unlink()
+    journal = opened(path)
+    assert stories(journal) == {"lives": [1, 2]}
+    journal.close()
+    kept = read_checkpoint(checkpoint_path(path))
+    assert kept is not None
+    assert kept.walk.head.sequence == kept.walk.records == 62
+    assert kept.standing.live == {"lives": [1, 2]}
+
+
+def rewritten(path: Path, **fields: object) -> None:
+    """Write a checkpoint that is whole and says otherwise."""
+    content = json.loads(path.read_bytes().rpartition(b"\n")[0])
+    text = json.dumps(content | fields).encode()
+    path.write_bytes(text + b"\n" + module.hashlib.sha256(text).hexdigest().encode())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"hash": "00" * 32},
+        {"sequence": 61},
+        {"sequence": 63},
+        {"format": 99},
+        {"hash": "no hash"},
+        {"standing": {"unknown": 1}},
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_not_believed(
+    path: Path, fields: dict[str, object]
+) -> None:
+    rewritten(checkpoint_path(path), **fields)
+    edit(path, "UPDATE record SET body = '{}' WHERE seq = 20")
+    assert opened_problem(path) == "record 20 is not what was written"
+
+
+def test_a_checkpoint_of_another_journal_is_not_believed(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = opened(tmp_path / "other" / "journal.db")
+    ended(other, 21)
+    other.close()
+    shutil.copy(checkpoint_path(tmp_path / "other" / "journal.db"), checkpoint_path(path))
+    journal = opened(path)
+    assert stories(journal) == {"lives": [1, 2]}
+    journal.close()
+
+
+def test_a_shorter_history_is_told_whatever_the_checkpoint_says(path: Path) -> None:
+    edit(path, "DELETE FROM record WHERE seq > 50")
+    assert opened_problem(path) == "the journal ends at record 50, the anchor knows 62"
+    checkpoint_path(path).unlink()
+    assert opened_problem(path) == "the journal ends at record 50, the anchor knows 62"
+
+
+def test_without_its_anchor_nothing_is_believed(path: Path) -> None:
+    path.with_name("journal.db.anchor").unlink()
+    edit(path, "UPDATE record SET body = '{}' WHERE seq = 20")
+    assert opened_problem(path) == "record 20 is not what was written"
+
+
+def test_what_a_person_accepted_stays_accepted_behind_a_checkpoint(path: Path) -> None:
+    edit(path, "DELETE FROM record WHERE seq = 2")
+    journal = opened(path)
+    event(journal, "lives", "ACCEPTED")
+    journal.append(journal.scribe.row(Kind.ACCEPTED, {"by": "Ada", "problem": journal.problem}))
+    journal.close()
+    before = checkpoint_path(path).read_bytes()
+    for _ in range(2):
+        journal = opened(path)
+        assert journal.problem == ""
+        assert journal.verification.accepted
+        assert stories(journal) == {"lives": [1, 63]}
+        journal.close()
+    assert checkpoint_path(path).read_bytes() != before
+
+
+def test_a_live_order_behind_a_gap_is_read_by_walking_all(path: Path) -> None:
+    journal = opened(path)
+    live(journal, "later")
+    journal.close()
+    edit(path, "DELETE FROM record WHERE seq IN (20, 62)")
+    journal = opened(path)
+    assert journal.problem == "records 20 to 20 are gone"
+    assert stories(journal)["later"] == [63, 64]
+    journal.close()
+
+
+# --- signing off while it runs ------------------------------------------------------------------
+
+
+def test_new_records_are_read_back_some_at_a_time(path: Path) -> None:
+    journal = opened(path)
+    ended(journal, 400, 100)
+    for expected in (312, 562, 812, 1062, 1262, 1262):
+        journal.sign_off()
+        assert journal._history.signed == expected
+    kept = read_checkpoint(checkpoint_path(path))
+    assert kept is not None
+    assert kept.walk.head.sequence == 1062, "it is written every thousand records"
+    journal.close()
+    kept = read_checkpoint(checkpoint_path(path))
+    assert kept is not None
+    assert kept.walk.head.sequence == 1262
+
+
+def test_the_more_orders_live_the_rarer_the_checkpoint_is_written(path: Path) -> None:
+    journal = opened(path)
+    for number in range(600):
+        live(journal, f"more-{number}")
+        journal.sign_off()
+    kept = read_checkpoint(checkpoint_path(path))
+    assert kept is not None
+    assert kept.walk.head.sequence == 62
+    journal.close()
+
+
+def test_a_running_order_service_signs_off_what_it_wrote(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await desk.orders.submit(buy("one"))
+            await desk.settle(3.0)
+            assert desk.journal._history.signed == desk.journal._head.sequence
+            assert desk.journal.problem == ""
+
+    run(scenario())
+
+
+def test_what_does_not_come_back_as_it_was_written_stops_new_risk(path: Path) -> None:
+    journal = opened(path)
+    live(journal, "one")
+    edit(path, "UPDATE record SET state = 'FILLED' WHERE seq = 64")
+    journal.sign_off()
+    assert journal.problem == "record 64 is not what was written"
+    journal.close()
+    kept = read_checkpoint(checkpoint_path(path))
+    assert kept is not None
+    assert kept.walk.head.sequence == 62, "what is not whole is not signed"
+
+
+def test_records_that_cannot_be_read_back_are_a_problem_and_a_mute_disk_waits(path: Path) -> None:
+    journal = opened(path)
+    live(journal, "one")
+    edit(path, "ALTER TABLE record RENAME TO hidden")
+    journal.sign_off()
+    assert journal.problem == "", "it is asked again later"
+    edit(path, "ALTER TABLE hidden RENAME TO record")
+    edit(path, "UPDATE record SET kind = 'control', key = '', body = '[' WHERE seq = 64")
+    # The hash is made to fit, so that only its content is wrong.
+    (_, row, before) = _record(path, 64)
+    fitting = module.link(before, 64, row)
+    edit(path, "UPDATE record SET hash = ? WHERE seq = 64", fitting)
+    journal.sign_off()
+    assert journal.problem.startswith("what follows record 64 cannot be read: ")
+    journal.close()
+
+
+def _record(path: Path, sequence: int) -> tuple[int, Row, bytes]:
+    connection = sqlite3.connect(path)
+    columns = "time, kind, key, ref, state, body"
+    row = connection.execute(f"SELECT {columns} FROM record WHERE seq = ?", (sequence,)).fetchone()
+    (before,) = connection.execute(
+        "SELECT hash FROM record WHERE seq = ?", (sequence - 1,)
+    ).fetchone()
+    connection.close()
+    return sequence, Row(*row), before
+
+
+def test_a_checkpoint_that_cannot_be_written_is_done_without(path: Path) -> None:
+    checkpoint_path(path).unlink()
+    checkpoint_path(path).mkdir()
+    journal = opened(path)
+    live(journal, "one")
+    journal.close()
+    journal = opened(path)
+    assert set(stories(journal)) == {"lives", "one"}
+    journal.close()
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+
+def test_text_that_is_none_any_more_is_damage_like_any_other(path: Path) -> None:
+    edit(path, "UPDATE record SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = 20")
+    assert verify(path).problem == "record 20 is not what was written"
+    assert opened_problem(path, whole_below=100) == "record 20 is not what was written"
+    with JournalReader(path) as reader, pytest.raises(JournalCorrupt, match="UTF-8"):
+        list(reader.entries())
+
+
+def test_a_record_before_the_first_is_found(path: Path) -> None:
+    edit(path, "UPDATE record SET seq = -5 WHERE seq = 62")
+    assert verify(path).problem == "record -5 is none of the journal's"
+    assert opened_problem(path) == "record -5 is none of the journal's"
+
+
+def test_a_record_that_cannot_be_decoded_is_named(path: Path) -> None:
+    edit(path, "UPDATE record SET body = '{' WHERE seq = 20")
+    with JournalReader(path) as reader:
+        with pytest.raises(JournalCorrupt, match="record 20 cannot be read"):
+            list(reader.entries())
+        with pytest.raises(JournalCorrupt, match="record 1 cannot be read: 'instrument'"):
+            reader.order("lives")
+
+
+def _indexed(path: Path, condition: str) -> None:
+    """Say that the index of orderRefs holds other records than it does."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA writable_schema = ON")
+    sql = f"CREATE INDEX record_ref ON record (ref) WHERE {condition}"
+    connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'record_ref'", (sql,))
+    connection.commit()
+    connection.close()
+
+
+def test_an_index_that_misses_records_is_found_and_made_anew(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _indexed(path, "kind = 'none'")
+    journal = opened(path)
+    live(journal, "missed")
+    journal.close()
+    _indexed(path, "kind = 'order'")
+    with JournalReader(path) as reader:
+        assert reader.key_of("ref-missed") is None
+    assert verify(path).problem == ("the file is not sound: row 63 missing from index record_ref")
+    assert opened_problem(path, whole_below=100) == ""
+    assert "made anew: row 63 missing" in caplog.text
+    with JournalReader(path) as reader:
+        assert reader.key_of("ref-missed") == "missed"
+    assert verify(path).ok
+
+
+def test_where_records_are_damaged_nothing_is_made_anew(path: Path) -> None:
+    _indexed(path, "kind = 'none'")
+    journal = opened(path)
+    live(journal, "missed")
+    journal.close()
+    _indexed(path, "kind = 'order'")
+    edit(path, "UPDATE record SET state = 'FILLED' WHERE seq = 20")
+    assert opened_problem(path, whole_below=100) == "record 20 is not what was written"
+    with JournalReader(path) as reader:
+        assert reader.key_of("ref-missed") is None
