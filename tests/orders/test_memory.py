@@ -48,6 +48,7 @@ def _tables(desk: Floor) -> dict[str, int]:
         **{f"outbox {name}": each for name, each in orders._outboxes.items()},
         **{f"ids {name}": each for name, each in orders._parts.sequences.items()},
         **{f"reconciler {name}": each for name, each in orders._reconcilers.items()},
+        **{f"holdings {name}": each._holdings for name, each in orders._reconcilers.items()},
         **{f"breaker {name}": each for name, each in orders._desk.breakers.items()},
     }
     for part, owner in parts.items():
