@@ -31,6 +31,7 @@ from alluse_core.errors import (
 )
 from alluse_core.markers import ENTRY_POINT_GROUP
 from alluse_core.providers import Command, Context, Provider
+from alluse_core.redaction import Redaction
 
 _log = logging.getLogger(__name__)
 
@@ -136,8 +137,8 @@ class Host:
     ``allow`` names the distributions that may load (empty: any); ``disabled`` those that may
     not; ``safe_mode`` allows BUILT_IN alone. ``objects`` are unpackaged plugins: modules or
     instances with hook implementations; ``built_in`` are the core's own. ``kinds`` narrows what
-    plugins are asked for. Raises DuplicateProvider where two plugins offer one name of one
-    kind, and PluginError where an object has no hooks.
+    plugins are asked for; ``redaction`` hides secrets in what they raise. Raises DuplicateProvider
+    where two plugins offer one name of one kind, and PluginError where an object has no hooks.
     """
 
     def __init__(
@@ -150,10 +151,12 @@ class Host:
         disabled: Sequence[str] = (),
         safe_mode: bool = False,
         kinds: Collection[str] = tuple(KINDS),
+        redaction: Redaction | None = None,
     ) -> None:
         self._manager = pluggy.PluginManager(ENTRY_POINT_GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._kinds = kinds
+        self.redaction = redaction or Redaction()
         self.plugins: list[PluginInfo] = []
         self._providers: dict[str, dict[str, tuple[Provider[Any], PluginInfo]]] = {
             kind: {} for kind in KINDS if kind != "command"
@@ -203,7 +206,7 @@ class Host:
         except AllUseError:
             raise
         except (Exception, SystemExit) as error:
-            self._fail(info, f"{kind} {name!r} did not open: {type(error).__name__}: {error}")
+            self._fail(info, f"{kind} {name!r} did not open: {self.redaction.told(error)}")
             raise PluginError(
                 f"plugin {info.name!r} ({info.distribution}): {info.error}",
                 hint="update or disable the plugin; ALLUSE_SAFE_MODE=1 starts without others",
@@ -223,7 +226,7 @@ class Host:
             # Whatever a foreign plugin raises while it loads, an exit included, is its own
             # failure, named here and shown by 'alluse plugins list'; it must not keep the others
             # from starting.
-            self._fail(info, f"{type(error).__name__}: {error}")
+            self._fail(info, self.redaction.told(error))
             return
         finally:
             info.load_ms = (time.perf_counter() - started) * 1000

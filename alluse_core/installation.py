@@ -11,7 +11,9 @@ from alluse_core import builtin
 from alluse_core.errors import SettingsError, did_you_mean
 from alluse_core.host import Host, safe_mode
 from alluse_core.providers import NoSettings
+from alluse_core.redaction import Redaction
 from alluse_core.settings import Settings
+from alluse_core.settings.strict import secrets_in
 
 TABLES: Final[Mapping[str, str]] = {
     "broker": "brokers",
@@ -35,6 +37,7 @@ def load_host(settings: Settings, plugins: Sequence[object] = ()) -> Host:
         allow=settings.alluse.plugins,
         disabled=settings.alluse.disabled_plugins,
         safe_mode=safe_mode(),
+        redaction=Redaction(secrets_in(settings.tables)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -43,6 +42,7 @@ from alluse_core.orders.user_rules import classifier
 from alluse_core.ports import Broker, MetricStore, ReportRequest
 from alluse_core.providers import Context
 from alluse_core.quotes.service import Quotes
+from alluse_core.redaction import Redaction
 from alluse_core.settings import DEFAULT_STAGES, Settings
 from alluse_core.spool import Spool
 from alluse_core.state import JOURNAL, METRICS, StateFolder, state_path
@@ -122,6 +122,11 @@ class Runtime:
         self._pacers: dict[str, SlidingWindowPacer] = {}
         self._analysis: Analysis | None = None
         self.brokers: dict[str, Broker] = {}
+
+    @property
+    def redaction(self) -> Redaction:
+        """Hides the secrets of settings and plugins; a filter for your own log handlers."""
+        return self.host.redaction
 
     @property
     def state(self) -> Path:
@@ -262,6 +267,7 @@ class Runtime:
             node=self.node,
             quote=self._newest_quote,
             definition=self._definition,
+            told=self.redaction.told,
         )
 
     def _assemble_quotes(self) -> Quotes:
@@ -302,6 +308,7 @@ class Runtime:
             telemetry=self.registry,
             notifiers=[self._open("notifier", name) for name in self.settings.alerts.notify],
             period=self.settings.monitor.period,
+            told=self.redaction.told,
         )
 
     async def _connect(self) -> None:
@@ -408,7 +415,7 @@ class Runtime:
             telemetry=self.registry,
             settings=self.settings.table(path, settings_type),
             state_dir=own,
-            secret=_secret,
+            secret=self.redaction.secret,
             evidence=self._evidence if kind == "broker" else _nowhere,
             pacer=pacer or SlidingWindowPacer(self.clock, 0.0),
             classify=self._classify,
@@ -427,7 +434,3 @@ class Runtime:
 
 def _nowhere(_: Evidence) -> None:
     """Only brokers have evidence to give."""
-
-
-def _secret(name: str) -> str | None:
-    return os.environ.get(f"ALLUSE_SECRET_{name.upper()}")

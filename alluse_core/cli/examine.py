@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -59,7 +58,7 @@ def _open(settings: Settings, host: Host, name: str, folder: Path) -> Broker:
         telemetry=Registry(),
         settings=settings.table(f"brokers.{name}", settings_type),
         state_dir=folder,
-        secret=_secret,
+        secret=host.redaction.secret,
         evidence=_unheard,
         pacer=pacer,
         classify=classifier(settings.orders.errors),
@@ -111,7 +110,3 @@ async def _life(broker: Broker) -> Check:
     )
     found = f"{broker.link.value}, answered in {seconds * 1000:.1f} ms, accounts: {modes}"
     return Check("connection", Verdict.OK, found)
-
-
-def _secret(name: str) -> str | None:
-    return os.environ.get(f"ALLUSE_SECRET_{name.upper()}")

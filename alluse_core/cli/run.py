@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -64,21 +67,43 @@ async def _run(
     """
     if out is not None:
         _make(out)
-    async with alluse.open(settings) as runtime:
-        stop = _Stop()
-        for name, broker in runtime.brokers.items():
-            accounts = ", ".join(broker.accounts) or "no account"
-            mode = runtime.mode.value.upper()
-            click.echo(f"{mode}  broker {name}: {broker.link.value}, {accounts}", err=True)
-        click.echo(f"state in {runtime.state}; Ctrl-C ends", err=True)
-        try:
-            await asyncio.wait_for(stop.event.wait(), seconds)
-        except TimeoutError:
-            click.echo(f"{seconds:g} s are over", err=True)
-        written = await runtime.report(out) if out is not None else []
-        for path in written:
-            click.echo(f"wrote {path}", err=True)
-        return written, stop.interrupted
+    opened = alluse.open(settings)
+    with _logged_without_secrets(opened.redaction):
+        async with opened as runtime:
+            return await _until_stopped(runtime, out, seconds)
+
+
+async def _until_stopped(
+    runtime: alluse.Runtime, out: Path | None, seconds: float | None
+) -> tuple[list[Path], bool]:
+    stop = _Stop()
+    for name, broker in runtime.brokers.items():
+        accounts = ", ".join(broker.accounts) or "no account"
+        mode = runtime.mode.value.upper()
+        click.echo(f"{mode}  broker {name}: {broker.link.value}, {accounts}", err=True)
+    click.echo(f"state in {runtime.state}; Ctrl-C ends", err=True)
+    try:
+        await asyncio.wait_for(stop.event.wait(), seconds)
+    except TimeoutError:
+        click.echo(f"{seconds:g} s are over", err=True)
+    written = await runtime.report(out) if out is not None else []
+    for path in written:
+        click.echo(f"wrote {path}", err=True)
+    return written, stop.interrupted
+
+
+@contextmanager
+def _logged_without_secrets(redaction: logging.Filter) -> Iterator[None]:
+    """Print what is logged from WARNING up, as Python does where nobody says how."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(redaction)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 def _make(out: Path) -> None:

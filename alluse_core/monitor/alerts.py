@@ -25,6 +25,7 @@ from alluse_core.monitor.transitions import (
     step,
 )
 from alluse_core.ports import AlertRule, MetricStore, MetricView, Notifier
+from alluse_core.redaction import told_of
 from alluse_core.telemetry import Registry
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class AlertEngine:
         notifiers: Sequence[Notifier] = (),
         period: float = 1.0,
         cpu_clock: Callable[[], float] = time.perf_counter,
+        told: Callable[[BaseException], str] = told_of,
     ) -> None:
         self._rules = [(rule, _terms(rule)) for rule in rules]
         self._store = store
@@ -67,12 +69,13 @@ class AlertEngine:
         self._telemetry = telemetry
         self._period = period
         self._cpu_clock = cpu_clock
+        self._told = told
         # What was restored has its time up to now; the rest comes from the ticks.
         self._last = clock.monotonic()
         self._logged: set[tuple[str, type[Exception]]] = set()
         self._events: deque[Alert] = deque(maxlen=_EVENTS_KEPT)
         self._blame = Blame(telemetry)
-        self._notifications = Notifications(notifiers, clock, telemetry, cpu_clock)
+        self._notifications = Notifications(notifiers, clock, telemetry, cpu_clock, told)
         self._ticks = telemetry.counter("alerts", "ticks")
         self._missed = telemetry.counter("alerts", "ticks_missed")
         for state in (AlertState.PENDING, AlertState.FIRING):
@@ -99,7 +102,7 @@ class AlertEngine:
                 readings = self._read(rule, terms.name)
             except Exception as error:  # noqa: BLE001 - counted, logged and alarmed below
                 self._count_error(terms.name, error)
-                text = f"rule {terms.name} raised {type(error).__name__}: {error}"
+                text = f"rule {terms.name} raised {self._told(error)}"
                 raised = Reading(Condition.TRIP, 1.0, 1.0, text, failing)
                 readings = []
             else:

@@ -13,6 +13,7 @@ from alluse_core.clock import Clock
 from alluse_core.model import Alert
 from alluse_core.monitor.blame import Blame, stepwise
 from alluse_core.ports import Notifier
+from alluse_core.redaction import told_of
 from alluse_core.telemetry import Registry
 
 _log = logging.getLogger(__name__)
@@ -40,8 +41,9 @@ class Notifications:
         clock: Clock,
         telemetry: Registry,
         cpu_clock: Callable[[], float] = time.perf_counter,
+        told: Callable[[BaseException], str] = told_of,
     ) -> None:
-        self._lines = [_Line(notifier, clock, telemetry, cpu_clock) for notifier in notifiers]
+        self._lines = [_Line(each, clock, telemetry, cpu_clock, told) for each in notifiers]
 
     def start(self) -> None:
         """Begin to deliver, in the running loop."""
@@ -65,8 +67,10 @@ class _Line:
         clock: Clock,
         telemetry: Registry,
         cpu_clock: Callable[[], float],
+        told: Callable[[BaseException], str],
     ) -> None:
         self._notifier = notifier
+        self._told = told
         self._cpu_clock = cpu_clock
         self._took = partial(Blame(telemetry).took, "notifier", notifier.name)
         self._clock = clock
@@ -133,7 +137,7 @@ class _Line:
             _log.warning("notifier %r did not end on alert %s", name, alert.rule)
             return False
         except Exception as error:  # noqa: BLE001 - counted, logged, and tried again
-            _log.warning("notifier %r failed on alert %s: %s", name, alert.rule, error)
+            _log.warning("notifier %r failed on alert %s: %s", name, alert.rule, self._told(error))
             return False
         self._count("delivered")
         return True

@@ -152,7 +152,7 @@ class Checks:
             try:
                 decision = stage.check(order, view)
             except Exception as error:  # noqa: BLE001 - a control that cannot decide denies
-                decision = deny(f"the stage failed: {type(error).__name__}: {error}")
+                decision = deny(f"the stage failed: {self._desk.told(error)}")
             now = monotonic()
             spent, last = now - last, now
             meters.stage(stage.name).record(spent * 1e3)

@@ -14,6 +14,7 @@ from alluse_core.orders.identity import References
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.meters import Meters
 from alluse_core.orders.retries import RetryBudget
+from alluse_core.redaction import told_of
 
 Ask = Callable[[str, str], None]
 """(broker, why): ask that broker for all evidence soon."""
@@ -40,3 +41,5 @@ class Desk:
     """Called with a broker's name when it said that messages came too fast."""
     retries: Mapping[str, RetryBudget] = attrs.field(factory=lambda: defaultdict(RetryBudget))
     """Of each broker: what may repeat by itself."""
+    told: Callable[[BaseException], str] = told_of
+    """Returns an error's type and text without secrets."""

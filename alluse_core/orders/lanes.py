@@ -277,7 +277,7 @@ class Outbox:
                 self._not_sent(live, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it was, bytes may have left
             _log.exception("placing %s failed", lives[0].key)
-            self._doubt(lives, f"{type(error).__name__}: {error}")
+            self._doubt(lives, self._desk.told(error))
         else:
             meters.submitted.value += len(lives)
             for live in lives:
@@ -338,9 +338,9 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - whatever it was, bytes may have left
             _log.exception("%s of %s failed", command.verb.value, live.key)
             if command.state is CommandState.SENT:
-                reason = f"{type(error).__name__}: {error}"
+                reason = self._desk.told(error)
                 self._applier.command(live, command, CommandEvent.LOSE, reason)
-            self._desk.ask(self.broker.name, str(error))
+            self._desk.ask(self.broker.name, self._desk.told(error))
         else:
             self._desk.meters.sent[command.verb].value += 1
 

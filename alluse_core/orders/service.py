@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import overload
@@ -47,6 +47,7 @@ from alluse_core.orders.ticket import CommandTicket, GroupTicket, Ticket
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
 from alluse_core.orders.wiring import Parts
 from alluse_core.ports import Broker, OrderStage, TradingState
+from alluse_core.redaction import told_of
 from alluse_core.settings import OrdersSettings
 from alluse_core.telemetry import Registry
 
@@ -74,6 +75,7 @@ class Orders:
         node: NodeIdentity,
         quote: QuoteLookup,
         definition: DefinitionLookup,
+        told: Callable[[BaseException], str] = told_of,
     ) -> None:
         self._parts = parts = Parts(
             brokers=brokers,
@@ -86,6 +88,7 @@ class Orders:
             node=node,
             quote=quote,
             definition=definition,
+            told=told,
         )
         self._brokers = brokers
         self._journal = journal

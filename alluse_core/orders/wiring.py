@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from alluse_core.clock import Clock
 from alluse_core.model import NodeIdentity
@@ -65,6 +65,7 @@ class Parts:
         node: NodeIdentity,
         quote: QuoteLookup,
         definition: DefinitionLookup,
+        told: Callable[[BaseException], str],
     ) -> None:
         self._settings = settings
         self._pacers = pacers
@@ -86,6 +87,7 @@ class Parts:
             self._named,
             {name: self._breaker(name) for name in brokers},
             self._slower,
+            told=told,
         )
         self.archive = Archive(self.book, journal)
         self.applier = Applier(desk)

@@ -79,7 +79,7 @@ def _settings_error(
     reason = str(cause.args[0] if cause.args else cause)
     if isinstance(cause, cattrs.ForbiddenExtraKeysError):
         reason = _not_a_setting(cause)
-    for secret in _secrets(values):
+    for secret in secrets_in(values):
         reason = reason.replace(repr(secret), "***").replace(str(secret), "***")
     name = note.name if note is not None else _named_by_validator(reason, values)
     if not name:
@@ -119,10 +119,11 @@ def _named_by_validator(reason: str, values: Mapping[str, Any]) -> str:
     return next((word for word in re.findall(r"'(\w+)'", reason) if word in values), "")
 
 
-def _secrets(values: Mapping[str, Any]) -> Iterator[Any]:
+def secrets_in(values: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the values that are hidden wherever settings are shown, those of tables below too."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _secrets(value)
+            yield from secrets_in(value)
         elif is_secret(name) and value:
             yield value
 

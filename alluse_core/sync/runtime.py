@@ -10,6 +10,7 @@ from typing import Any, Self
 from alluse_core.errors import AllUseError
 from alluse_core.model import AccountMode, AccountValue, NodeIdentity, Position, Snapshot
 from alluse_core.monitor.alerts import AlertEngine
+from alluse_core.redaction import Redaction
 from alluse_core.runtime import Metrics, Runtime
 from alluse_core.runtime import open as open_runtime
 from alluse_core.settings import Settings
@@ -80,6 +81,11 @@ class SyncRuntime:
     def node(self) -> NodeIdentity:
         """The identity that everything leaving this process carries."""
         return self._runtime.node
+
+    @property
+    def redaction(self) -> Redaction:
+        """Hides the secrets of settings and plugins; a filter for your own log handlers."""
+        return self._runtime.redaction
 
     @property
     def state(self) -> Path:
