@@ -1,6 +1,6 @@
 """Run the long gates, and say in one table what was run.
 
-python -m gates [--minutes N] [--parts NAME,...] [--list] [--json FILE]
+python -m gates [--minutes N] [--parts NAME,...] [--skip N] [--list] [--json FILE]
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gates")
     parser.add_argument("--minutes", type=float, help="for all parts; without it the full counts")
     parser.add_argument("--parts", metavar="NAME,...", help="only these")
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="leave the first N seeds")
     parser.add_argument("--list", action="store_true", help="what there is, and how long it takes")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "gates.json", metavar="FILE")
     options = parser.parse_args(arguments)
     if options.minutes is not None and not options.minutes > 0:
         parser.error("--minutes is more than 0")
+    if options.skip < 0:
+        parser.error("--skip is not negative")
     parts = _chosen(parser, options.parts)
     if options.list:
         print(listing(parts))
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # inherit that, and would not tidy up.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    run = Run(parts, seconds, in_folder(_LOGS), _say())
+    run = Run(parts, seconds, in_folder(_LOGS), _say(), options.skip)
     status = 0
     try:
         for outcome in run.run():
@@ -54,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = 130
     print(f"\n{table(run.outcomes)}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    told = json.dumps(document(run.outcomes, options.minutes), indent=2, allow_nan=False)
+    told = json.dumps(
+        document(run.outcomes, options.minutes, options.skip), indent=2, allow_nan=False
+    )
     options.json.write_text(told + "\n", "utf-8")
     print(f"\nwritten to {options.json}; what each part printed: {_LOGS}")
     return status or int(any(each.broken for each in run.outcomes))

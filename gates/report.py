@@ -61,7 +61,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def document(outcomes: Sequence[Outcome], minutes: float | None) -> dict[str, Any]:
+def document(outcomes: Sequence[Outcome], minutes: float | None, skip: int) -> dict[str, Any]:
     """Return all of it as JSON-ready values. ``minutes``: the budget, None for full counts."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,6 +69,7 @@ def document(outcomes: Sequence[Outcome], minutes: float | None) -> dict[str, An
         "python": platform.python_version(),
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
         "minutes": minutes,
+        "skip": skip,
         "gates": [
             {
                 "gate": each.part.name,

@@ -50,6 +50,7 @@ class Outcome:
 class Run:
     """Parts, and the seconds for all of them (infinite: the full counts).
 
+    Seeds begin after the first ``skip``, which an earlier run may have had.
     ``heard`` is called while a part runs, with its outcome so far and about how many seconds
     all that is left takes.
     """
@@ -58,6 +59,7 @@ class Run:
     seconds: float
     play: Play
     heard: Callable[[Outcome, float], None]
+    skip: int = 0
     clock: Callable[[], float] = time.monotonic
     outcomes: list[Outcome] = attrs.field(factory=list)
     _until: float = math.inf
@@ -99,7 +101,7 @@ class Run:
 
     def _round(self, outcome: Outcome, count: int, left: float, later: Sequence[Part]) -> Ended:
         part, before = outcome.part, attrs.evolve(outcome)
-        turn = part.turn(outcome.steps, count)
+        turn = part.turn(outcome.steps + (0 if part.slices else self.skip), count)
 
         def heard(told: Told, seconds: float) -> None:
             outcome.ran, outcome.seconds = before.ran + told.ran, before.seconds + seconds

@@ -109,8 +109,8 @@ class Stage:
         heard(told, count)
         return Ended(told, count, 1 if told.broken else 0, why, "the last line")
 
-    def run(self, *parts: Part, seconds: float = math.inf) -> Run:
-        run = Run(parts, seconds, self.play, lambda *_: None, lambda: self.now)
+    def run(self, *parts: Part, seconds: float = math.inf, skip: int = 0) -> Run:
+        run = Run(parts, seconds, self.play, lambda *_: None, skip, lambda: self.now)
         assert list(run.run()) == run.outcomes
         return run
 
@@ -120,6 +120,13 @@ def test_without_a_budget_the_full_count_runs_in_rounds_that_follow_each_other()
     (outcome,) = stage.run(part()).outcomes
     assert (outcome.ran, outcome.why, outcome.broken) == (100, "all", [])
     assert stage.turns == [(0, 10), (10, 20), (30, 40), (70, 30)]
+
+
+def test_a_run_after_another_leaves_the_seeds_that_were_played() -> None:
+    stage = Stage()
+    seeded, sliced = stage.run(part(), part(wanted=0, slices=2), skip=500).outcomes
+    assert (seeded.ran, sliced.steps) == (100, 2)
+    assert stage.turns == [(500, 10), (510, 20), (530, 40), (570, 30), (0, 1), (1, 1)]
 
 
 def test_a_budget_is_kept_and_the_count_that_ran_is_told() -> None:
