@@ -5,6 +5,7 @@
 The modules are those of tests/orders/coverage.ini, the tests those that test_coverage.py runs. A
 sample takes as many mutants of each module as of another; ``--skip N`` leaves out the N that came
 before in the order of the seed, so that a later sample shares none with an earlier one.
+``ALLUSE_SECONDS`` ends it after so many, with the score of those that were judged until then.
 
 A mutant is *killed* when a test fails, *timed out* (seen too) when one takes ten times as long and
 15 seconds more, *survived* when every test that can see it passes. The score is the share of
@@ -18,6 +19,8 @@ into the working tree, where others may be reading.
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import random
 import signal
 import sys
@@ -32,6 +35,8 @@ from bench import ROOT, Bench, Verdict, bench
 from mutants import Mutant, difference, mutants, was_and_is
 
 WANTED = 0.95
+FEWEST = 20
+"""A score of fewer mutants says little."""
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 # Slow, or with processes of their own, which no mutant is planted in.
 LEFT_OUT = ("coverage", "crash", "model", "power_loss", "memory")
@@ -80,10 +85,12 @@ def is_equivalent(mutant: Mutant) -> bool:
     return bool(near) and was_and_is(mutant) in [(entry["was"], entry["is"]) for entry in near]
 
 
-def judge(judging: Bench, chosen: Sequence[Mutant]) -> Counter[str]:
-    """Count the verdicts, each told as it falls."""
+def judge(judging: Bench, chosen: Sequence[Mutant], until: float = math.inf) -> Counter[str]:
+    """Count the verdicts, each told as it falls; at ``until`` on the clock it ends."""
     tally: Counter[str] = Counter()
     for mutant in chosen:
+        if time.monotonic() > until and tally.total() >= FEWEST:
+            break
         known = is_equivalent(mutant)
         verdict = Verdict("equivalent") if known else judging.judge(mutant)
         tally[verdict.word] += 1
@@ -104,13 +111,14 @@ def main(arguments: Sequence[str]) -> int:
     every = in_order(list(chosen_modules.values()), asked.seed)
     count = len(every) if asked.mutants == "all" else int(asked.mutants)
     chosen = every[asked.skip : asked.skip + count]
-    began = time.monotonic()
+    began, seconds = time.monotonic(), float(os.environ.get("ALLUSE_SECONDS", "inf"))
     with bench(chosen_modules, asked.tests or fast_tests()) as judging:
-        tally = judge(judging, chosen)
-    seen, judged = tally["killed"] + tally["timed out"], len(chosen) - tally["equivalent"]
+        tally = judge(judging, chosen, began + seconds)
+    seen, judged = tally["killed"] + tally["timed out"], tally.total() - tally["equivalent"]
     score = seen / judged if judged else 0.0
     print(
-        f"{len(chosen)} of {len(every)} mutants, seed {asked.seed}, skipped {asked.skip}:", end=" "
+        f"{tally.total()} of {len(every)} mutants, seed {asked.seed}, skipped {asked.skip}:",
+        end=" ",
     )
     print(f"{dict(tally)}; score {score:.1%}; {time.monotonic() - began:.0f} s")
     return int(score < WANTED)
