@@ -50,7 +50,7 @@ PARTS: tuple[Part, ...] = (
         unit="sessions",
         wanted=100_000,
         short=500,
-        cost=0.12,
+        cost=0.2,
         turn=lambda first, count: Turn(
             [sys.executable, "-m", "gates.sessions", str(first + 1), str(count)]
         ),
