@@ -59,6 +59,36 @@ def test_every_link_between_pages_leads_to_a_file(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+        targets = re.findall(r"\]\(([^)#\s:]+)[^)]*\)", text)
+        waiting += [(page.parent / target).resolve() for target in targets]
+    pages = {
+        *(ROOT / "docs" / "how-to").glob("*.md"),
+        *(ROOT / "docs" / "explanation").glob("*.md"),
+    }
+    assert pages - reached == set()
+
+
+def test_the_page_of_the_order_path_has_each_file_of_it_once() -> None:
+    text = (ROOT / "docs" / "explanation" / "order-path.md").read_text("utf-8")
+    listed = sorted(
+        name
+        for row in text.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+\.py)`", row.split(" | ")[0])
+    )
+    files = {path.name for path in (ROOT / "alluse_core" / "orders").glob("*.py")}
+    assert listed == sorted(files - {"__init__.py"}), "a new file wants its row in order-path.md"
+    assert set(re.findall(r"\w+\.py", text)) <= files
+
+
 def test_every_promise_names_tests_that_are_there() -> None:
     text = (ROOT / "docs" / "explanation" / "promises.md").read_text("utf-8")
     named = set(re.findall(r"`((?:tests|plugins)/[\w./-]+)`", text))

@@ -114,7 +114,7 @@ class Checks:
             f"account {order.account} is {mode.value}, and live_account does not name it",
             limit=self._settings.live_account or "none",
             value=order.account,
-            source="order-safety.md 15",
+            source="README.md, paper by default",
         )
 
     def _shut(self, view: BookView, broker: Broker) -> Denial | None:

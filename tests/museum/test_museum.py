@@ -428,7 +428,7 @@ async def a_cut_amid_120_orders(stage: Stage) -> None:
 
 @both
 def test_11_of_120_orders_around_a_cut_none_is_lost_in_silence(library: str) -> None:
-    """ibkr-facts.md, the 76 of 120: a cut socket drops the client's own queue."""
+    """The 76 of 120: a cut socket drops the client's own queue."""
     play(a_cut_amid_120_orders, library)
 
 

@@ -34,8 +34,8 @@ from alluse_core.testing.fakes import FakeBroker
 
 C = ErrorClass
 
-# The codes of tws-protocol.md section 11, by its rows.
-SECTION_11 = (
+# The codes of the TWS API's list of system messages, by what is said of them there.
+SYSTEM_MESSAGES = (
     *(2104, 2106, 2158, 2107, 2108, 2159, 2119, 2100, 2109, 2137, 399, 10167, 10349, 202),
     *(2103, 2105, 2157, 2110, 1100, 1102, 1101, 1300, 504, 502, 326, 507, 10182),
     *(100, 162, 420, 366, 101, 309, 10190, 10197, 10225, 317, 316),
@@ -43,8 +43,8 @@ SECTION_11 = (
     *(201, 103, 104, 105, 106, 107, 109, 110, 111, 113, 135, 136, 161, 434, 460, 463),
     *(10147, 10148, 10268, 388, 503),
 )
-# The table of order-safety.md, which holds where the two differ.
-ORDER_SAFETY = (
+# What they are to us, which holds where the two differ.
+MEANINGS = (
     *((code, Verb.PLACE, "", C.INFO) for code in (2104, 2106, 399, 10349)),
     (202, Verb.CANCEL, "", C.INFO),
     *((code, Verb.PLACE, "", C.DEFINITE_REJECT) for code in (201, 110, 202)),
@@ -64,13 +64,13 @@ ORDER_SAFETY = (
 )
 
 
-@pytest.mark.parametrize("code", SECTION_11)
+@pytest.mark.parametrize("code", SYSTEM_MESSAGES)
 @pytest.mark.parametrize("verb", [*Verb, None])
 def test_every_code_of_the_protocols_page_is_in_the_table(code: int, verb: Verb | None) -> None:
     assert classify(code, "", verb).error_class is not C.UNCLASSIFIED
 
 
-@pytest.mark.parametrize(("code", "verb", "text", "error_class"), ORDER_SAFETY)
+@pytest.mark.parametrize(("code", "verb", "text", "error_class"), MEANINGS)
 def test_a_code_has_the_class_of_the_safety_page(
     code: int, verb: Verb | None, text: str, error_class: ErrorClass
 ) -> None:

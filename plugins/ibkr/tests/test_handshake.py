@@ -206,7 +206,7 @@ def test_a_used_client_id_for_orders_is_not_moved_and_leaves_a_notice() -> None:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_used_client_id_does_not_burn_the_time_out(library: str) -> None:
-    """ibkr-facts.md: with error 326 the library waits its whole time-out, here an hour."""
+    """With error 326 the library waits its whole time-out, here an hour."""
     assert "client id 17 is in use" in str(failure(_taken, library, connect_timeout=3600.0))
 
 

@@ -31,7 +31,7 @@ def message(number: int, account: str) -> OrderMessage:
 
 @both
 def test_no_order_waits_in_a_queue_of_the_library(library: str) -> None:
-    """ibkr-facts.md: of 120 placeOrder calls 76 were still in the client's own queue, and gone."""
+    """Of 120 placeOrder calls 76 were still in the client's own queue, and gone."""
 
     async def story() -> None:
         async with gateway(rate_limit=0) as gate:
@@ -49,7 +49,7 @@ def test_no_order_waits_in_a_queue_of_the_library(library: str) -> None:
 
 @both
 def test_of_120_orders_before_a_cut_socket_none_is_lost_in_silence(library: str) -> None:
-    """ibkr-facts.md: 76 of 120 were gone without a trace. Ours are at the broker, or NotSent."""
+    """76 of 120 were gone without a trace. Ours are at the broker, or NotSent."""
 
     async def story() -> None:
         async with gateway(rate_limit=0) as gate:
@@ -79,7 +79,7 @@ def test_of_120_orders_before_a_cut_socket_none_is_lost_in_silence(library: str)
 
 @both
 def test_a_lost_connection_empties_nothing_that_the_adapter_knows(library: str) -> None:
-    """ibkr-facts.md: the library's reset() empties trades, fills and positions."""
+    """The library's reset() empties trades, fills and positions."""
 
     async def story() -> None:
         async with gateway() as gate:
@@ -115,7 +115,7 @@ def test_a_lost_connection_empties_nothing_that_the_adapter_knows(library: str) 
 
 @both
 def test_a_large_read_is_decoded_in_pieces_and_still_gives_one_quote(library: str) -> None:
-    """ibkr-facts.md: the client copies its whole buffer for each message that it takes off."""
+    """The client copies its whole buffer for each message that it takes off."""
     largest = 0
     seen: list[Quote] = []
 
@@ -186,7 +186,7 @@ def test_an_error_that_bears_an_orders_id_is_not_taken_for_its_end(library: str,
 
 @both
 def test_inactive_after_a_reject_is_a_reject_and_before_it_is_held(library: str) -> None:
-    """order-safety.md: Inactive may be a hold; only the broker's 201 makes it an end."""
+    """Inactive may be a hold; only the broker's 201 makes it an end."""
 
     async def orders(peer: Peer) -> None:
         await peer.hello()

@@ -73,7 +73,7 @@ def test_over_an_immediate_restart_no_sliding_second_holds_more_than_the_limit(
 def test_orders_that_wait_for_their_turn_when_the_link_drops_are_each_reported_unsent(
     library: str,
 ) -> None:
-    """ibkr-facts.md: the library's queue is gone with the socket; ours hands each order back."""
+    """The library's queue is gone with the socket; ours hands each order back."""
 
     async def story() -> None:
         async with gateway() as gate:

@@ -128,7 +128,7 @@ def test_no_quiet_probe_goes_where_the_setting_is_zero() -> None:
 def test_a_desynchronised_frame_is_no_life_and_the_probe_ends_the_socket(
     library: str, role: str
 ) -> None:
-    """ibkr-facts.md: the client stays "connected" while every request hangs."""
+    """The client stays "connected" while every request hangs."""
     broken: list[str] = []
     client_id = "17" if role == "orders" else "18"
 

@@ -192,7 +192,7 @@ def test_in_the_window_a_link_that_comes_back_lets_waiting_cancels_go_and_stays_
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_an_uplink_that_stays_lost_is_an_outage_although_the_socket_is_up(library: str) -> None:
-    """tws-protocol.md 11: 1100 for minutes outside the reset window is for a person."""
+    """1100 for minutes outside the reset window is for a person."""
 
     async def story() -> None:
         clock = VirtualClock()
