@@ -10,6 +10,7 @@ The chain detects accidents. Who can write both the database and the anchor can 
 from __future__ import annotations
 
 import hashlib
+import math
 import zlib
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class Anchor:
         self.path = path
         self._file: PlainFile | None = storage.open_file(path)
         self._slot = 1 - _newest_slot(path)
-        self._synced_at = float("-inf")
+        self._synced_at = -math.inf
         # What a killed process wrote here may not be on the disk yet, and the other slot is next.
         try:
             self._file.sync()
@@ -105,7 +106,7 @@ def _slots(path: Path) -> list[Head | None]:
 
 def _newest_slot(path: Path) -> int:
     """Return which slot holds the newest head; the second where none is whole."""
-    first, second = (head.sequence if head else -1 for head in _slots(path))
+    first, second = (head.sequence if head else -math.inf for head in _slots(path))
     return 0 if first > second else 1
 
 

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 class Fills:
     """Takes executions, of orders of ours and of others: both move positions.
 
-    ``serial`` grows with each one that was new.
+    ``newest`` is the last one that told something new.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Fills:
         self._ownership = ownership
         self._commissions = commissions
         self._adjustments = adjustments
-        self.serial = 0
+        self.newest: Execution | None = None
 
     def take(self, fill: Execution, source: str = "execution") -> LiveOrder | None:
         """Apply a fill once; a later revision replaces an earlier one."""
@@ -54,7 +54,7 @@ class Fills:
             desk.meters.corrections.value += 1
         else:
             desk.meters.fills.value += 1
-        self.serial += 1
+        self.newest = fill
         self._carry(fill, known)
         self._commissions.expect(fill.execution_id, live)
         if live is None:

@@ -63,7 +63,7 @@ class Holdings:
         """
         taken = False
         for _ in range(_TRIES):
-            serial, asked_at = self._fills.serial, self._desk.clock.monotonic()
+            newest, asked_at = self._fills.newest, self._desk.clock.monotonic()
             snapshot = await self._broker.positions()
             # The list may hold a fill of which nobody has told yet; told later it would count
             # twice. So the executions are asked for once more, and both count only where neither
@@ -71,7 +71,7 @@ class Holdings:
             executions = await self._broker.executions()
             for fill in executions.rows:
                 self._fills.take(fill, "executions")
-            if serial == self._fills.serial and executions.complete:
+            if newest is self._fills.newest and executions.complete:
                 taken = self._take(snapshot, asked_at)
                 break
         values = await self._broker.account_values()

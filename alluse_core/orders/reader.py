@@ -249,13 +249,13 @@ class JournalReader:
             time,
             code,
         )
-        return next((str(text) for (text,) in rows), "")
+        return next(str(text) for (text,) in rows)
 
     def _state(self, key: str) -> str:
         rows = self._rows(
             f"SELECT state FROM record {_OF_KEY} AND state <> '' ORDER BY seq DESC LIMIT 1", key
         )
-        return next((str(state) for (state,) in rows), "")
+        return next(str(state) for (state,) in rows)
 
     def _entries(self, where: str, *values: str, order: str = "") -> Iterator[Entry]:
         columns = "seq, time, kind, key, ref, state, body"

@@ -100,5 +100,5 @@ def _command(live: LiveOrder, entry: Entry) -> None:
             live.doubted.remove(found)
         elif not found.state.is_pending and found.state is not CommandState.LOST:
             live.commands.remove(found)
-        if body.get("doubted") or body.get("inferred"):
+        if body.get("doubted"):
             live.doubt(found)

@@ -27,9 +27,9 @@ class Verification:
 
     records: int
     head: Head
-    problem: str = ""
-    at: int = 0
-    accepted: bool = False
+    problem: str
+    at: int
+    accepted: bool
 
     @property
     def ok(self) -> bool:

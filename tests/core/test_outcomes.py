@@ -13,6 +13,7 @@ from alluse_core.orders.outcomes import (
     Phase,
     Rule,
     classify,
+    explain,
 )
 
 
@@ -139,3 +140,47 @@ def test_no_rule_of_the_table_is_unreachable() -> None:
             if rule.fits(code, rule.text, verb)
         )
         assert reached, rule
+
+
+def said(code: int, *arguments: object, **more: object) -> tuple[str, ...]:
+    return explain(code, *arguments, **more).reasons[1:]  # type: ignore[arg-type]
+
+
+def test_each_step_that_changes_a_verdict_gives_its_reason() -> None:
+    placed = ("", Verb.PLACE)
+    assert said(201, *placed) == ()
+    assert said(201, *placed, order_state=OrderState.FILLED) == (
+        "an order that is FILLED cannot be refused any more",
+    )
+    assert said(201, *placed, order_state=OrderState.HELD) == (
+        "the broker had accepted the order before",
+    )
+    assert said(100, *placed, Phase.UNSENT) == ("it provably did not leave",)
+    assert said(201, *placed, link=LinkState.DOWN) == (
+        "the link is not up: the answer may be the terminal's own, not the venue's",
+    )
+    ends = Rule((2104,), Outcome(ErrorClass.DEFINITE_REJECT, Action.TERMINAL), added=True)
+    assert said(2104, *placed, table=(ends, *TABLE)) == (
+        "the table does not take this for an end, so evidence is asked for",
+    )
+    held = Rule((404,), Outcome(ErrorClass.DEFINITE_REJECT, Action.TERMINAL), added=True)
+    assert said(404, *placed, table=(held, *TABLE)) == (
+        "but an added rule cannot end an order by this code: "
+        "alive at the broker, waiting for shares to be located",
+    )
+
+
+def test_what_decided_without_a_rule_says_so_too() -> None:
+    def told(code: int | None, phase: Phase = Phase.SENT) -> tuple[str, ...]:
+        found = explain(code, "", Verb.PLACE, phase)
+        assert found.rule is None
+        return found.reasons
+
+    assert told(None) == ("no answer came: the message may have arrived",)
+    assert told(None, Phase.UNSENT) == ("nothing left this process",)
+    assert told(31337) == ("no rule knows this code: evidence is asked for",)
+    worded = (Rule((31337,), Outcome(ErrorClass.INFO, Action.LOG), text="x"),)
+    assert explain(31337, table=worded).rule is None
+    assert classify(31337, table=worded).error_class is ErrorClass.UNCLASSIFIED
+    plain = Rule((31337,), Outcome(ErrorClass.INFO, Action.LOG))
+    assert explain(31337, table=(plain,)).reasons == ("the rule says so",)

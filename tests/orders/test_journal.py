@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -16,6 +17,7 @@ from alluse_core.orders.committer import InlineCommitter, ThreadCommitter
 from alluse_core.orders.journal import Journal, verify
 from alluse_core.orders.reader import anchor_path
 from alluse_core.orders.records import Kind
+from alluse_core.orders.storage import Storage, SystemFile
 from alluse_core.testing import VirtualClock
 
 RECORDS = 40
@@ -197,3 +199,96 @@ def test_what_one_turn_of_the_loop_appends_is_one_batch_and_everybody_is_told(
 
     asyncio.run(scenario())
     assert verify(tmp_path / "journal.db").records == 200
+
+
+# --- the anchor's file ----------------------------------------------------------------------------
+
+
+class _File:
+    """A plain file whose syncs fail; ``closed`` says whether it was let go."""
+
+    closed = False
+
+    def write(self, data: bytes, offset: int) -> None: ...
+
+    def sync(self) -> None:
+        raise OSError(5, "Input/output error")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_anchor_that_cannot_be_synced_when_it_opens_is_let_go(tmp_path: Path) -> None:
+    file = _File()
+    storage = Storage(open_file=lambda _: file)
+    with pytest.raises(OSError, match="Input/output"):
+        Anchor(tmp_path / "anchor", storage)
+    assert file.closed
+    with pytest.raises(
+        JournalError, match=r"anchor of journal\.db cannot be written: Input/output"
+    ):
+        Journal(
+            tmp_path / "journal.db",
+            clock=VirtualClock(),
+            node=NODE,
+            committer=InlineCommitter(),
+            storage=storage,
+        )
+
+
+def test_opening_a_journal_that_holds_records_leaves_its_anchor_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    write(journal, 1)
+    journal.close()
+    known = anchor_path(path).read_bytes()
+    opened(path).close()
+    assert anchor_path(path).read_bytes() == known, "each slot may be the one that is whole"
+    anchor_path(path).unlink()
+    opened(path).close()
+    assert verify(path).problem == "the anchor is missing or unreadable", "a start hides no loss"
+
+
+def test_an_end_between_the_first_commit_and_its_anchor_does_not_look_like_a_lost_anchor(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    before = anchor_path(path).read_bytes()
+    write(journal, 1)
+    journal.close()
+    anchor_path(path).write_bytes(before)
+    assert verify(path).ok
+
+
+def test_an_anchor_is_two_slots_of_128_bytes_that_older_versions_read(tmp_path: Path) -> None:
+    anchor = Anchor(tmp_path / "anchor")
+    anchor.write(Head(1, b"\x01" * 32), 0.0)
+    anchor.write(Head(2, b"\x02" * 32), 1.0)
+    anchor.close()
+    one, two = (f"{n} {f'{n:02x}' * 32}" for n in (1, 2))
+    slots = (f"{one} a7c57e3e\n".ljust(128), f"{two} 6922e655\n".ljust(128))
+    assert (tmp_path / "anchor").read_text() == "".join(slots)
+
+
+def test_the_name_of_a_new_file_is_made_durable_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    usual = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        usual(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    SystemFile(tmp_path / "anchor").close()
+    assert synced == [tmp_path.stat().st_ino]
+    SystemFile(tmp_path / "anchor").close()
+    assert len(synced) == 1, "its name is on the disk already"
+
+
+def test_a_file_that_is_no_database_is_called_one_at_once(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database " * 400)
+    with pytest.raises(JournalCorrupt, match="file is not a database"):
+        opened(tmp_path / "journal.db")

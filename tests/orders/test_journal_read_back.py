@@ -297,6 +297,15 @@ def test_a_file_that_breaks_under_its_reader_is_corrupt_and_not_empty(tmp_path: 
             list(reader.entries())
 
 
+def test_a_reader_that_was_left_reads_no_more(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    journal.close()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert list(reader.entries()) == []
+    with pytest.raises(JournalCorrupt, match="closed database"):
+        list(reader.entries())
+
+
 # --- opening and closing ------------------------------------------------------------------------
 
 
@@ -365,6 +374,18 @@ def test_what_was_taken_before_the_close_is_on_disk(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         with JournalReader(tmp_path / "journal.db") as reader:
             assert len(list(reader.entries())) == 1
+
+    run(scenario())
+
+
+def test_a_close_waits_for_the_writer_thread_and_ends_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        journal = opened(tmp_path / "journal.db", committer=ThreadCommitter())
+        journal.append(noted(journal))
+        await asyncio.sleep(0)
+        journal.close()
+        assert not [each for each in threading.enumerate() if each.name == "alluse-journal"]
+        assert verify(tmp_path / "journal.db").records == 1
 
     run(scenario())
 

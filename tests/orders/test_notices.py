@@ -70,6 +70,40 @@ def test_a_code_that_speaks_of_cancels_answers_the_cancel(tmp_path: Path, code: 
     run(scenario())
 
 
+@pytest.mark.parametrize("code", [202, 10147])
+def test_a_code_of_cancels_rejects_no_order_that_was_not_answered_yet(
+    tmp_path: Path, code: int
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            rejection = await _unanswered(desk)
+            cancel = await desk.orders.cancel("one")
+            await desk.settle()
+            desk.broker.say(BrokerNotice("fake", code, "of the cancel", rejection.identity, 1))
+            assert desk.orders.get("one").state is OrderState.SUBMITTED
+            assert cancel.state is CommandState.SENT
+            assert desk.count("unasked_cancels") == 0
+
+    run(scenario())
+
+
+def test_a_message_that_an_order_is_held_is_the_first_word_that_the_broker_has_it(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            rejection = await _unanswered(desk)
+            await desk.settle(2)
+            desk.broker.say(BrokerNotice("fake", 404, "locating", rejection.identity, 1))
+            live = desk.orders._live("one")
+            assert live.state is OrderState.HELD
+            assert live.held
+            assert live.acked_at == live.evidence_at == desk.clock.monotonic()
+            assert live.reason == "404 locating"
+
+    run(scenario())
+
+
 def test_after_the_first_answer_a_rejection_is_the_modifys(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

@@ -9,6 +9,7 @@ from desk_floor import buy, floor, run
 
 from alluse_core.model import LinkState, OrderState
 from alluse_core.orders.retries import FLOOR, WINDOW, RetryBudget, may_retry
+from alluse_core.settings import OrdersSettings
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,28 @@ def test_the_same_overdue_answer_is_asked_for_at_most_as_the_budget_allows(
             await desk.orders.submit(buy("two", 50))
             overdue = desk.orders._overdue
             assert overdue.may_ask("fake", overdue.of("fake") | {("two", 0)})
+
+    run(scenario())
+
+
+def test_an_answer_is_overdue_once_patience_has_run_out_and_not_before(tmp_path: Path) -> None:
+    patience = OrdersSettings().acknowledge_within
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await desk.orders.submit(buy("answered"))
+            await desk.settle()
+            desk.broker.mode = "silent"
+            desk.broker.answers_cancels = False
+            await desk.orders.submit(buy("one", 50))
+            await desk.orders.cancel("answered")
+            await desk.settle()
+            overdue = desk.orders._overdue
+            assert overdue.of("fake") == frozenset()
+            desk.clock._monotonic += patience
+            assert overdue.of("fake") == frozenset(), "it has as long as that"
+            desk.clock._monotonic += 0.001
+            assert overdue.of("fake") == {("one", 0), ("answered", 1)}
 
     run(scenario())
 
