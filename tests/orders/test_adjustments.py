@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import pytest
 from desk_floor import AAPL, NODE, floor, run
 
@@ -62,6 +63,19 @@ def test_a_trade_by_hand_is_no_adjustment() -> None:
     seen = Settlements()
     assert seen.cause(fill(AAPL, Side.BUY, 200, "95")) is None
     assert seen.cause(fill(CALL, Side.BUY, 2, "1.5")) is None
+
+
+def test_an_order_that_names_itself_is_no_adjustment_at_whatever_price() -> None:
+    named = attrs.evolve(fill(CALL, Side.BUY, 2, "0"), identity=OrderIdentity(order_id=7))
+    assert Settlements().cause(named) is None
+
+
+def test_of_options_whose_shares_never_come_the_newest_are_remembered() -> None:
+    seen = Settlements()
+    for count in range(1, 1_002):
+        seen.cause(fill(CALL, Side.BUY, count, "0"))
+    assert seen.cause(fill(AAPL, Side.SELL, 100, "95")) is None, "the oldest went"
+    assert seen.cause(fill(AAPL, Side.SELL, 200, "95")) is Cause.ASSIGNMENT
 
 
 @pytest.mark.parametrize("cause", ["liquidation", "assignment"])

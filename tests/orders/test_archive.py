@@ -1,0 +1,62 @@
+"""Orders that left memory are read back, and what is no order is not taken for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from desk_floor import buy, floor, run
+
+from alluse_core.errors import OrderNotFound
+from alluse_core.model import OrderState
+from alluse_core.orders.archive import Archive
+from alluse_core.orders.book import Book
+from alluse_core.orders.records import Kind
+
+
+def test_an_order_that_left_memory_is_found_by_its_key_and_by_its_reference(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.orders.flush()
+            book = Book()
+            book.forgotten = 1
+            archive = Archive(book, desk.journal)
+            for found in (archive.by_reference(ticket.order_ref), archive.by_key("one")):
+                assert found is not None
+                assert found.key == "one"
+            assert archive.by_key("two") is None
+            assert archive.by_reference("nobody's") is None
+            archive.close()
+            assert archive.get("one") is found, "it stands in the book again"
+
+    run(scenario())
+
+
+def test_where_no_order_was_ever_taken_nothing_is_read(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            archive = Archive(Book(), desk.journal)
+            desk.journal.path = tmp_path / "none.db"
+            assert archive.by_key("one") is None
+            assert archive.by_reference("ref") is None
+            archive.close()
+
+    run(scenario())
+
+
+def test_a_story_that_lost_its_intent_makes_no_order(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await desk.orders.submit(buy("one"))
+            body = {"broker": "fake", "account": "DU1", "event": "WORK", "source": "report"}
+            row = desk.journal.scribe.row
+            desk.journal.append(row(Kind.EVENT, body, "ghost", "ref", OrderState.ACCEPTED))
+        async with floor(tmp_path) as desk:
+            assert [ticket.key for ticket in desk.orders.all()] == ["one"]
+            with pytest.raises(OrderNotFound):
+                desk.orders.get("ghost")
+
+    run(scenario())
