@@ -282,7 +282,7 @@ def _summary(story: list[Entry]) -> OrderSummary:
     order = order_from(first.key, first.body)
     revisions: dict[str, tuple[Decimal, Decimal]] = {}
     for entry in story:
-        if entry.kind == Kind.FILL and entry.body.get("counts", True):
+        if entry.kind == Kind.FILL and entry.body["counts"]:
             revisions[entry.body["base"]] = (
                 Decimal(entry.body["quantity"]),
                 Decimal(entry.body["price"]),

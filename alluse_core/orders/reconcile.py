@@ -101,7 +101,6 @@ class Reconciler:
         self._wanted = asyncio.Event()
         self._lock = asyncio.Lock()
         self._others: Sequence[OrderReport] = ()
-        self.failures = 0
 
     @property
     def as_of(self) -> datetime | None:
@@ -129,7 +128,6 @@ class Reconciler:
                 await self.round()
                 pause = _RETRY_FIRST
             except BrokerError as error:
-                self.failures += 1
                 self._desk.meters.count("reconcile_failures", broker=self._broker.name).value += 1
                 _log.warning("evidence of %s could not be had: %s", self._broker.name, error)
                 await self._desk.clock.sleep(pause)

@@ -22,6 +22,7 @@ from alluse_core.orders.outcomes import (
     ErrorClass,
     Outcome,
     Phase,
+    Rule,
     classify,
     explain,
 )
@@ -211,6 +212,44 @@ def test_a_rule_never_takes_the_question_for_evidence_away(error_class: RuleClas
                 before = classify(code, "", verb)
                 after = classify(code, "", verb, table=(added, *TABLE))
                 assert after.evidence_needed >= before.evidence_needed
+
+
+def test_each_class_that_a_rule_may_name_has_its_action_and_asks_unless_it_proves_nothing() -> None:
+    by_class = {
+        RuleClass.INFO: (C.INFO, Action.LOG, False),
+        RuleClass.DEFINITE_REJECT: (C.DEFINITE_REJECT, Action.TERMINAL, False),
+        RuleClass.COMMAND_REJECT: (C.COMMAND_REJECT, Action.KEEP_STATE, True),
+        RuleClass.HELD: (C.HELD, Action.HOLD, True),
+        RuleClass.NOT_FOUND: (C.NOT_FOUND, Action.PROVE, True),
+        RuleClass.AMBIGUOUS: (C.AMBIGUOUS, Action.UNKNOWN, True),
+        RuleClass.PACING: (C.PACING, Action.BACK_OFF, True),
+        RuleClass.STREAM: (C.STREAM, Action.STREAM_REFUSED, False),
+    }
+    assert set(by_class) == set(RuleClass)
+    for error_class, outcome in by_class.items():
+        certain = error_class is RuleClass.DEFINITE_REJECT
+        (added,) = table_with([_rule(31337, error_class, certain=certain)], ())
+        assert added.outcome == Outcome(*outcome)
+
+
+def test_a_certain_rule_is_refused_only_for_the_commands_that_it_shares_with_the_table() -> None:
+    def own(*verbs: Verb | None) -> tuple[Rule, ...]:
+        outcome = Outcome(C.AMBIGUOUS, Action.UNKNOWN, True)
+        return (Rule((7,), outcome, frozenset(verbs) or None),)
+
+    def certain(*verbs: RuleVerb) -> ErrorRule:
+        return _rule(7, RuleClass.DEFINITE_REJECT, certain=True, verbs=verbs)
+
+    table_with([certain(RuleVerb.PLACE)], own(Verb.CANCEL))
+    table_with([certain(RuleVerb.PLACE)], own(Verb.CANCEL, None))
+    for mine, theirs in (
+        (certain(RuleVerb.PLACE), own(Verb.PLACE, Verb.CANCEL)),
+        (certain(RuleVerb.PLACE), own()),
+        (certain(), own(Verb.PLACE)),
+        (certain(RuleVerb.NONE), own(None)),
+    ):
+        with pytest.raises(SettingsError, match="7 cannot end an order"):
+            table_with([mine], theirs)
 
 
 def test_no_action_sends_an_order_again() -> None:

@@ -265,6 +265,9 @@ def test_an_anchor_is_two_slots_of_128_bytes_that_older_versions_read(tmp_path: 
     anchor = Anchor(tmp_path / "anchor")
     anchor.write(Head(1, b"\x01" * 32), 0.0)
     anchor.write(Head(2, b"\x02" * 32), 1.0)
+    assert (tmp_path / "anchor").stat().st_size == 256
+    anchor.write(Head(3, b"\x03" * 32), 1.5)
+    anchor.write(Head(1, b"\x01" * 32), 1.9)
     anchor.close()
     one, two = (f"{n} {f'{n:02x}' * 32}" for n in (1, 2))
     slots = (f"{one} a7c57e3e\n".ljust(128), f"{two} 6922e655\n".ljust(128))
@@ -286,6 +289,33 @@ def test_the_name_of_a_new_file_is_made_durable_too(
     assert synced == [tmp_path.stat().st_ino]
     SystemFile(tmp_path / "anchor").close()
     assert len(synced) == 1, "its name is on the disk already"
+
+
+def test_a_file_of_the_systems_is_synced_and_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    file = SystemFile(tmp_path / "anchor")
+    descriptor = file._file
+    file.sync()
+    assert synced == [descriptor]
+    file.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_sqlite_syncs_each_commit_and_names_the_format(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+
+    def pragma(name: str) -> object:
+        return journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    assert pragma("journal_mode") == "wal"
+    assert pragma("synchronous") == 2, "FULL: the log is synced before a commit returns"
+    assert pragma("wal_autocheckpoint") == 4000
+    assert pragma("user_version") == 1, "older journals have this"
+    journal.close()
 
 
 def test_a_file_that_is_no_database_is_called_one_at_once(tmp_path: Path) -> None:

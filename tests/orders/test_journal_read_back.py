@@ -26,6 +26,7 @@ from alluse_core.model import (
     Instrument,
     LinkState,
     Order,
+    OrderGroup,
     OrderIdentity,
     OrderState,
     OrderTerms,
@@ -178,11 +179,13 @@ def test_a_number_keeps_its_digits(written: str | None) -> None:
 def test_without_the_c_encoder_records_are_written_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    values = [{}, {"a": 1, "b": ["\u00e9", None, 1.5]}]
+    values = [{}, {"b": 1, "a": ["\u00e9", None, 1.5, float("nan")]}, {1: 2}]
     fast = [records._compact()(value) for value in values]
     monkeypatch.setattr(json.encoder, "c_make_encoder", None)
     assert [records._compact()(value) for value in values] == fast
-    assert fast[1] == '{"a":1,"b":["\\u00e9",null,1.5]}'
+    assert fast[1] == '{"b":1,"a":["\\u00e9",null,1.5,NaN]}'
+    with pytest.raises(TypeError):
+        records._dumps({(1, 2): 3})
 
 
 def test_a_record_names_its_node_and_its_time_to_the_microsecond() -> None:
@@ -192,6 +195,7 @@ def test_a_record_names_its_node_and_its_time_to_the_microsecond() -> None:
     row = scribe.row(Kind.EVENT, {"x": 1}, "k", "r", "ACCEPTED")
     assert json.loads(row.body) == {**names, "x": 1}
     assert row[:5] == (records.microseconds(clock.now()), "event", "k", "r", "ACCEPTED")
+    assert row.time == 1_767_623_400_123_457, "what older journals hold"
     assert records.when(row.time) == clock.now()
     assert json.loads(scribe.row(Kind.EVENT, {}).body) == names
 
@@ -243,6 +247,10 @@ def test_the_journal_tells_of_orders_states_fills_and_numbers(tmp_path: Path) ->
             assert (one.filled, one.average_price) == (100, Decimal("97.6"))
             assert (one.state, one.group) == (OrderState.FILLED, "")
             assert one.submitted_at == NOW
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("two", limit_price="102.5")
+            await desk.settle()
+            await desk.orders.flush()
             two = reader.order("two")
             assert (two.order.limit_price, two.filled, two.average_price) == (
                 Decimal("101.5"),
@@ -419,6 +427,10 @@ def test_a_failed_batch_is_told_kept_and_written_with_the_next(tmp_path: Path) -
         assert [str(error) for error in told] == ["disk full"]
         assert journal.trouble == "disk full"
         assert journal.committed == 0
+        batches = registry.timer("journal", "batch_size", "").rotate(0.0)
+        assert (batches.count, batches.mean) == (1, 2.0)
+        waits = registry.timer("journal", "commit_ms").rotate(0.0)
+        assert (waits.count, waits.mean) == (1, 250.0)
         assert registry.counter("journal", "failures").value == 1
         assert not (tmp_path / "journal.db.reserve").exists(), "it is what exits are written into"
         disk.broken = False
@@ -706,6 +718,42 @@ def test_a_denial_is_rebuilt_with_the_stage_and_its_figures(tmp_path: Path) -> N
             stage, decision = again.denial
             assert (stage, decision.reason, decision.limit) == ("test_stage", "too much", "5")
             assert (decision.value, decision.source) == ("100", "test")
+
+    run(scenario())
+
+
+def test_the_orders_of_a_bracket_and_one_that_was_adopted_are_rebuilt_with_their_names(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            bracket = OrderGroup.bracket(buy("entry"), take_profit="110", stop="90")
+            await desk.orders.submit(bracket)
+            await desk.settle()
+            entry = next(iter(desk.broker.orders.values()))
+            report = desk.broker.report_of(entry)
+            stem = entry.identity.order_ref.rpartition("-")[0]
+            lost = OrderIdentity(f"{stem}-LOST", 12, 34, 5)
+            desk.broker.say(attrs.evolve(report, identity=lost))
+            await desk.orders.flush()
+            keys = [live.key for live in desk.orders._book.live("fake")]
+            assert len(keys) == 4
+            reader = desk.journal.read()
+            for key in keys:
+                before, again = desk.orders._live(key), rebuild(reader.story(key))
+                assert again is not None
+                for name in ("order_id", "client_id", "entry", "group", "group_kind"):
+                    assert getattr(again, name) == getattr(before, name), (key, name)
+                assert again.oca_group == before.oca_group
+                assert (again.parent_order_id, again.adopted) == (
+                    before.parent_order_id,
+                    key.startswith("orphan/"),
+                )
+            exits = [rebuild(reader.story(key)) for key in keys[1:3]]
+            assert all(each is not None and each.oca_group and each.entry for each in exits)
+            adopted = rebuild(reader.story(keys[3]))
+            assert adopted is not None
+            assert (adopted.order_id, adopted.client_id) == (34, 5)
 
     run(scenario())
 

@@ -234,6 +234,18 @@ def test_an_echo_that_differs_and_an_event_that_cannot_follow(tmp_path: Path) ->
     assert late == {**WHOSE, **before, "impossible": True}
 
 
+def test_word_that_an_order_is_held(tmp_path: Path) -> None:
+    async def play(desk: Floor) -> None:
+        one = await placed(desk)
+        desk.broker.say(BrokerNotice("fake", 404, "locating", one, 1))
+
+    *_, notice, hold = said_in(tmp_path, play)
+    verdict = {"code": 404, "text": "locating", "class": "held", "action": "hold"}
+    assert notice == ("notice", "one", "ACCEPTED", {**WHOSE, **verdict})
+    held = {"event": "HOLD", "source": "notice", "before": "ACCEPTED", "reason": "404 locating"}
+    assert hold == ("event", "one", "HELD", {**WHOSE, **held})
+
+
 def test_an_order_that_nothing_proves_and_a_persons_word_for_it(tmp_path: Path) -> None:
     async def play(desk: Floor) -> None:
         desk.broker.mode = "silent"

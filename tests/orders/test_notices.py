@@ -104,6 +104,43 @@ def test_a_message_that_an_order_is_held_is_the_first_word_that_the_broker_has_i
     run(scenario())
 
 
+@pytest.mark.parametrize("code", [1101, 504])
+def test_word_of_the_link_alone_asks_nothing_the_link_itself_will(
+    tmp_path: Path, code: int
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            before = desk.count("reconciliations", broker="fake")
+            assert before == 1, "the start asks once"
+            desk.broker.say(BrokerNotice("fake", code, "of the link", None, -1))
+            await desk.settle(1)
+            assert desk.count("reconciliations", broker="fake") == before
+            desk.broker.say(BrokerNotice("fake", 103, "of some order", None, -1))
+            await desk.settle(1)
+            assert desk.count("reconciliations", broker="fake") == before + 1
+
+    run(scenario())
+
+
+def test_a_202_that_nobody_asked_for_is_no_answer_also_after_the_status(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            (order,) = desk.broker.orders.values()
+            desk.broker.cancel_by_broker(ticket.order_ref)
+            desk.broker.say(BrokerNotice("fake", 202, "Order Canceled", order.identity, 1))
+            assert desk.count("errors", error_class="command_reject") == 1
+            assert desk.count("errors", error_class="info") == 0
+            asked = desk.count("reconciliations", broker="fake")
+            await desk.settle(1)
+            assert desk.count("reconciliations", broker="fake") == asked + 1
+
+    run(scenario())
+
+
 def test_after_the_first_answer_a_rejection_is_the_modifys(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

@@ -417,6 +417,7 @@ def test_a_failed_round_is_repeated_with_growing_pauses_until_it_succeeds(tmp_pa
                 await desk.settle(seconds)
                 failures.append(desk.count("reconcile_failures", broker="fake"))
             assert failures == [1, 2, 3, 4, 5, 6, 7, 8]
+            assert desk.count("retries", what="reconciliation", outcome="made") == 7
             assert desk.orders.reconciling
             desk.broker.lists_fail = False
             await desk.settle(30)

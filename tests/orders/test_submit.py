@@ -11,6 +11,7 @@ from desk_floor import AAPL, Stage, buy, floor, run, sell
 
 from alluse_core.errors import (
     CommandRejected,
+    JournalCorrupt,
     JournalError,
     KeyConflict,
     OrderDenied,
@@ -87,8 +88,16 @@ def test_a_key_stays_used_after_a_restart_and_after_its_order_left_memory(tmp_pa
             assert len(desk.orders.all()) == 1
             again = await desk.orders.submit(buy("one"))
             assert again.state is OrderState.FILLED
+            assert desk.orders._book.get("one") is not None, "it stands in the book again"
             with pytest.raises(KeyConflict):
                 await desk.orders.submit(sell("two"))
+            archive = desk.orders._archive
+            reader = archive.reader()
+            assert archive.reader() is reader
+            archive.close()
+            with pytest.raises(JournalCorrupt, match="closed"):
+                list(reader.entries())
+            assert archive.by_key("three") is not None, "the next question opens it again"
             broker = desk.broker
         async with floor(tmp_path, broker=broker, clock=desk.clock) as desk:
             assert (await desk.orders.submit(buy("three"))).state is OrderState.FILLED
