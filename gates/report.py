@@ -11,7 +11,7 @@ from typing import Any
 
 from gates.part import Part
 from gates.process import ROOT
-from gates.run import Outcome
+from gates.run import ALL, Outcome
 
 _FIRST_LINES = 4
 
@@ -21,7 +21,7 @@ def listing(parts: Sequence[Part]) -> str:
     rows = [("gate", "wanted", "in make test", "about", "what it shows")]
     for part in parts:
         about = f"{part.cost * part.steps / 60:,.0f} min"
-        rows.append((part.name, _count(part.wanted, part), f"{part.short:,}", about, part.shows))
+        rows.append((part.name, _wanted(part), f"{part.short:,}", about, part.shows))
     return _aligned(rows)
 
 
@@ -29,9 +29,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     """Return one line for each part, then what broke and how to see it again."""
     rows = [("gate", "wanted", "run", "broken", "minutes", "")]
     for each in outcomes:
-        wanted, minutes = _count(each.wanted, each.part), f"{each.seconds / 60:.1f}"
-        why = "" if each.why == "all" else each.why
-        rows.append((each.part.name, wanted, f"{each.ran:,}", f"{len(each.broken)}", minutes, why))
+        wanted, minutes = _wanted(each.part), f"{each.seconds / 60:.1f}"
+        row = (each.part.name, wanted, f"{each.ran:,}", f"{len(each.broken)}", minutes, _why(each))
+        rows.append(row)
     lines = [_aligned(rows)]
     for each in outcomes:
         for broken in each.broken:
@@ -43,14 +43,22 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def progress(outcome: Outcome, to_go: float) -> str:
     """Return one line about a part that runs."""
     return (
-        f"{outcome.part.name}: {outcome.ran:,} of {_count(outcome.wanted, outcome.part)}, "
+        f"{outcome.part.name}: {outcome.ran:,} of {_wanted(outcome.part)}, "
         f"{len(outcome.broken)} broken, {outcome.seconds / 60:.1f} min; "
         f"about {max(to_go, 0.0) / 60:.0f} min to go in all"
     )
 
 
-def _count(count: int, part: Part) -> str:
-    return f"{count:,} {part.unit}" if count else f"all {part.unit}"
+def _wanted(part: Part) -> str:
+    return f"{part.wanted:,} {part.unit}" if part.wanted else f"all {part.unit}"
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.why == ALL:
+        return ""
+    sliced = outcome.part.slices > 1
+    after = f", after {outcome.steps} of {outcome.part.slices} slices" if sliced else ""
+    return outcome.why + after
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -75,8 +83,10 @@ def document(outcomes: Sequence[Outcome], minutes: float | None, skip: int) -> d
                 "gate": each.part.name,
                 "shows": each.part.shows,
                 "unit": each.part.unit,
-                "wanted": each.wanted or None,
+                "wanted": each.part.wanted or None,
                 "run": each.ran,
+                "slices": each.part.slices or None,
+                "slices_run": each.steps if each.part.slices else None,
                 "rounds": each.rounds,
                 "minutes": round(each.seconds / 60, 2),
                 "ended": each.why,

@@ -13,6 +13,7 @@ from gates.part import Part, Turn, next_round, share
 from gates.process import OUT_OF_TIME, Ended
 from gates.told import Broken, Told
 
+ALL = "all"
 ENOUGH = 3
 """Broken rounds after which a part has shown what it can."""
 
@@ -24,22 +25,16 @@ Play = Callable[[Part, Turn, float, Callable[[Told, float], None]], Ended]
 class Outcome:
     """What came of a part. ``ran`` is what its processes told that they had done, and no more.
 
-    ``of`` is how many there are, where only running tells; ``why`` it ended.
+    ``why`` says why it ended: 'all' where everything that was wanted was run.
     """
 
     part: Part
     ran: int = 0
-    of: int = 0
     steps: int = 0
     rounds: int = 0
     seconds: float = 0.0
     why: str = ""
     broken: list[Broken] = attrs.field(factory=list)
-
-    @property
-    def wanted(self) -> int:
-        """How many were wanted; 0 where nothing told how many there are."""
-        return self.part.wanted or self.of
 
     def per_step(self) -> float:
         """Return what a step takes: as measured, else as estimated."""
@@ -88,7 +83,9 @@ class Run:
             left = until - self.clock()
             last = next_round(part, outcome.steps, last, outcome.per_step(), left)
             if last == 0:
-                outcome.why = "all" if outcome.steps >= part.steps else OUT_OF_TIME
+                # Of what there is, some may be left where a process stopped itself.
+                whole = outcome.steps >= part.steps and (part.wanted > 0 or left > 0.0)
+                outcome.why = ALL if whole else OUT_OF_TIME
                 return
             ended = self._round(outcome, last, left, later)
             bad += len(ended.told.broken) > 0 or bool(ended.status and not ended.why)
@@ -114,7 +111,6 @@ class Run:
         outcome.rounds += 1
         ended = self.play(part, turn, left, heard)
         outcome.ran, outcome.seconds = before.ran + ended.told.ran, before.seconds + ended.seconds
-        outcome.of = before.of + ended.told.of
         outcome.broken += [
             attrs.evolve(each, again=each.again or str(turn)) for each in ended.told.broken
         ]

@@ -13,17 +13,15 @@ _SAID = 2_000
 
 @attrs.define
 class Told:
-    """``ran`` were run, of ``of`` that there are (0: not told). ``broken`` says what, each once."""
+    """``ran`` were run. ``broken`` says what broke, ``skipped`` why what was not run."""
 
     ran: int = 0
-    of: int = 0
     broken: list[Broken] = attrs.field(factory=list)
     skipped: list[str] = attrs.field(factory=list)
 
     def add(self, line: dict[str, Any]) -> None:
         """Take one line."""
         self.ran += line.get("ran", 0)
-        self.of += line.get("of", 0)
         if "broken" in line:
             self.broken.append(Broken(line["broken"][:_SAID], line.get("again", "")))
         if "skipped" in line:

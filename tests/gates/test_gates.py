@@ -24,7 +24,7 @@ try:
     from gates.__main__ import main
     from gates.part import Part, Turn, next_round, share
     from gates.process import OUT_OF_TIME, Ended, environment_of
-    from gates.run import ENOUGH, Run, in_folder
+    from gates.run import ALL, ENOUGH, Run, in_folder
     from gates.table import PARTS
     from gates.told import Broken, Told
 finally:
@@ -136,6 +136,20 @@ def test_a_budget_is_kept_and_the_count_that_ran_is_told() -> None:
     assert (one.ran, one.why) == (60, OUT_OF_TIME)
     assert (two.ran, two.why) == (20, OUT_OF_TIME)
     assert stage.now <= 80
+
+
+def test_what_stopped_itself_when_its_time_was_over_is_not_called_all() -> None:
+    once = part(wanted=0, slices=1, cost=500.0, in_one_go=True)
+
+    def told_late(told: Told, _: int) -> str:
+        stage.now = 40.0
+        return ""
+
+    stage = Stage(one=told_late)
+    (outcome,) = stage.run(once, seconds=30).outcomes
+    assert (outcome.ran, outcome.why) == (1, OUT_OF_TIME)
+    (outcome,) = Stage().run(once, seconds=300).outcomes
+    assert (outcome.ran, outcome.why) == (1, ALL)
 
 
 def test_a_part_that_breaks_stops_no_other_and_says_how_to_see_it_again() -> None:
