@@ -1,6 +1,7 @@
 """A journal that is torn or flipped anywhere: cut at its last whole record, and said.
 
-``ALLUSE_DAMAGE_EVERY=1`` damages every byte of the log, of the main file and of the others.
+``ALLUSE_DAMAGE_EVERY=1`` damages every byte of the log, of the main file and of the others; 16 each
+sixteenth, and ``ALLUSE_DAMAGE_FROM=3`` begins with the fourth.
 """
 
 from __future__ import annotations
@@ -145,11 +146,14 @@ def expect_recovered(settled: Whole, found: Found) -> None:
         assert len(given) == 1 + 1 + 2
 
 
-def test_a_flipped_bit_in_the_main_file_is_told_or_mended(settled: Whole, place: Path) -> None:
+def test_a_flipped_bit_in_the_main_file_is_told_or_mended(
+    settled: Whole, place: Path, ran: Callable[[int], None]
+) -> None:
     main = settled.files[NAME]
     told, chosen = 0, offsets(len(main), 3)
     for offset in chosen:
         found = judge(settled, place, NAME, flipped(main, offset))
+        ran(1)
         told += bool(found.said)
         expect_recovered(settled, found)
         if not found.said:
@@ -160,13 +164,14 @@ def test_a_flipped_bit_in_the_main_file_is_told_or_mended(settled: Whole, place:
 
 
 def test_behind_a_checkpoint_damage_is_told_where_it_matters_and_verify_tells_all(
-    settled: Whole, place: Path
+    settled: Whole, place: Path, ran: Callable[[int], None]
 ) -> None:
     main = settled.files[NAME]
     hidden, chosen = 0, offsets(len(main), 4)
     for offset in chosen:
         content = flipped(main, offset)
         found = judge(settled, place, NAME, content, whole_below=0, again=True)
+        ran(1)
         expect_recovered(settled, found)
         if not found.said and (found.unread or found.entries != settled.entries):
             hidden += 1
@@ -175,24 +180,32 @@ def test_behind_a_checkpoint_damage_is_told_where_it_matters_and_verify_tells_al
     print(f"a bit flipped in {len(chosen)} of the main file's {len(main)} bytes, {hidden} hidden")
 
 
-def test_a_main_file_that_is_torn_off_is_told(settled: Whole, place: Path) -> None:
+def test_a_main_file_that_is_torn_off_is_told(
+    settled: Whole, place: Path, ran: Callable[[int], None]
+) -> None:
     main = settled.files[NAME]
     for length in offsets(len(main), 5):
         for whole_below in (0, 10_000):
             found = judge(settled, place, NAME, main[:length], whole_below=whole_below)
             assert found.said, length
             expect_recovered(settled, found)
+            ran(1)
 
 
-def test_a_damaged_checkpoint_only_means_a_whole_walk(settled: Whole, place: Path) -> None:
+def test_a_damaged_checkpoint_only_means_a_whole_walk(
+    settled: Whole, place: Path, ran: Callable[[int], None]
+) -> None:
     kept = settled.files[CHECKED]
     for offset in offsets(len(kept), 6):
         for content in (flipped(kept, offset), kept[:offset]):
             found = judge(settled, place, CHECKED, content, whole_below=0)
             expect_cut(settled, found, len(settled.entries))
+            ran(1)
 
 
-def test_an_anchor_that_is_damaged_is_told_or_harmless(settled: Whole, place: Path) -> None:
+def test_an_anchor_that_is_damaged_is_told_or_harmless(
+    settled: Whole, place: Path, ran: Callable[[int], None]
+) -> None:
     anchor = settled.files[ANCHOR]
     for offset in offsets(len(anchor), 5):
         for content in (flipped(anchor, offset), anchor[:offset]):
@@ -200,3 +213,4 @@ def test_an_anchor_that_is_damaged_is_told_or_harmless(settled: Whole, place: Pa
             assert found.refused == ""
             assert found.entries == settled.entries
             assert found.problem in ("", "the anchor is missing or unreadable")
+            ran(1)
