@@ -82,6 +82,7 @@ def next_round(part: Part, done: int, last: int, per_step: float, left: float) -
     if not last:
         short = math.ceil(part.short / part.grain) * part.grain
         return min(max(min(short, fits), part.grain), remaining)
-    if fits == 0 and left >= LONGEST_ROUND:
-        fits = part.grain
+    least = min(part.grain, remaining)
+    if fits == 0 and least * per_step <= left:
+        fits = least
     return min(2 * last, fits, remaining)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +56,7 @@ def test_time_that_a_part_leaves_goes_to_those_after_it() -> None:
     assert share([1, 2], 400 - 10) == 130
 
 
+@settings(deadline=None)
 @given(
     wanted=st.integers(1, 10_000),
     grain=st.sampled_from([1, 10, 30]),
