@@ -55,6 +55,17 @@ def test_options_that_leave_for_shares_at_the_strike_were_assigned_or_exercised(
     assert seen.cause(fill(AAPL, shares, 200, "95")) is None, "that is somebody's trade"
 
 
+def test_an_adjustment_that_is_told_again_is_written_down_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            closed = fill(AAPL, Side.SELL, 7, "101", liquidation=True)
+            for _ in range(2):
+                desk.orders._parts.adjustments.moved_by(closed)
+            assert desk.count("position_adjustments", cause="liquidation") == 1
+
+    run(scenario())
+
+
 def test_options_that_leave_on_their_last_day_ran_out() -> None:
     assert Settlements().cause(fill(CALL, Side.SELL, 2, "0", day=19)) is Cause.EXPIRY
 

@@ -112,6 +112,21 @@ def test_few_records_are_always_walked_and_so_are_those_after_the_checkpoint(pat
     assert opened_problem(path, whole_below=63) == "record 20 is not what was written"
 
 
+def test_what_follows_the_checkpoint_is_given_and_checked_too(path: Path) -> None:
+    kept = checkpoint_path(path).read_bytes()
+    journal = opened(path)
+    live(journal, "later")
+    journal.close()
+    checkpoint_path(path).write_bytes(kept)
+    journal = opened(path)
+    assert journal.verification.records == 64
+    assert stories(journal) == {"lives": [1, 2], "later": [63, 64]}
+    journal.close()
+    checkpoint_path(path).write_bytes(kept)
+    edit(path, "UPDATE record SET body = '{}' WHERE seq = 64")
+    assert opened_problem(path) == "record 64 is not what was written"
+
+
 def opened_problem(path: Path, **how: Any) -> str:
     journal = opened(path, **how)
     journal.close()

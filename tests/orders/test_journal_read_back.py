@@ -305,6 +305,17 @@ def test_a_file_that_breaks_under_its_reader_is_corrupt_and_not_empty(tmp_path: 
             list(reader.entries())
 
 
+def test_another_thread_may_read(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        journal = opened(tmp_path / "journal.db")
+        journal.append(noted(journal))
+        await journal.flushed()
+        assert len(await asyncio.to_thread(list, journal.read().entries())) == 1
+        journal.close()
+
+    run(scenario())
+
+
 def test_a_reader_that_was_left_reads_no_more(tmp_path: Path) -> None:
     journal = opened(tmp_path / "journal.db")
     journal.close()

@@ -266,6 +266,7 @@ def test_an_order_that_nothing_proves_and_a_persons_word_for_it(tmp_path: Path) 
 def test_what_is_about_no_order_of_ours(tmp_path: Path) -> None:
     async def play(desk: Floor) -> None:
         desk.broker.turn(LinkState.DEGRADED, "1100")
+        assert desk.count("link_changes", broker="fake", state=LinkState.DEGRADED) == 1
         time = desk.clock.now()
         names = OrderIdentity("", 77, 5, 0)
         fill = Execution(

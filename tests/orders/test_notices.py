@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 from desk_floor import Floor, buy, floor, run
 
 from alluse_core.errors import CommandRejected
-from alluse_core.model import BrokerNotice, OrderState, TimeInForce
+from alluse_core.model import BrokerNotice, BrokerStatus, OrderState, TimeInForce
 from alluse_core.orders.states import CommandState
 
 
@@ -39,6 +40,22 @@ def test_a_rejection_before_the_first_answer_is_the_places_not_the_modifys(tmp_p
             await desk.settle(30)
             assert desk.orders.get("one").state is OrderState.REJECTED
             assert not change.state.is_pending
+
+    run(scenario())
+
+
+def test_after_a_status_that_left_it_submitted_a_rejection_is_the_modifys(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            rejection = await _unanswered(desk)
+            (order,) = desk.broker.orders.values()
+            pending = attrs.evolve(desk.broker.report_of(order), status=BrokerStatus.PENDING)
+            desk.broker.say(pending)
+            change = await desk.orders.modify("one", limit_price="99.5")
+            await desk.settle()
+            desk.broker.say(rejection)
+            assert desk.orders.get("one").state is OrderState.SUBMITTED
+            assert change.state is CommandState.REFUSED
 
     run(scenario())
 
