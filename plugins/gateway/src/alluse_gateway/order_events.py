@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 from alluse_paper import orders as x
-from alluse_paper.desk import LOCATE, OPEN
+from alluse_paper.holds import LOCATE, OPEN
 
 from alluse_core.clock import Clock
 from alluse_core.model import Instrument, Verb

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alluse_paper.desk import LOCATE
+from alluse_paper.holds import LOCATE
 from alluse_paper.orders import ExchangeOrder
 from alluse_paper.working import UNTRANSMITTED
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+import attrs
+
 from alluse_core.model.instrument import Instrument, Side
 from alluse_paper.accounts import Accounts
 from alluse_paper.combos import moves
@@ -67,6 +69,29 @@ class Clearing:
             (commission, realized),
             now,
             legs,
+        )
+
+    def correct(
+        self, order: Working, was: Fill, quantity: Decimal, price: Decimal, now: datetime
+    ) -> Fill:
+        """Put another fill in the place of ``was``: a trade back, and one at the new terms."""
+        accounts, terms = self._accounts, (was.account, was.instrument)
+        accounts.trade(*terms, was.side.opposite, was.quantity, was.price, ZERO)
+        realized = ZERO
+        if quantity:
+            realized = accounts.trade(*terms, was.side, quantity, price, ZERO)
+        order.filled += quantity - was.quantity
+        order.cost += quantity * price - was.quantity * was.price
+        head, _, revision = was.execution_id.rpartition(".")
+        return attrs.evolve(
+            was,
+            execution_id=f"{head}.{int(revision) + 1:02d}",
+            quantity=quantity,
+            price=price,
+            time=now,
+            cumulative=order.filled,
+            average_price=order.cost / order.filled if order.filled else ZERO,
+            realized=realized,
         )
 
     def _leg(

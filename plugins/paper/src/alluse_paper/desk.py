@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -13,17 +12,18 @@ import attrs
 
 from alluse_core.clock import Clock
 from alluse_core.errors import InstrumentNotFound, OrderNotFound
-from alluse_core.model.instrument import Instrument, Side
+from alluse_core.model.instrument import Instrument
 from alluse_core.model.order import OrderState, TimeInForce, Verb
 from alluse_paper.accounts import Accounts
 from alluse_paper.agenda import Agenda
 from alluse_paper.book import Book
 from alluse_paper.checks import refusal
 from alluse_paper.clearing import Clearing
-from alluse_paper.combos import ComboBook, moves, touches
+from alluse_paper.combos import ComboBook, touches
 from alluse_paper.commissions import CommissionSchedule
 from alluse_paper.fill_model import FillModel
 from alluse_paper.groups import Groups
+from alluse_paper.holds import LOCATE, Holds
 from alluse_paper.market import NAN
 from alluse_paper.orders import (
     ZERO,
@@ -41,26 +41,19 @@ from alluse_paper.orders import (
     OrderRejected,
     OrderReplaced,
 )
+from alluse_paper.register import Register
 from alluse_paper.reservations import Reservations
-from alluse_paper.sessions import Sessions, day_end, utc
-from alluse_paper.working import UNTRANSMITTED, Working
+from alluse_paper.sessions import Sessions, day_end
+from alluse_paper.working import Working
 
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPG)
-CLOSE = "waits for the close"
-CLOSING_SECONDS = 1.0
-"""How long before the end of the session an order for the close goes to work."""
-LOCATE = "waits for shares to be located"
-OPEN = "waits for the market to open"
-TIME = "waits for its time"
-_EPOCH_NUMBERS = 1_000_000
-_NUMBERS_PER_SECOND = 2_000
 
 
 class Desk:
-    """Holds every order and drives it through the books. Owned by the exchange.
+    """Drives every order through the books. Owned by the exchange.
 
-    Numbers and execution ids start from the clock's wall time, so that two exchanges started at
-    different seconds do not give out the same ones.
+    ``register`` holds the orders, ``holds`` knows why one waits. Execution ids start from the
+    clock's wall time, as order numbers do.
     """
 
     def __init__(
@@ -75,40 +68,26 @@ class Desk:
         book: Callable[[Instrument], Book],
         emit: Callable[[ExchangeEvent], None],
     ) -> None:
-        self.orders: dict[int, Working] = {}
         self.market_time = NAN
-        self.unlocated: set[Instrument] = set()
         self._clock, self._agenda, self._accounts = clock, agenda, accounts
         self._model = model
         self._book, self._emit = book, emit
         self._groups = Groups()
+        self.register = Register(clock, self._groups.forget)
         self.sessions = Sessions(model.enforce_hours)
+        self.holds = Holds(clock, accounts, self._groups, self.sessions)
         self._reservations = Reservations(accounts, lambda each: book(each).top.mark)
-        self._open: dict[int, Working] = {}
-        self._ended: deque[Working] = deque()
-        self._fills: deque[Fill] = deque()
         self._to_release: list[Working] = []
-        self._day = clock.now().date()
         epoch = int(clock.now().timestamp())
-        self._number = epoch % _EPOCH_NUMBERS * _NUMBERS_PER_SECOND
         prefix = f"{(epoch ^ seed * 0x9E3779B1) & 0xFFFFFFFF:08x}"
         self._clearing = Clearing(accounts, commissions, prefix)
         self._priority = 0
 
     # --- what the caller asks for --------------------------------------------------------------
 
-    def take_down(self, request: NewOrder) -> Working:
-        """Give an order that is being sent its number."""
-        if self._clock.now().date() != self._day:
-            self._forget_yesterday()
-        self._number += 1
-        order = Working(self._number, request, self._clock.now(), transmitted=request.transmit)
-        self.orders[order.number] = self._open[order.number] = order
-        return order
-
     def settle(self, request: NewOrder) -> ExchangeOrder:
         """Fill a settlement at the price it names (``limit_price``), past the market."""
-        order = self.take_down(request)
+        order = self.register.take_down(request)
         order.arrived = True
         self.filled(order, request.quantity, request.limit_price or ZERO)
         self._release()
@@ -116,38 +95,20 @@ class Desk:
 
     def correct(self, execution_id: str, quantity: Decimal, price: Decimal) -> Fill:
         """Put another fill in the place of one of this day that is no combo's nor a leg's."""
-        was = next((fill for fill in self._fills if fill.execution_id == execution_id), None)
-        if was is None or was.legs or was.number not in self.orders:
+        was = self.register.fill(execution_id)
+        order = None if was is None else self.register.orders.get(was.number)
+        if was is None or order is None or was.legs:
             raise OrderNotFound(f"there is no execution {execution_id!r} of this day")
-        order = self.orders[was.number]
-        accounts = self._accounts
-        terms = (was.account, was.instrument)
-        accounts.trade(*terms, was.side.opposite, was.quantity, was.price, ZERO)
-        realized = ZERO
-        if quantity:
-            realized = accounts.trade(*terms, was.side, quantity, price, ZERO)
-        order.filled += quantity - was.quantity
-        order.cost += quantity * price - was.quantity * was.price
         order.changed_at = self._clock.now()
-        head, _, revision = execution_id.rpartition(".")
-        fill = attrs.evolve(
-            was,
-            execution_id=f"{head}.{int(revision) + 1:02d}",
-            quantity=quantity,
-            price=price,
-            time=order.changed_at,
-            cumulative=order.filled,
-            average_price=order.cost / order.filled if order.filled else ZERO,
-            realized=realized,
-        )
-        self._fills[self._fills.index(was)] = fill
+        fill = self._clearing.correct(order, was, quantity, price, order.changed_at)
+        self.register.replace_fill(was, fill)
         order.executions[order.executions.index(was)] = fill
         self._emit(FillCorrected(order.snapshot(), fill, was))
         return fill
 
     def located(self, instrument: Instrument) -> None:
         """Shares can be borrowed again: let go on what waits for them."""
-        for order in self.open_orders():
+        for order in self.register.open_orders():
             if touches(order.request.instrument, instrument) and order.reason == LOCATE:
                 self._proceed(order)
         self._release()
@@ -159,7 +120,7 @@ class Desk:
         if reason:
             self._end(order, OrderState.REJECTED, reason)
             return
-        parent = self.orders.get(order.request.parent) if order.request.parent else None
+        parent = self._parent_of(order)
         self._groups.join(order, parent)
         if self._groups.is_spent(order):
             self._end(order, OrderState.CANCELED, "another order of its OCA group has filled")
@@ -215,7 +176,7 @@ class Desk:
         order.changed_at = self._clock.now()
         fill = self._clearing.fill(order, quantity, price, legs, order.changed_at)
         order.executions.append(fill)
-        self._fills.append(fill)
+        self.register.add_fill(fill)
         done = order.remaining == 0
         order.state = OrderState.FILLED if done else OrderState.PARTIALLY_FILLED
         if done:
@@ -265,23 +226,12 @@ class Desk:
 
         Nothing is said of them: they are as they were. Numbers go on above theirs.
         """
-        orders = [
-            Working.of(each, self._clock.now()) for each in sorted(shown, key=lambda o: o.number)
-        ]
-        for order in orders:
-            self.orders[order.number] = order
-            self._number = max(self._number, order.number)
-        ended = [order for order in orders if not order.is_open]
-        self._ended.extend(sorted(ended, key=lambda each: each.changed_at or each.placed_at))
-        fills = sorted((fill for o in orders for fill in o.executions), key=lambda each: each.time)
-        self._fills.extend(fills)
+        orders, fills = self.register.take_back(shown)
         self._clearing.resume(fills)
         for order in orders:
-            parent = self.orders.get(order.request.parent) if order.request.parent else None
-            self._groups.join(order, parent)
+            self._groups.join(order, self._parent_of(order))
         for order in orders:
             if order.is_open:
-                self._open[order.number] = order
                 self._reservations.hold(order)
                 if order.request.time_in_force is TimeInForce.GTD:
                     self._arrange_expiry(order)
@@ -290,31 +240,6 @@ class Desk:
                 self._proceed(order)
         self._release()
 
-    # --- what there is -------------------------------------------------------------------------
-
-    def open_orders(self) -> tuple[Working, ...]:
-        """Return the orders that have not ended."""
-        return tuple(self._open.values())
-
-    def ended_today(self) -> tuple[Working, ...]:
-        """Return the orders that ended on this UTC day."""
-        self._forget_yesterday()
-        return tuple(self._ended)
-
-    def executions_today(self) -> tuple[Fill, ...]:
-        """Return the fills of this UTC day."""
-        self._forget_yesterday()
-        return tuple(each for fill in self._fills for each in fill.all)
-
-    def _forget_yesterday(self) -> None:
-        self._day = self._clock.now().date()
-        while self._ended and (ended := self._ended[0].changed_at) and ended.date() < self._day:
-            old = self._ended.popleft()
-            self.orders.pop(old.number, None)
-            self._groups.forget(old)
-        while self._fills and self._fills[0].time.date() < self._day:
-            self._fills.popleft()
-
     # --- from arrival to the book ---------------------------------------------------------------
 
     def _proceed(self, order: Working) -> None:
@@ -322,63 +247,12 @@ class Desk:
         if not order.is_open or order.in_book:
             return
         book = self._book(order.request.instrument)
-        reason = self._hold_reason(order, book)
+        reason = self.holds.reason(order, book, self.market_time)
         if not reason:
             self._work(order, book)
         elif order.reason != reason or order.state is not OrderState.HELD:
             self._set(order, OrderState.HELD, reason)
-            self._emit(OrderHeld(order.snapshot(), reason, self._held_until(order, reason)))
-
-    def _held_until(self, order: Working, reason: str) -> datetime | None:
-        if reason == TIME:
-            return order.request.good_after
-        return (
-            utc(order.opens_at)
-            if reason in (OPEN, CLOSE) and math.isfinite(order.opens_at)
-            else None
-        )
-
-    def _hold_reason(self, order: Working, book: Book) -> str:
-        if not order.transmitted:
-            return UNTRANSMITTED
-        parent = self._groups.parent_of(order)
-        if parent is not None and parent.filled == 0:
-            return f"waits for its parent {parent.number}"
-        starts = order.request.good_after
-        if starts is not None and starts > self._clock.now():
-            return TIME
-        if self._is_unlocated(order):
-            return LOCATE
-        if not self.sessions.bind(order, book.listing, self.market_time):
-            if order not in book.waiting:
-                book.waiting.append(order)
-            return OPEN
-        if order.request.at_close and self._waits_for_close(order, book):
-            return CLOSE
-        return ""
-
-    def _waits_for_close(self, order: Working, book: Book) -> bool:
-        if not self.sessions.binds_at(self.market_time):
-            return False
-        starts = order.expires_at - CLOSING_SECONDS
-        if self.market_time >= starts:
-            return False
-        order.opens_at = starts
-        if order not in book.waiting:
-            book.waiting.append(order)
-        return True
-
-    def _is_unlocated(self, order: Working) -> bool:
-        """Whether it sells more than is held of what nobody lends."""
-        request = order.request
-        return bool(self.unlocated) and any(
-            instrument in self.unlocated
-            and side is Side.SELL
-            and quantity > self._accounts.position(request.account, instrument)
-            for instrument, side, quantity in moves(
-                request.instrument, request.side, order.remaining
-            )
-        )
+            self._emit(OrderHeld(order.snapshot(), reason, self.holds.until(order, reason)))
 
     def _work(self, order: Working, book: Book) -> None:
         state = OrderState.PARTIALLY_FILLED if order.filled else OrderState.ACCEPTED
@@ -441,7 +315,7 @@ class Desk:
 
     def _date_all(self) -> None:
         """The market has told its time for the first time: bind waiting orders to its hours."""
-        for order in self.open_orders():
+        for order in self.register.open_orders():
             if order.arrived and order.in_book:
                 book = self._book(order.request.instrument)
                 if not self.sessions.bind(order, book.listing, self.market_time):
@@ -450,7 +324,7 @@ class Desk:
 
     def rebind(self) -> None:
         """Hours have changed: bind every order that has come to its session anew."""
-        for order in self.open_orders():
+        for order in self.register.open_orders():
             book = self._book(order.request.instrument)
             if not order.arrived or self.sessions.bind(order, book.listing, self.market_time):
                 continue
@@ -465,7 +339,7 @@ class Desk:
                 self._to_release.append(order)
 
     def _end_session(self, at: float, number: int) -> None:
-        order = self._open.get(number)
+        order = self.register.still_open(number)
         if order is None or order.expires_at != at:
             return
         if order.request.time_in_force in (TimeInForce.DAY, *_AT_ONCE):
@@ -511,7 +385,7 @@ class Desk:
         except InstrumentNotFound as error:
             return str(error)
         if request.parent is not None:
-            parent = self.orders.get(request.parent)
+            parent = self.register.orders.get(request.parent)
             if parent is None or parent.request.instrument is not request.instrument:
                 return f"there is no parent order {request.parent} in this instrument"
             if parent.state.is_terminal and parent.filled == 0:
@@ -520,6 +394,10 @@ class Desk:
         if request.time_in_force is TimeInForce.OPG and is_late:
             return "an OPG order must come before the open"
         return refusal(request, listing, self._clock.now())
+
+    def _parent_of(self, order: Working) -> Working | None:
+        parent = order.request.parent
+        return self.register.orders.get(parent) if parent else None
 
     def _shortage(self, order: Working) -> str:
         return self._reservations.shortage(order) if self._model.check_margin else ""
@@ -553,8 +431,7 @@ class Desk:
 
     def _retire(self, order: Working) -> None:
         self._reservations.release(order)
-        self._open.pop(order.number, None)
-        self._ended.append(order)
+        self.register.end(order)
         if order.state is not OrderState.REJECTED:
             book = self._book(order.request.instrument)
             book.leave(order)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from random import Random
-from zoneinfo import ZoneInfo
 
 from alluse_core.clock import Clock
-from alluse_core.errors import InstrumentNotFound, OrderNotFound
+from alluse_core.errors import OrderNotFound
 from alluse_core.model.instrument import Instrument, Right, SecurityType, Side
 from alluse_core.model.order import OrderType, TimeInForce
 from alluse_paper.accounts import Accounts, AccountState
 from alluse_paper.agenda import Agenda
 from alluse_paper.book import Book
+from alluse_paper.books import Books
 from alluse_paper.catalog import Catalog
-from alluse_paper.combos import ComboBook, touches
+from alluse_paper.channels import Channels
+from alluse_paper.combos import touches
 from alluse_paper.commissions import CommissionSchedule
 from alluse_paper.desk import Desk
 from alluse_paper.fill_model import FillModel
-from alluse_paper.holidays import SpecialDay
 from alluse_paper.hours import Hours
 from alluse_paper.margin import MarginRates
 from alluse_paper.market import (
@@ -34,7 +34,6 @@ from alluse_paper.market import (
     TradeEvent,
 )
 from alluse_paper.orders import Cause, ExchangeEvent, ExchangeOrder, Fill, NewOrder
-from alluse_paper.sessions import utc
 from alluse_paper.settlement import Expiries, expire, last_close
 from alluse_paper.working import Working
 
@@ -67,14 +66,10 @@ class Exchange:
     ) -> None:
         self.fill_model = fill_model or FillModel()
         self.market_time = NAN
-        self._clock = clock
         self._catalog = Catalog(listings)
         self._expiries = Expiries(self._catalog.all, last_close)
-        self._random = Random(seed)
         self._agenda = Agenda(clock)
-        self._inbound = self._outbound = -math.inf
-        self._books: dict[Instrument, Book] = {}
-        self._combos: dict[Instrument, tuple[ComboBook, ...]] = {}
+        self._channels = Channels(clock, self._agenda, self.fill_model, Random(seed))
         self._listeners: tuple[Listener, ...] = ()
         self._market_listeners: tuple[MarketListener, ...] = ()
         self._changed: Callable[[int], None] | None = None
@@ -94,6 +89,8 @@ class Exchange:
             book=self._book,
             emit=self._emit,
         )
+        desk = self._desk
+        self._books = Books(self._catalog, self.fill_model, desk.filled, desk.triggered)
 
     # --- what is listed and shown --------------------------------------------------------------
 
@@ -131,20 +128,14 @@ class Exchange:
 
         The object changes with the market: read it, do not keep it.
         """
-        try:
-            book = self._book(instrument)
-        except InstrumentNotFound:
-            return None
-        if isinstance(book, ComboBook):
-            book.refresh()
-        return book.top
+        return self._books.top(instrument)
 
     # --- orders -------------------------------------------------------------------------------
 
     def place(self, request: NewOrder) -> ExchangeOrder:
         """Send an order; return it as SUBMITTED with its number."""
-        order = self._desk.take_down(request)
-        self._send(lambda: self._desk.arrive(order))
+        order = self._desk.register.take_down(request)
+        self._channels.send(lambda: self._desk.arrive(order))
         return order.snapshot()
 
     def replace(
@@ -184,12 +175,12 @@ class Exchange:
             "trail_limit": trail_limit,
         }
         changes = {name: value for name, value in terms.items() if value is not None}
-        self._send(lambda: self._desk.replace(order, changes))
+        self._channels.send(lambda: self._desk.replace(order, changes))
 
     def cancel(self, number: int, reason: str = "") -> None:
         """Send a cancel. Raises OrderNotFound for a number that was never given out."""
         order = self._known(number)
-        self._send(lambda: self._desk.cancel(order, reason))
+        self._channels.send(lambda: self._desk.cancel(order, reason))
 
     def order(self, number: int) -> ExchangeOrder:
         """Return an order as it stands at the exchange now. Raises OrderNotFound."""
@@ -197,19 +188,19 @@ class Exchange:
 
     def knows(self, number: int) -> bool:
         """Whether ``number`` is an order's, open or ended today."""
-        return number in self._desk.orders
+        return number in self._desk.register.orders
 
     def open_orders(self) -> tuple[ExchangeOrder, ...]:
         """Return every order that has not ended, those on their way included."""
-        return tuple(order.snapshot() for order in self._desk.open_orders())
+        return tuple(order.snapshot() for order in self._desk.register.open_orders())
 
     def completed_orders(self) -> tuple[ExchangeOrder, ...]:
         """Return the orders that ended on the current UTC day, in the order they ended."""
-        return tuple(order.snapshot() for order in self._desk.ended_today())
+        return tuple(order.snapshot() for order in self._desk.register.ended_today())
 
     def executions(self) -> tuple[Fill, ...]:
         """Return the fills of the current UTC day in the order of time, a combo's legs after it."""
-        return self._desk.executions_today()
+        return self._desk.register.executions_today()
 
     # --- what happens to accounts past the market ---------------------------------------------
 
@@ -218,18 +209,18 @@ class Exchange:
 
         Raises InstrumentNotFound.
         """
-        self._desk.unlocated.add(self.listing(instrument).instrument)
+        self._desk.holds.unlocated.add(self.listing(instrument).instrument)
 
     def is_unlocated(self, instrument: Instrument) -> bool:
         """Whether sales that open a short position wait for shares to be located."""
-        return instrument in self._desk.unlocated
+        return instrument in self._desk.holds.unlocated
 
     def locate(self, instrument: Instrument) -> None:
         """Shares of ``instrument`` can be borrowed (again): what waits for them goes on.
 
         Raises InstrumentNotFound.
         """
-        self._desk.unlocated.discard(self.listing(instrument).instrument)
+        self._desk.holds.unlocated.discard(self.listing(instrument).instrument)
         self._desk.located(self.listing(instrument).instrument)
 
     def correct(self, execution_id: str, *, quantity: Decimal, price: Decimal) -> Fill:
@@ -304,12 +295,9 @@ class Exchange:
         Events of instruments that are not listed are passed over.
         """
         instrument = event.instrument
-        book = self._books.get(instrument)
+        book = self._books.listed(instrument)
         if book is None:
-            try:
-                book = self._book(instrument)
-            except InstrumentNotFound:
-                return
+            return
         first = math.isnan(self.market_time)
         self.market_time = self._desk.market_time = event.time
         if event.time >= book.quiet[0] and event.time < book.quiet[1]:
@@ -325,7 +313,7 @@ class Exchange:
         elif isinstance(event, HaltEvent):
             self._set_halt(book, event.halted)
         self._desk.after_event(book, first)
-        if self._combos:
+        if self._books.any_combos:
             self._move_combos(book)
         if event.time >= self._expiries.next:
             self._expire()
@@ -359,19 +347,13 @@ class Exchange:
         found: list[Instrument] = []
         changed: list[tuple[Listing, Hours]] = []
         for listing in self._catalog.all:
-            hours = self.hours(listing)
-            session = hours.session_at(utc(at), extended=True)
-            if hours.calendar != calendar or session is None or session[0] > utc(at):
+            if self.hours(listing).calendar != calendar:
                 continue
-            zone = ZoneInfo(hours.zone)
-            close = utc(at).astimezone(zone).time()
-            day = (session[1] - timedelta(seconds=1)).astimezone(zone).date()
-            shorter = hours.with_special(day, SpecialDay(close, close))
-            following = shorter.session_at(session[1] + timedelta(seconds=1), extended=True)
-            opens = following[0].timestamp() if following else session[1].timestamp()
-            changed.append((listing, shorter))
-            self._book(listing.instrument).quiet = (at, opens)
-            found.append(listing.instrument)
+            shortened = self._desk.sessions.shortened(listing, at)
+            if shortened is not None:
+                changed.append((listing, shortened[0]))
+                self._book(listing.instrument).quiet = (at, shortened[1])
+                found.append(listing.instrument)
         for listing, shorter in changed:
             self._desk.sessions.change(listing, shorter)
         self._desk.rebind()
@@ -404,7 +386,7 @@ class Exchange:
 
     def ping(self, answered: Callable[[], None]) -> None:
         """Send a message to the exchange and call ``answered`` when its answer is back."""
-        self._send(lambda: self._return(answered))
+        self._channels.send(lambda: self._channels.answer(answered))
 
     def run_due(self) -> int:
         """Carry out what is due by now; return how many messages moved. For use without a loop."""
@@ -428,36 +410,16 @@ class Exchange:
                 expire(self, account, instrument)
 
     def _book(self, instrument: Instrument) -> Book:
-        book = self._books.get(instrument)
-        if book is None:
-            listing = self._catalog.resolve(instrument)
-            book = self._books.get(listing.instrument)
-            if book is None:
-                book = self._open_book(listing)
-                self._books[listing.instrument] = book
-            self._books[instrument] = book
-        return book
-
-    def _open_book(self, listing: Listing) -> Book:
-        desk, legs = self._desk, [leg.instrument for leg in listing.instrument.legs]
-        if not legs:
-            return Book(listing, self.fill_model, desk.filled, desk.triggered)
-        books = [self._book(leg) for leg in legs]
-        combo = ComboBook(listing, self.fill_model, desk.filled, desk.triggered, books)
-        for leg in legs:
-            self._combos[leg] = (*self._combos.get(leg, ()), combo)
-        return combo
+        return self._books.of(instrument)
 
     def _move_combos(self, book: Book) -> None:
         """Bring the combos that a book is a leg of up to date, where orders stand in them."""
-        for combo in self._combos.get(book.listing.instrument, ()):
-            if combo.busy:
-                combo.on_legs()
-                self._desk.after_event(combo, False)
+        for combo in self._books.busy_combos(book.listing.instrument):
+            combo.on_legs()
+            self._desk.after_event(combo, False)
 
     def _mark(self, instrument: Instrument) -> float:
-        top = self.top(instrument)
-        return NAN if top is None else top.mark
+        return self._books.mark(instrument)
 
     def _set_halt(self, book: Book, halted: bool) -> None:
         book.top.halted = halted
@@ -466,7 +428,7 @@ class Exchange:
         self._move_combos(book)
 
     def _known(self, number: int) -> Working:
-        order = self._desk.orders.get(number)
+        order = self._desk.register.orders.get(number)
         if order is None:
             raise OrderNotFound(
                 f"the simulated exchange never gave out the order number {number}",
@@ -474,20 +436,10 @@ class Exchange:
             )
         return order
 
-    def _send(self, action: Callable[[], None]) -> None:
-        due = self._clock.monotonic() + self.fill_model.delay(self._random)
-        self._inbound = max(self._inbound, due)
-        self._agenda.enter(self._inbound, action)
-
     def _emit(self, event: ExchangeEvent) -> None:
         if self._changed is not None:
             self._changed(event.order.number)
-        self._return(lambda: self._deliver(event))
-
-    def _return(self, action: Callable[[], None]) -> None:
-        due = self._clock.monotonic() + self.fill_model.delay(self._random)
-        self._outbound = max(self._outbound, due)
-        self._agenda.enter(self._outbound, action)
+        self._channels.answer(lambda: self._deliver(event))
 
     def _deliver(self, event: ExchangeEvent) -> None:
         for listener in self._listeners:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from alluse_paper.holidays import SpecialDay
 from alluse_paper.hours import Hours
 from alluse_paper.market import Listing
 from alluse_paper.working import Working
@@ -31,6 +33,23 @@ class Sessions:
     def change(self, listing: Listing, hours: Hours) -> None:
         """Let everything that has the hours of ``listing`` have ``hours`` from now on."""
         self._changed[listing.hours] = hours
+
+    def shortened(self, listing: Listing, at: float) -> tuple[Hours, float] | None:
+        """Return the hours with a session that ends at ``at``, and when the next one opens.
+
+        None where no session is on then.
+        """
+        hours = self.hours(listing)
+        session = hours.session_at(utc(at), extended=True)
+        if session is None or session[0] > utc(at):
+            return None
+        zone = ZoneInfo(hours.zone)
+        close = utc(at).astimezone(zone).time()
+        day = (session[1] - timedelta(seconds=1)).astimezone(zone).date()
+        shorter = hours.with_special(day, SpecialDay(close, close))
+        following = shorter.session_at(session[1] + timedelta(seconds=1), extended=True)
+        opens = following[0] if following else session[1]
+        return shorter, opens.timestamp()
 
     def binds_at(self, market_time: float) -> bool:
         """Whether hours mean anything now."""
