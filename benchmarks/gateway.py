@@ -22,6 +22,7 @@ from typing import Any
 import attrs
 
 from alluse_core.model import Evidence, Instrument, NodeIdentity, Order, OrderState, Side
+from benchmarks.child import serving
 from benchmarks.measure import Result, Turns
 
 QUICK = {"orders": 8, "agents": 1, "rounds": 1, "singles": 3, "ticks": 2_000}
@@ -61,7 +62,11 @@ def run(
 async def _measure(orders: int, agents: int, rounds: int, singles: int) -> list[Result]:
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        async with _gateway() as port, _raw(port) as peer, _ours(port, path) as ours:
+        async with (
+            serving("benchmarks.gateway") as (_, port),
+            _raw(port) as peer,
+            _ours(port, path) as ours,
+        ):
             throughput = await _throughput(ours, peer, orders, agents, rounds)
             latency, device = await _latency(ours, peer.trade, singles, path / "device")
     return [_throughput_result(throughput, orders, agents), _latency_result(latency, device)]
@@ -242,35 +247,6 @@ async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
 
 
 # --- the gateway, in a process of its own -------------------------------------------------------
-
-
-@asynccontextmanager
-async def _gateway() -> AsyncIterator[int]:
-    root = str(Path(__file__).resolve().parents[1])
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.gateway",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=root,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(30.0):
-            line = await process.stdout.readline()
-        if not line:
-            raise RuntimeError("the gateway process ended before it listened")
-        yield int(line)
-    finally:
-        process.stdin.close()
-        try:
-            async with asyncio.timeout(10.0):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 async def _serve() -> None:

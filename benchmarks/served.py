@@ -12,14 +12,14 @@ import statistics
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import psutil
 
 from alluse_core.model import Instrument
+from benchmarks.child import serving
 from benchmarks.gateway import AAPL, ASK, BID, _raw, _together
 from benchmarks.measure import Result
 
@@ -46,7 +46,8 @@ def run(*, ticks: int = 100_000, orders: int = 1_500, rounds: int = 7) -> Iterat
 
 
 async def _measure(ticks: int, orders: int, rounds: int) -> list[Result]:
-    async with _process() as (process, port):
+    async with serving("benchmarks.served") as (child, port):
+        process = _Process(child)
         of_ticks = await _ticks(process, port, ticks, rounds)
         of_orders = await _orders(process, port, orders, rounds)
     return [
@@ -175,33 +176,6 @@ class _Process:
         """Let the market move until about ``ticks`` more ticks are due."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{ticks}\n".encode())
-
-
-@asynccontextmanager
-async def _process() -> AsyncIterator[tuple[_Process, int]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.served",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(30.0):
-            line = await process.stdout.readline()
-        if not line:
-            raise RuntimeError("the gateway process ended before it listened")
-        yield _Process(process), int(line)
-    finally:
-        process.stdin.close()
-        try:
-            async with asyncio.timeout(10.0):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 async def _serve() -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import attrs
 
 from alluse_core.model import Instrument, Quote
+from benchmarks.child import serving
 from benchmarks.measure import Result, Turns
 
 QUICK = {"lines": 3, "events": 5, "rounds": 1}
@@ -45,8 +46,7 @@ class Side:
 class Market:
     """The gateway process: makes events when it is told to."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.port = port
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._shown = 0
 
@@ -77,10 +77,11 @@ def run(*, lines: int = 100, events: int = 200, rounds: int = 9) -> Iterator[Res
 async def _measure(lines: int, events: int, rounds: int) -> Result:
     with TemporaryDirectory() as folder:
         async with (
-            _gateway(lines) as market,
-            _raw(market.port, lines) as raw,
-            _ours(market.port, lines, Path(folder)) as ours,
+            serving("benchmarks.ticks", str(lines)) as (process, port),
+            _raw(port, lines) as raw,
+            _ours(port, lines, Path(folder)) as ours,
         ):
+            market = Market(process)
             for side in (ours, raw):
                 await _take(side, market, events)
             times: dict[int, list[float]] = {0: [], 1: []}
@@ -216,35 +217,6 @@ async def _ours(port: int, lines: int, folder: Path) -> AsyncIterator[Side]:
 
 
 # --- the gateway, in a process of its own -------------------------------------------------------
-
-
-@asynccontextmanager
-async def _gateway(lines: int) -> AsyncIterator[Market]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.ticks",
-        str(lines),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=str(Path(__file__).resolve().parents[1]),
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(30.0):
-            line = await process.stdout.readline()
-        if not line:
-            raise RuntimeError("the gateway process ended before it listened")
-        yield Market(process, int(line))
-    finally:
-        process.stdin.close()
-        try:
-            async with asyncio.timeout(10.0):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 async def _serve(lines: int) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from alluse_gateway.cli import command
 from alluse_gateway.plugin import alluse_commands
+from alluse_gateway.ports import PortInUse
 from alluse_gateway.progress import Progress
 from alluse_gateway.random_faults import random_scenario
 from alluse_gateway.scenario import find, shipped
-from alluse_gateway.server import PortInUse
 from click.testing import CliRunner
 from gateway_lab import library, until
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from alluse_gateway import wire
-from alluse_gateway.server import PortInUse, SimulatedGateway
+from alluse_gateway.ports import PortInUse
+from alluse_gateway.server import SimulatedGateway
 from alluse_gateway.session import HIGH_WATER, Session
 from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, until
 

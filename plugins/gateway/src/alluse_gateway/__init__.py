@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alluse_gateway.server import PortInUse, SimulatedGateway
+    from alluse_gateway.ports import PortInUse
+    from alluse_gateway.server import SimulatedGateway
 
 __all__ = ["PortInUse", "SimulatedGateway"]
 
@@ -13,7 +14,7 @@ __all__ = ["PortInUse", "SimulatedGateway"]
 def __getattr__(name: str) -> object:
     # The plugin module is imported by every start of the host; the server is not needed there.
     if name in __all__:
-        from alluse_gateway import server
+        from alluse_gateway import ports, server
 
-        return getattr(server, name)
+        return getattr(ports if name == "PortInUse" else server, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

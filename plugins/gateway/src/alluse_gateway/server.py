@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,7 +17,7 @@ from alluse_paper.player import Player
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.errors import BrokerError, StateError
 from alluse_core.model import Instrument, SecurityType
-from alluse_gateway import control_server, handshake, notices, wire
+from alluse_gateway import handshake, notices, wire
 from alluse_gateway import requests as r
 from alluse_gateway.account import AccountDesk
 from alluse_gateway.answers import system
@@ -41,6 +39,7 @@ from alluse_gateway.option_ticks import CalculationDesk
 from alluse_gateway.order_faults import READ_ONLY
 from alluse_gateway.order_questions import OrderQuestions
 from alluse_gateway.orders import OrderDesk
+from alluse_gateway.ports import Ports
 from alluse_gateway.reference import ReferenceDesk
 from alluse_gateway.routes import NEEDS_LINK, routes
 from alluse_gateway.scanner import ScannerDesk
@@ -53,12 +52,7 @@ from alluse_gateway.tick_by_tick import TickByTickDesk
 if TYPE_CHECKING:
     from alluse_gateway.option_model import OptionModel
 
-HOST = "127.0.0.1"
 RATE_LIMIT = 50
-
-
-class PortInUse(BrokerError):
-    """The port to listen on is taken."""
 
 
 class SimulatedGateway:
@@ -132,17 +126,13 @@ class SimulatedGateway:
         self.rate_limit = rate_limit
         self.max_frame = max_frame
         self.forced_liquidation = forced_liquidation and exchange.fill_model.check_margin
-        self.port = port
-        self.control_port = control_port
         self.control = Control(self)
+        self._ports = Ports(port, control_port, self.new_session, self.control, self.ledger)
         # A dict, not a set: whom a fault strikes first must not depend on addresses in memory.
         self.sessions: dict[Session, None] = {}
         self._clients: dict[int, Session] = {}
-        self._controllers: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._deferred: deque[tuple[Session, r.Request]] = deque()
-        self._server: asyncio.Server | None = None
-        self._control_server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._playing: asyncio.Task[Any] | None = None
         self._unlisten: list[Callable[[], None]] = []
@@ -239,8 +229,7 @@ class SimulatedGateway:
             self.scenario.start()
         try:
             await self.start_listening()
-            if self.control_port is not None:
-                await self._listen_for_control()
+            await self._ports.open_control()
         except BrokerError:
             await self.stop()
             raise
@@ -268,9 +257,7 @@ class SimulatedGateway:
             return
         self._failure = error
         self._broken.set()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._ports.close()
         for session in tuple(self.sessions):
             session.abort("the gateway cannot keep what it would tell")
 
@@ -299,12 +286,7 @@ class SimulatedGateway:
             self._state.close()
             self._state = None
         await self.stop_listening()
-        if self._control_server is not None:
-            self._control_server.close()
-            self._control_server = None
-        for controller in tuple(self._controllers):
-            controller.cancel()
-        await asyncio.gather(*self._controllers, return_exceptions=True)
+        await self._ports.close_control()
         # Sockets are closed by the loop's next turns; the ledger hears of each.
         for _ in range(3):
             await asyncio.sleep(0)
@@ -317,40 +299,11 @@ class SimulatedGateway:
 
     async def start_listening(self) -> None:
         """Accept connections on the port."""
-        if self._server is not None:
-            return
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(self.new_session, HOST, self.port)
-        except OSError as error:
-            raise _port_error(error, self.port) from error
-        self.port = self._server.sockets[0].getsockname()[1]
-        self.ledger.note("listen", port=self.port)
+        await self._ports.open()
 
     async def stop_listening(self) -> None:
         """Accept no more connections; those there are stay."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    async def _listen_for_control(self) -> None:
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._controllers.add(task)
-            task.add_done_callback(self._controllers.discard)
-            # Ends without an error when cancelled, which Python 3.11 would log with a traceback.
-            with contextlib.suppress(asyncio.CancelledError):
-                await control_server.serve(self.control, reader, writer)
-
-        assert self.control_port is not None
-        try:
-            self._control_server = await asyncio.start_server(
-                connected, HOST, self.control_port, limit=control_server.LONGEST_LINE
-            )
-        except OSError as error:
-            raise _port_error(error, self.control_port) from error
-        self.control_port = self._control_server.sockets[0].getsockname()[1]
+        self._ports.close()
 
     async def wait_for_market(self) -> None:
         """Wait until the market is played to its end; at once where none is played.
@@ -390,6 +343,16 @@ class SimulatedGateway:
             self.depth.on_market(instrument, top)
         self.market_data.on_market(instrument)
         self.orders.on_market(instrument)
+
+    @property
+    def port(self) -> int:
+        """The port for clients; while the gateway serves it is the one that was taken."""
+        return self._ports.clients
+
+    @property
+    def control_port(self) -> int | None:
+        """The port of the control interface, None where there is none."""
+        return self._ports.control
 
     # --- sessions ---------------------------------------------------------------------------
 
@@ -510,15 +473,3 @@ def _option_model(exchange: Exchange) -> OptionModel | None:
     from alluse_gateway.option_model import OptionModel
 
     return OptionModel(exchange)
-
-
-def _port_error(error: OSError, port: int) -> BrokerError:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUse(
-            f"port {port} on {HOST} is in use",
-            hint="stop what listens there, or use --port 0 to take a free one",
-        )
-    return BrokerError(
-        f"cannot listen on {HOST}:{port}: {error.strerror}",
-        hint="use --port 0 to take a free port, or one above 1023",
-    )
