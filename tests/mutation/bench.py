@@ -143,6 +143,8 @@ class Bench:
     def judge(self, mutant: Mutant) -> Verdict:
         """Run the mutant's tests until one fails, first those that its neighbours failed."""
         tests = self.reach.judges(mutant)
+        if not tests:
+            return Verdict("survived", "(no test runs it)")
         killers = self._killers[mutant.path]
         tests.sort(key=lambda test: -killers[test])  # stable: else the soonest done first
         verdict = self._judge(mutant, tests)
