@@ -166,8 +166,9 @@ class Bench:
 
     def close(self) -> None:
         """End the session that has collected."""
+        self._session.terminate()  # it ends the fork that it waits for
+        self._session.join(10)
         self._session.kill()
-        self._session.join()
 
     def _meet(self, mutant: Mutant, tests: Sequence[str]) -> Verdict:
         sys.meta_path.insert(0, Planted(self._names[mutant.path], mutant))

@@ -326,6 +326,9 @@ def test_an_echo_that_comes_after_a_restart_is_believed_too(tmp_path: Path) -> N
 def test_word_of_too_many_messages_slows_the_pacer_and_asks(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path, rate=40) as desk:
+            for code in (31337, 420, 162):
+                desk.broker.say(BrokerNotice("fake", code, "pacing of something else"))
+            assert desk.pacer._rate == 40, "what is limited by other rules has its own pacing"
             desk.broker.say(BrokerNotice("fake", 100, "Max rate of messages per second exceeded"))
             assert desk.pacer._rate == 20
 

@@ -459,6 +459,37 @@ def test_a_failed_batch_is_told_kept_and_written_with_the_next(tmp_path: Path) -
     run(scenario())
 
 
+class _Slow(InlineCommitter):
+    """A disk that holds each batch until it is told what becomes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[tuple[Any, Any]] = []
+
+    def commit(self, rows: Any, done: Any) -> None:
+        self.held.append((rows, done))
+
+
+def test_what_is_taken_while_a_batch_fails_is_written_after_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        disk = _Slow()
+        journal = opened(tmp_path / "journal.db", committer=disk)
+        journal.append(noted(journal, Kind.START))
+        await asyncio.sleep(0)
+        journal.append(noted(journal, Kind.NOTICE))
+        journal.append(noted(journal, Kind.IDS))
+        ((rows, done),) = disk.held
+        done(Commit(len(rows), 0.25, JournalError("disk full")))
+        await asyncio.sleep(0)
+        _, (rows, done) = disk.held
+        assert [row.kind for row in rows] == ["start", "notice", "ids"]
+        done(Commit(len(rows), 0.25, None))
+        assert (journal.committed, journal.failure) == (3, None)
+        journal.close()
+
+    run(scenario())
+
+
 def test_a_reserve_that_does_not_come_back_keeps_new_risk_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

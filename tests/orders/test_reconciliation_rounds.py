@@ -68,6 +68,7 @@ def answered_by(desk: Floor, question: str, answer: Any) -> None:
         ({"time_in_force": TimeInForce.GTC}, True, S.UNKNOWN),
         ({"time_in_force": TimeInForce.GTD, "days": 0.1}, False, S.EXPIRED),
         ({"time_in_force": TimeInForce.GTD, "days": 9}, True, S.UNKNOWN),
+        ({"time_in_force": TimeInForce.GTD, "days": 5 / 24}, False, S.UNKNOWN),
     ],
 )
 def test_an_order_that_vanished_has_expired_where_its_terms_say_so(
@@ -89,6 +90,22 @@ def test_an_order_that_vanished_has_expired_where_its_terms_say_so(
             assert (found.expired, found.unknown) == (
                 (("one",), ()) if ends_as is S.EXPIRED else ((), ("one",))
             )
+
+    run(scenario())
+
+
+def test_a_close_at_which_it_was_accepted_ends_no_order(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        hours = InstrumentDefinition(
+            AAPL, "1", liquid_hours=((clock.now() - timedelta(hours=1), clock.now()),)
+        )
+        async with floor(tmp_path, clock=clock, definition=hours) as desk:
+            ticket = await placed(desk)
+            desk.broker.orders.clear()
+            _pass(desk, hours=7)
+            await desk.orders.reconcile("fake")
+            assert ticket.state is S.UNKNOWN
 
     run(scenario())
 

@@ -17,6 +17,7 @@ from alluse_core.model import (
     Execution,
     Instrument,
     Order,
+    OrderIdentity,
     OrderReport,
     OrderState,
     Side,
@@ -56,6 +57,7 @@ def test_what_a_broker_says_of_an_order(tmp_path: Path) -> None:
         async with floor(tmp_path) as desk:
             live, report = await placed(desk)
             assert live.words == ("report: WORK",)
+            assert (live.reason, live.order_id, live.client_id) == ("", 1, 1)
             notice = BrokerNotice("fake", 399, "held until the open", report.identity, 1)
             assert heard(desk, live, report) == ["report: WORK"]
             assert heard(desk, live, notice) == ["notice: 399 held until the open"]
@@ -70,6 +72,10 @@ def test_what_a_broker_says_of_an_order(tmp_path: Path) -> None:
                 "execution: 40 at 99.5",
                 "execution: PART_FILL",
             ]
+            taken = desk.orders._parts.fills.take
+            assert taken(fill) is live, "also one that is known"
+            assert (desk.count("fills"), desk.count("duplicate_fills")) == (1, 1)
+            assert live.quantity == 100
             end = attrs.evolve(report, status=BrokerStatus.CANCELED, reason="by the venue")
             assert heard(desk, live, end) == ["report: CANCEL (by the venue)"]
             assert heard(desk, live, report) == ["report: WORK"]
@@ -108,6 +114,57 @@ def test_what_becomes_of_commands(tmp_path: Path) -> None:
             desk.orders._applier.command(live, cancel, CommandEvent.SEND)
             assert live.words[-1] == "cancel: SEND after REFUSED"
             assert desk.count("impossible_events") == 1
+
+    run(scenario())
+
+
+def test_a_change_that_may_have_been_made_counts_until_the_broker_shows_the_old_terms(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            live, report = await placed(desk)
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", quantity=150)
+            await desk.settle()
+            assert live.quantity == 150
+            refused = BrokerNotice("fake", 201, "no", report.identity, 1)
+            assert heard(desk, live, refused) == ["notice: 201 no", "modify: REFUSE"]
+            assert (live.quantity, live.exposed) == (150, 150), "it may speak of something else"
+            desk.broker.say(report)
+            assert (live.quantity, live.exposed) == (100, 100)
+            await desk.orders.modify("one", quantity=200)
+            await desk.settle(60)
+            assert not live.commands
+            assert len(live.doubted) == 2
+            assert live.quantity == 100, "the list had the old terms"
+
+    run(scenario())
+
+
+def test_an_order_is_found_by_each_of_its_names(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            live, _ = await placed(desk)
+            held = BrokerNotice("fake", 404, "locating", OrderIdentity("", 9001), -1)
+            assert live.perm_ids == (9001,)
+            assert heard(desk, live, held) == [
+                "notice: 404 locating",
+                "notice: HOLD (404 locating)",
+            ]
+            assert live.state is OrderState.HELD
+
+    run(scenario())
+
+
+def test_fills_that_make_up_the_quantity_go_beyond_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            live, report = await placed(desk)
+            for amount in (40, 60):
+                desk.broker.fill(report.identity.order_ref, Decimal(amount))
+            assert (live.state, live.executed) == (OrderState.FILLED, 100)
+            assert desk.count("overfills") == 0
 
     run(scenario())
 
