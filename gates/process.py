@@ -36,12 +36,16 @@ class Ended:
 OUT_OF_TIME = "its time was over"
 
 
-def environment_of(turn: Turn, left: float, told: Path, folder: Path) -> Mapping[str, str]:
+def environment_of(
+    part: Part, turn: Turn, left: float, told: Path, folder: Path
+) -> Mapping[str, str]:
     """Return the environment of a round; this process's own ALLUSE_ variables stay out of it."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("ALLUSE_")}
     bound = {} if left == float("inf") else {"ALLUSE_SECONDS": f"{max(left, 0.0):.1f}"}
-    named = {"ALLUSE_RAN": str(told), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    return {**clean, **turn.environment, **bound, **named}
+    # What counts by its output may run tests that would tell of themselves.
+    tells = {} if part.counts else {"ALLUSE_RAN": str(told)}
+    named = {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    return {**clean, **turn.environment, **bound, **tells, **named}
 
 
 def play(
@@ -68,7 +72,7 @@ def play(
         process = subprocess.Popen(
             turn.command,
             cwd=ROOT,
-            env=dict(environment_of(turn, left, path, folder)),
+            env=dict(environment_of(part, turn, left, path, folder)),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -265,10 +265,16 @@ def test_a_round_sees_its_own_counts_and_none_of_the_shell_that_started_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALLUSE_SEED", "7")
-    given = environment_of(turn_of(0, 5), 12.0, tmp_path / "told", tmp_path)
+    given = environment_of(part(), turn_of(0, 5), 12.0, tmp_path / "told", tmp_path)
     assert "ALLUSE_SEED" not in given
     assert (given["ALLUSE_COUNT"], given["ALLUSE_SECONDS"]) == ("5", "12.0")
-    assert "ALLUSE_SECONDS" not in environment_of(turn_of(0, 5), math.inf, tmp_path, tmp_path)
+    unbounded = environment_of(part(), turn_of(0, 5), math.inf, tmp_path, tmp_path)
+    assert "ALLUSE_SECONDS" not in unbounded
+
+
+def test_what_is_counted_by_its_output_is_counted_by_nothing_else(tmp_path: Path) -> None:
+    text = "print('killed: a\\nkilled: b\\nand more')\nif 'ALLUSE_RAN' in os.environ: tell(ran=9)"
+    assert play(script(text, counts=("killed: ",)), tmp_path).told.ran == 2
 
 
 def test_tests_tell_what_ran_what_broke_and_what_was_skipped(tmp_path: Path) -> None:
