@@ -35,7 +35,7 @@ from bench import ROOT, Bench, Verdict, bench
 from mutants import Mutant, difference, mutants, was_and_is
 
 WANTED = 0.95
-FEWEST = 20
+FEWEST = 60
 """A score of fewer mutants says little."""
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 # Slow, or with processes of their own, which no mutant is planted in.
