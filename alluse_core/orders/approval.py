@@ -89,7 +89,8 @@ def believed(reader: JournalReader, broker: str, known: int) -> Believed:
             if moment is not None and fill.time < moment:
                 continue
             strays.add(entry.body["base"])
-        newest[entry.body["base"]] = fill
+        if not entry.body.get("listed", False):
+            newest[entry.body["base"]] = fill
     for fill in newest.values():
         place = (fill.account, fill.instrument.id)
         told[place] = told.get(place, Decimal(0)) + fill.quantity * fill.side.sign

@@ -18,6 +18,7 @@ from alluse_core.model import (
     Position,
 )
 from alluse_core.orders.live import ZERO, LiveOrder
+from alluse_core.orders.unexplained import Unexplained
 
 RECENT_SECONDS = 600.0
 _RECENT_MAX = 100_000
@@ -90,6 +91,7 @@ class Book:
         self.unknown: dict[str, LiveOrder] = {}
         self.positions: dict[tuple[str, str, Instrument], Decimal] = {}
         self.told: set[str] = set()
+        self.unexplained = Unexplained()
         self.costs: dict[tuple[str, str, Instrument], Decimal] = {}
         self.values: dict[tuple[str, str, str], AccountValue] = {}
         self._keys: dict[str, LiveOrder] = {}

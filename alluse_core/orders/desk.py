@@ -41,5 +41,7 @@ class Desk:
     """Called with a broker's name when it said that messages came too fast."""
     retries: Mapping[str, RetryBudget] = attrs.field(factory=lambda: defaultdict(RetryBudget))
     """Of each broker: what may repeat by itself."""
+    unsure: Callable[[str, str], None] = lambda _, __: None
+    """(broker, why): hold new risk back until that broker told its evidence again."""
     told: Callable[[BaseException], str] = told_of
     """Returns an error's type and text without secrets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from decimal import Decimal
 
 from alluse_core.model import Execution, SecurityType
@@ -14,6 +15,7 @@ from alluse_core.orders.live import LiveOrder, is_newer, named_by, split_executi
 from alluse_core.orders.ownership import Ownership
 from alluse_core.orders.records import Kind, execution_fields
 from alluse_core.orders.states import Event
+from alluse_core.orders.unexplained import Late
 
 _log = logging.getLogger(__name__)
 
@@ -55,19 +57,22 @@ class Fills:
         else:
             desk.meters.fills.value += 1
         self.newest = fill
-        self._carry(fill, known)
+        listed = self._carry(fill, known)
         self._commissions.expect(fill.execution_id, live)
         if live is None:
             body = {**execution_fields(fill), "base": base, "counts": False, "source": source}
+            body.update(listed)
             row = desk.journal.scribe.row(Kind.FILL, body, "", fill.identity.order_ref)
             desk.journal.append(row)
         else:
-            self._fill(live, fill, base, source)
+            self._fill(live, fill, base, source, listed)
         if live is None or fill.liquidation:
             self._adjustments.moved_by(fill)
         return live
 
-    def _fill(self, live: LiveOrder, fill: Execution, base: str, source: str) -> None:
+    def _fill(
+        self, live: LiveOrder, fill: Execution, base: str, source: str, listed: Mapping[str, bool]
+    ) -> None:
         desk = self._desk
         now = desk.clock.monotonic()
         fields = self._ownership.name(live, fill.identity)
@@ -75,7 +80,7 @@ class Fills:
         counts = fill.instrument is live.order.instrument
         self._applier.acknowledge(live, Event.FILL, now)
         live.evidence_at = now
-        body = {**fields, **execution_fields(fill), "base": base, "counts": counts}
+        body = {**fields, **execution_fields(fill), "base": base, "counts": counts, **listed}
         live.say(f"{source}: {fill.quantity} at {fill.price}")
         if not counts:
             live.legs[base] = fill
@@ -92,11 +97,22 @@ class Fills:
         event = Event.FILL if whole else Event.PART_FILL
         self._applier.happen(live, event, source, fields=body, kind=Kind.FILL)
 
-    def _carry(self, fill: Execution, known: Execution | None) -> None:
+    def _carry(self, fill: Execution, known: Execution | None) -> Mapping[str, bool]:
+        """Move the position; return what to write down where the broker's list held it already."""
         if fill.instrument.security_type is SecurityType.COMBO:
-            return  # nobody holds a combo: the executions of its legs move positions
+            return {}  # nobody holds a combo: the executions of its legs move positions
         place = (fill.broker, fill.account, fill.instrument)
         before = known.quantity * known.side.sign if known is not None else Decimal(0)
         change = fill.quantity * fill.side.sign - before
         positions = self._desk.book.positions
+        if known is None:
+            late = self._desk.book.unexplained.place(fill, change)
+            if late is not Late.AFTER:
+                # Judged by the broker's clock against ours: the next list has the last word.
+                self._desk.unsure(
+                    fill.broker, f"its positions may hold {fill.execution_id} already"
+                )
+            if late is Late.INSIDE:
+                return {"listed": True}
         positions[place] = positions.get(place, Decimal(0)) + change
+        return {}

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
+import attrs
+
+from alluse_core.clock import Clock
 from alluse_core.model import Instrument, Position, Snapshot
 from alluse_core.orders.adjustments import Adjustments, Cause
 from alluse_core.orders.desk import Desk
@@ -16,6 +19,20 @@ from alluse_core.ports import Broker
 
 _log = logging.getLogger(__name__)
 _TRIES = 3
+
+
+@attrs.frozen
+class Moment:
+    """A moment by both clocks: seconds that only run on, and the time of day."""
+
+    monotonic: float
+    time: datetime
+
+    @classmethod
+    def of(cls, clock: Clock) -> Moment:
+        """Return the present one."""
+        return cls(clock.monotonic(), clock.now())
+
 
 Carried = Mapping[tuple[str, str], Decimal]
 """What fills moved since the start, by (account, instrument's id)."""
@@ -31,6 +48,9 @@ class Holdings:
     until a row comes or none came for ``patience`` seconds. ``absent`` is when the first list
     without it was asked for (monotonic), by (account, instrument's id); ``as_of``: when the account
     values were told.
+
+    Any other difference is taken at once, and kept as unexplained: fills that are told late may
+    turn out to be a part of it.
     """
 
     def __init__(
@@ -63,7 +83,7 @@ class Holdings:
         """
         taken = False
         for _ in range(_TRIES):
-            newest, asked_at = self._fills.newest, self._desk.clock.monotonic()
+            newest, asked_at = self._fills.newest, Moment.of(self._desk.clock)
             snapshot = await self._broker.positions()
             # The list may hold a fill of which nobody has told yet; told later it would count
             # twice. So the executions are asked for once more, and both count only where neither
@@ -80,23 +100,32 @@ class Holdings:
         self.as_of = values.as_of
         return taken
 
-    def _take(self, snapshot: Snapshot[Position], asked_at: float) -> bool:
+    @property
+    def unsure(self) -> bool:
+        """Whether the broker is to be asked again before new risk."""
+        return bool(self.absent)
+
+    def _take(self, snapshot: Snapshot[Position], asked_at: Moment) -> bool:
         """Take a whole list; return False where it lacks rows and was not told often enough."""
         if not snapshot.complete:
             return False
-        sentences = []
         book, name = self._desk.book, self._broker.name
         told = {(row.broker, row.account, row.instrument): row for row in snapshot.rows}
         known = [place for place in book.positions if place[0] == name]
         if not self._known:
             self.carried = {(place[1], place[2].id): book.positions[place] for place in known}
-        if self._lacks_rows(snapshot, asked_at):
+        if self._lacks_rows(snapshot, asked_at.monotonic):
             return False
+        before = self._before()
+        sentences = []
         for place in dict.fromkeys((*known, *told)):
             quantity = told[place].quantity if place in told else Decimal(0)
-            if self._known and book.positions.get(place, Decimal(0)) != quantity:
-                ours = book.positions.get(place, Decimal(0))
-                sentences.append(self._mismatch(place, ours, quantity))
+            ours = before.get((place[1], place[2].id), Decimal(0))
+            if ours != quantity:
+                by = quantity - ours
+                book.unexplained.note((name, place[1], place[2].id), by, asked_at.time)
+                if self._known:
+                    sentences.append(self._mismatch(place, ours, quantity))
             book.positions[place] = quantity
             if place in told:
                 book.costs[place] = told[place].average_cost
@@ -108,10 +137,20 @@ class Holdings:
             self._mismatched("; ".join(sentences))
         return True
 
+    def _before(self) -> Mapping[tuple[str, str], Decimal]:
+        """Return the positions as they were before this list: the journal's, at the first one."""
+        if not self._known:
+            return self._expected(self._broker.name, self.carried)
+        return {
+            (account, instrument.id): quantity
+            for (broker, account, instrument), quantity in self._desk.book.positions.items()
+            if broker == self._broker.name
+        }
+
     def _lacks_rows(self, snapshot: Snapshot[Position], asked_at: float) -> bool:
         """Return whether positions are absent from a list that may yet be told of."""
         told = {(row.account, row.instrument.id) for row in snapshot.rows}
-        held = self._held() if self._known else self._expected_now()
+        held = [place for place, quantity in self._before().items() if quantity]
         absent = {place: self.absent.get(place, asked_at) for place in held if place not in told}
         recent = {place: at for place, at in absent.items() if asked_at - at < self._patience}
         if recent and not self.absent:
@@ -120,17 +159,6 @@ class Holdings:
             self._desk.meters.count("position_rows_absent", broker=self._broker.name).value += 1
         self.absent = absent if recent else {}
         return bool(recent)
-
-    def _held(self) -> list[tuple[str, str]]:
-        return [
-            (account, instrument.id)
-            for (broker, account, instrument), quantity in self._desk.book.positions.items()
-            if broker == self._broker.name and quantity
-        ]
-
-    def _expected_now(self) -> list[tuple[str, str]]:
-        expected = self._expected(self._broker.name, self.carried)
-        return [place for place, quantity in expected.items() if quantity]
 
     def _remember(self, snapshot: Snapshot[Position]) -> None:
         """Write the positions down where they changed: the next start compares with them."""

@@ -71,8 +71,8 @@ class Reconciler:
 
     A query that fails makes the round fail; it is repeated with growing pauses, and is never an
     empty answer. What no list mentions was not proven unsent: it becomes UNKNOWN. Nor is a position
-    closed because a list has no row for it: the gate stays shut and the broker is asked again until
-    a row comes, or none came for ``acknowledge_within`` seconds.
+    closed because a list has no row for it: while the holdings are unsure the gate is shut and the
+    broker is asked again.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Reconciler:
         pause = _RETRY_FIRST
         while True:
             await self._wanted.wait()
-            if self._holdings.absent:
+            if self._holdings.unsure:
                 await self._desk.clock.sleep(self._settings.acknowledge_within / _ASKED_MEANWHILE)
             self._wanted.clear()
             try:
@@ -152,7 +152,7 @@ class Reconciler:
             self._answer_commands(answers, listed)
             if await self._holdings.ask() and answers.complete:
                 self._learnt(self._broker.name, self._holdings.carried, self._others)
-            if self._holdings.absent:
+            if self._holdings.unsure:
                 self._gate.reconciling.add(self._broker.name)
                 self.want()
             elif self._broker.link is LinkState.UP:

@@ -87,6 +87,7 @@ class Parts:
             self._named,
             {name: self._breaker(name) for name in brokers},
             self._slower,
+            unsure=self._unsure,
             told=told,
         )
         self.archive = Archive(self.book, journal)
@@ -212,6 +213,10 @@ class Parts:
         _log.info("asking %s for evidence: %s", broker, why)
         if broker in self.reconcilers:
             self.reconcilers[broker].want()
+
+    def _unsure(self, broker: str, why: str) -> None:
+        self.gate.reconciling.add(broker)
+        self._ask(broker, why)
 
     def _page(self, reason: str) -> None:
         self.control.page(reason)

@@ -351,7 +351,7 @@ def test_flatten_closes_positions_and_cancels_protection_last(tmp_path: Path) ->
             desk.broker.held["DU1", AAPL] = Decimal(100)
             await desk.orders.reconcile("fake")
             await desk.orders.submit(Order.stop(AAPL, Side.SELL, 100, "90", key="stop"))
-            await desk.settle()
+            await desk.settle(2)
             desk.broker.mode = "fill"
             result = await desk.orders.flatten()
             assert not result.still_open

@@ -21,7 +21,7 @@ from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.fills import Fills
-from alluse_core.orders.holdings import Holdings
+from alluse_core.orders.holdings import Holdings, Moment
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.intake import Intake
 from alluse_core.orders.journal import Journal
@@ -195,8 +195,8 @@ def _send_without_pacing() -> Sequence[Patch]:
 def _count_every_report_of_a_fill() -> Sequence[Patch]:
     take, serial = Fills._fill, iter(range(10**9))
 
-    def fill(self: Fills, live: Any, execution: Any, base: str, source: str) -> None:
-        take(self, live, execution, f"{base}/{next(serial)}", source)
+    def fill(self: Fills, live: Any, execution: Any, base: str, *rest: Any) -> None:
+        take(self, live, execution, f"{base}/{next(serial)}", *rest)
 
     return [(Fills, "_fill", fill)]
 
@@ -256,7 +256,7 @@ def _ask_for_no_executions() -> Sequence[Patch]:
         )
 
     async def ask(self: Holdings) -> None:
-        asked_at = self._desk.clock.monotonic()
+        asked_at = Moment.of(self._desk.clock)
         self._take(await self._broker.positions(), asked_at)
 
     return [(Reconciler, "_apply", without), (Holdings, "ask", ask)]
