@@ -201,7 +201,9 @@ def test_what_if_tells_the_margins_that_filling_then_brings() -> None:
             after = gateway.exchange.accounts.figures("DU1000001")
             assert Decimal(state.initMarginAfter) == after.initial_margin
             assert Decimal(state.maintMarginAfter) == after.maintenance_margin
-            paid = sum(fill.paid for fill in gateway.orders.book.by_perm(trade.order.permId).fills)
+            paid = sum(
+                fill.paid for fill in gateway.desks.orders.book.by_perm(trade.order.permId).fills
+            )
             assert Decimal(str(state.commission)) == paid > 0
 
     run(story)

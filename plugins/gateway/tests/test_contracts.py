@@ -51,12 +51,12 @@ def gateway_of() -> SimulatedGateway:
 def test_a_description_finds_what_agrees_with_all_its_fields(
     contract: Contract, expected: list[Instrument]
 ) -> None:
-    found = [listing.instrument for listing in gateway_of().contracts.find(contract)]
+    found = [listing.instrument for listing in gateway_of().desks.contracts.find(contract)]
     assert found == expected
 
 
 def test_one_means_exactly_one() -> None:
-    contracts = gateway_of().contracts
+    contracts = gateway_of().desks.contracts
     assert contracts.one(Contract(symbol="NOPE")) == notices.NO_DEFINITION_TEXT
     ambiguous = contracts.one(Contract(symbol="AAPL", security_type="OPT"))
     assert isinstance(ambiguous, str)

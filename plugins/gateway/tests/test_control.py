@@ -234,7 +234,7 @@ def test_order_ids_can_be_rolled_back_as_a_restart_does() -> None:
                 order = ib.placeOrder(aapl, lib.LimitOrder("BUY", 1, 90.0))
                 await until(lambda: order.orderStatus.status == "Submitted", "the ack")
             gateway.control.next_order_id(1, 2)
-            assert gateway.orders.book.next_id(1) == 2
+            assert gateway.desks.orders.book.next_id(1) == 2
 
     run(story)
 

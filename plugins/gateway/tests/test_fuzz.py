@@ -91,8 +91,8 @@ def test_no_noise_raises_or_disturbs_another_client(seed: int) -> None:
             assert await ib.reqCurrentTimeAsync()
             assert len(gateway.ledger.of("placed")) > 100
             assert gateway.ledger.of("fill")
-            gateway.accounts.tick()
-            gateway.history.tick()
+            gateway.desks.accounts.tick()
+            gateway.desks.history.tick()
             assert [each.alive for each in gateway.sessions] == [True, True]
             raw.close()
             gateway.control.drop(1)

@@ -342,7 +342,7 @@ def test_bars_kept_up_to_date_end_with_their_cancel_or_with_10182() -> None:
             await ib.reqHistoricalDataAsync(
                 contract, "", "3600 S", "1 min", "TRADES", False, keepUpToDate=True
             )
-            assert gateway.history.fail_live() == 1
+            assert gateway.desks.history.fail_live() == 1
             await until(lambda: errors[-1][0] == 10182, "10182")
 
     run(story)
@@ -360,7 +360,7 @@ def test_five_second_bars_come_one_by_one_and_others_are_refused_with_420() -> N
             await ib.reqCurrentTimeAsync()
             for step in range(4):
                 quote(exchange, AAPL, 100.0 + step, 100.2 + step, at=START + 5 * (step + 1))
-                gateway.history.tick()
+                gateway.desks.history.tick()
             await until(lambda: len(live) == 3, "three bars")
             assert [round(bar.close, 2) for bar in live] == [100.1, 101.1, 102.1]
             (pair,) = await ib.qualifyContractsAsync(lib.Forex("EURUSD"))

@@ -112,19 +112,19 @@ def test_bars_that_are_kept_up_to_date_follow_the_market() -> None:
             )
             before = len(bars)
             trade(exchange, AAPL, 107.0, at=START + 120)
-            gateway.history.tick()
+            gateway.desks.history.tick()
             await until(lambda: bars[-1].close == 107.0, "the new bar")
             assert len(bars) == before + 1
             live = ib.reqRealTimeBars(contract, 5, "TRADES", False)
             await ib.reqCurrentTimeAsync()
             trade(exchange, AAPL, 108.0, at=START + 130)
-            gateway.history.tick()
+            gateway.desks.history.tick()
             await until(lambda: live, "the five-second bar")
             assert live[-1].close == 107.0
             ib.cancelHistoricalData(bars)
             ib.cancelRealTimeBars(live)
             await ib.reqCurrentTimeAsync()
-            assert not gateway.history._live
+            assert not gateway.desks.history._live
 
     run(story)
 
@@ -133,7 +133,7 @@ def test_an_order_made_by_hand_is_bound_to_client_zero_and_can_be_cancelled() ->
     async def story() -> None:
         async with SimulatedGateway(make_exchange()) as gateway:
             gateway.control.manual_order("AAPL", "BUY", 5, "90")
-            await until(lambda: len(gateway.orders.book) == 1, "the exchange")
+            await until(lambda: len(gateway.desks.orders.book) == 1, "the exchange")
             async with client("ib_insync", gateway, 0) as ib:
                 (found,) = ib.openTrades()
                 assert found.order.orderId < 0

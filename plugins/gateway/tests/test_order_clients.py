@@ -141,18 +141,18 @@ def test_account_values_come_every_three_minutes_and_profit_each_second() -> Non
         async with SimulatedGateway(exchange) as gateway, trading(gateway) as trader:
             bought = trader.buy(101.0, 100)
             await until(lambda: bought.orderStatus.status == "Filled", "the position")
-            gateway.accounts.tick()
+            gateway.desks.accounts.tick()
             profit = trader.ib.reqPnL("DU1000001")
             await until(lambda: profit.dailyPnL == profit.dailyPnL, "the first figures")
             values: list[str] = []
             trader.ib.accountValueEvent += lambda each: values.append(each.tag)
             before = profit.unrealizedPnL
             quote(exchange, AAPL, 110.0, 110.1, at=START + 1)
-            gateway.accounts.tick()
+            gateway.desks.accounts.tick()
             await until(lambda: profit.unrealizedPnL > before, "profit within the second")
             assert "NetLiquidation" not in values
             for _ in range(REFRESH_SECONDS):
-                gateway.accounts.tick()
+                gateway.desks.accounts.tick()
             await until(lambda: "NetLiquidation" in values, "the values")
 
     run(story)

@@ -247,8 +247,8 @@ def test_no_noise_raises_or_disturbs_another_client(seed: int) -> None:
             await until(lambda: max(each.rate.total for each in gateway.sessions) > 1500, "all")
             other.ask(49)
             assert (await other.read("CurrentTime")).currentTime
-            gateway.accounts.tick()
-            gateway.history.tick()
+            gateway.desks.accounts.tick()
+            gateway.desks.history.tick()
             assert len(gateway.ledger.of("placed")) > 5
             assert [each.alive for each in gateway.sessions] == [True, True]
             raw.writer.close()

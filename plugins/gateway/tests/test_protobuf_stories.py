@@ -72,14 +72,14 @@ def test_bars_follow_the_market(version: int) -> None:
         ib.ask.reqHistoricalData(1, stock(), "", "3600 S", "1 min", "TRADES", 0, 2, True, [])
         await ib.hears("historicalDataEnd")
         trade(exchange, AAPL, 107.0, 30.0, at=START + 120)
-        gateway.history.tick()
+        gateway.desks.history.tick()
         _, bar = await ib.hears_that("historicalDataUpdate", lambda _, bar: bar.close == 107.0)
         assert (bar.date, bar.volume) == (str(int(START) + 120 - int(START) % 60), 30)
         ib.ask.reqRealTimeBars(2, stock(), 5, "TRADES", False, [])
         ib.ask.reqCurrentTime()
         await ib.hears("currentTime")
         trade(exchange, AAPL, 108.0, at=START + 130)
-        gateway.history.tick()
+        gateway.desks.history.tick()
         live = await ib.hears_that("realtimeBar", lambda number, *rest: number == 2)
         assert live[5] == 107.0
         ib.ask.cancelHistoricalData(1)
@@ -167,7 +167,7 @@ def test_the_tables_that_change_with_no_market_are_told(version: int) -> None:
         ask.reqNewsBulletins(True)
         ask.reqCurrentTime()
         await ib.hears("currentTime")
-        gateway.news.bulletin("halt \\ é", "NASDAQ")
+        gateway.desks.news.bulletin("halt \\ é", "NASDAQ")
         ((_, _, text, where),) = await ib.hears("updateNewsBulletin")
         assert (text, where) == ("halt \\ é", "NASDAQ")
         assert not ib.errors()
@@ -220,7 +220,7 @@ def test_what_if_tells_margins_and_places_nothing(version: int) -> None:
         _, _, echo, state = await ib.hears_that("openOrder", lambda *_: True)
         assert (echo.whatIf, float(state.initMarginChange)) == (True, pytest.approx(5000))
         assert state.commissionAndFees == 1.0
-        assert not len(gateway.orders.book)
+        assert not len(gateway.desks.orders.book)
 
     play(version, story)
 

@@ -110,7 +110,7 @@ def test_ticks_arrive_and_follow_the_market(name: str) -> None:
             ib.cancelMktData(contract)
             quote(exchange, AAPL, 100.4, 100.5)
             await ib.reqCurrentTimeAsync()
-            assert not gateway.market_data._by_request
+            assert not gateway.desks.market_data._by_request
 
     asyncio.run(story())
 

@@ -89,7 +89,7 @@ def test_a_scan_ranks_the_market_and_ends_with_162() -> None:
         fields = await raw.read_until("20")
         assert (fields[2:4], fields[6], fields[22]) == (["7", "2"], "MSFT", "AAPL")
         for _ in range(scanner.REFRESH_S):
-            gateway.scanner.tick()
+            gateway.desks.scanner.tick()
         assert (await raw.read_until("20"))[2] == "7"
         raw.send(22, 7, *SCAN)
         await raw.error(102)
@@ -126,7 +126,7 @@ def test_display_groups_are_shared_and_bounded() -> None:
         await raw.error(321)
         other.close()
         await asyncio.sleep(0.02)
-        assert len(gateway.display_groups._subscriptions) <= 100
+        assert len(gateway.desks.display_groups._subscriptions) <= 100
         raw.send(69, 1, 7, "x" * 5000)
         await raw.error(321)
 

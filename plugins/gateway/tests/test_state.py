@@ -208,7 +208,7 @@ def test_ids_can_roll_back_at_a_restart_and_orders_made_by_hand_stay_bound(
             SimulatedGateway(make_exchange(), state=tmp_path) as gateway,
             trading(gateway, 0) as person,
         ):
-            assert gateway.orders.book.next_id(0) == used.order.orderId + 1
+            assert gateway.desks.orders.book.next_id(0) == used.order.orderId + 1
             assert {each.order.orderId for each in person.ib.openTrades()} >= {used.order.orderId}
 
     run(story)

@@ -10,13 +10,14 @@ from alluse_paper.exchange import Exchange
 from alluse_paper.hours import Hours
 from alluse_paper.market import Listing
 
+from alluse_core.clock import Clock
 from alluse_core.model import Instrument, SecurityType
 from alluse_gateway import notices
 from alluse_gateway import requests as r
 from alluse_gateway.answers import contracts as answers
 from alluse_gateway.combos import combo_of
 from alluse_gateway.order_refusals import Refusal
-from alluse_gateway.session import Desk, Session
+from alluse_gateway.session import Session
 from alluse_gateway.wire import decimal_text
 
 CALENDAR_DAYS = 5
@@ -35,8 +36,8 @@ _SMART = frozenset({SecurityType.STOCK, SecurityType.OPTION, SecurityType.COMBO}
 class ContractDesk:
     """The listings of one market, by contract number and by symbol."""
 
-    def __init__(self, desk: Desk, exchange: Exchange) -> None:
-        self._desk = desk
+    def __init__(self, clock: Clock, exchange: Exchange) -> None:
+        self._clock = clock
         self._exchange = exchange
         self._by_id: dict[int, Listing] = {}
         self._by_symbol: dict[str, list[Listing]] = {}
@@ -110,7 +111,7 @@ class ContractDesk:
         if not found:
             session.error(request.request_id, notices.NO_DEFINITION, notices.NO_DEFINITION_TEXT)
             return
-        now = self._desk.clock.now()
+        now = self._clock.now()
         calendars: dict[Hours, answers.Calendar] = {}
         for listing in found:
             hours = self.hours(listing)

@@ -132,7 +132,7 @@ class Control(NewsControl, MarketControl, OrderControl):
 
     def next_order_id(self, client: int, order_id: int) -> None:
         """Give out ``order_id`` next to ``client``; lower than before is a restart's roll-back."""
-        self._gateway.orders.book.set_next_id(client, order_id)
+        self._gateway.desks.orders.book.set_next_id(client, order_id)
         self._note("next_order_id", client=client, order_id=order_id)
 
     def manual_order(
@@ -169,7 +169,7 @@ class Control(NewsControl, MarketControl, OrderControl):
         """
         if kind not in (1, 2, 3) or not text:
             raise UsageError(f"a bulletin has a text and a kind of 1, 2 or 3, not {kind}")
-        readers = self._gateway.news.bulletin(str(text), str(exchange), kind)
+        readers = self._gateway.desks.news.bulletin(str(text), str(exchange), kind)
         self._note("bulletin", text=text, exchange=exchange, kind=kind)
         return readers
 
@@ -180,7 +180,7 @@ class Control(NewsControl, MarketControl, OrderControl):
             "port": self._gateway.port,
             "instruments": [each.instrument.id for each in self._gateway.exchange.listings],
             "clients": sorted(each.client_id for each in self._chosen(None)),
-            "orders": len(self._gateway.orders.book),
+            "orders": len(self._gateway.desks.orders.book),
             "ledger": len(self._gateway.ledger),
             "latency": faults.latency,
             "ack_delay": faults.ack_delay,

@@ -122,7 +122,7 @@ class LinkControl:
         for session in self._chosen(None):
             session.close("the gateway restarts")
         await self._gateway.clock.sleep(pause)
-        next_ids = self._gateway.orders.book.roll_back(roll_back)
+        next_ids = self._gateway.desks.orders.book.roll_back(roll_back)
         await self._gateway.start_listening()
         self._note("restarted", next_order_ids={str(each): n for each, n in next_ids.items()})
 

@@ -86,7 +86,7 @@ class MarketControl:
         """Let streaming lines go on as live (1), frozen (2), delayed (3) or both (4) data."""
         if kind not in (1, 2, 3, 4):
             raise UsageError(f"a market data type is 1 to 4, not {kind}")
-        changed = self._gateway.market_data.become(kind, client)
+        changed = self._gateway.desks.market_data.become(kind, client)
         self._note("data_type", kind=kind, client=client, lines=changed)
         return changed
 
@@ -96,21 +96,21 @@ class MarketControl:
         self._note("competing_session", on=on)
         gateway.faults.competing_session = bool(on)
         if on:
-            return gateway.market_data.compete()
-        gateway.market_data.refresh()
+            return gateway.desks.market_data.compete()
+        gateway.desks.market_data.refresh()
         return 0
 
     def fail_live_updates(self, client: int | None = None, lines: bool = False) -> int:
         """End bars that are kept up to date, and with ``lines`` market data too, with 10182."""
-        ended = self._gateway.history.fail_live(client)
+        ended = self._gateway.desks.history.fail_live(client)
         if lines:
-            ended += self._gateway.market_data.fail(client)
+            ended += self._gateway.desks.market_data.fail(client)
         self._note("fail_live_updates", client=client, lines=lines, requests=ended)
         return ended
 
     def depth_reset(self, client: int | None = None) -> int:
         """Say 317 to market depth requests and begin their books anew."""
-        count = self._gateway.depth.reset(client)
+        count = self._gateway.desks.depth.reset(client)
         self._note("depth_reset", client=client, requests=count)
         return count
 
@@ -136,13 +136,13 @@ class MarketControl:
         """Change how many shares can be borrowed; lines that asked for tick 236 are told."""
         if not 0 <= shares < 1e12:
             raise UsageError(f"shares are 0 to 1e12, not {shares}")
-        self._gateway.lent[self._listed(symbol)] = float(shares)
+        self._gateway.desks.lent[self._listed(symbol)] = float(shares)
         self._note("shortable", symbol=symbol, shares=shares)
-        self._gateway.market_data.lend()
+        self._gateway.desks.market_data.lend()
 
     def _listed(self, symbol: str) -> Instrument:
         if not symbol:
-            for booked in self._gateway.orders.book:
+            for booked in self._gateway.desks.orders.book:
                 return booked.order.request.instrument
         try:
             return self._gateway.exchange.listing(Instrument.parse(symbol)).instrument

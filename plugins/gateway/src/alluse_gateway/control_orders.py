@@ -70,7 +70,7 @@ class OrderControl:
         self, client: int, order_id: int, reason: str = "cancelled by the exchange"
     ) -> None:
         """Cancel an order that nobody asked to be cancelled: Cancelled and 202."""
-        booked = self._gateway.orders.book.by_client(client, order_id)
+        booked = self._gateway.desks.orders.book.by_client(client, order_id)
         if booked is None or not booked.alive:
             raise UsageError(f"client {client} has no living order {order_id}")
         self._note("cancel_order", client=client, order_id=order_id, perm_id=booked.perm_id)

@@ -19,45 +19,45 @@ if TYPE_CHECKING:
 def routes(gateway: SimulatedGateway) -> dict[type[r.Request], Callable[[Session, Any], None]]:
     """Return what answers each kind of request."""
     return {
-        r.PlaceOrder: gateway.orders.place,
-        r.CancelOrder: gateway.orders.cancel,
-        r.GlobalCancel: gateway.orders.cancel_all,
-        r.ExerciseOptions: gateway.exercises.exercise,
-        r.OpenOrders: gateway.questions.open_orders,
-        r.AutoOpenOrders: gateway.questions.auto_open_orders,
-        r.CompletedOrders: gateway.questions.completed,
-        r.Executions: gateway.questions.executions,
+        r.PlaceOrder: gateway.desks.orders.place,
+        r.CancelOrder: gateway.desks.orders.cancel,
+        r.GlobalCancel: gateway.desks.orders.cancel_all,
+        r.ExerciseOptions: gateway.desks.exercises.exercise,
+        r.OpenOrders: gateway.desks.questions.open_orders,
+        r.AutoOpenOrders: gateway.desks.questions.auto_open_orders,
+        r.CompletedOrders: gateway.desks.questions.completed,
+        r.Executions: gateway.desks.questions.executions,
         r.NextIds: partial(_next_ids, gateway),
         r.ManagedAccounts: partial(_managed_accounts, gateway),
         r.CurrentTime: partial(_current_time, gateway),
         r.ServerLogLevel: _accepted,
-        r.ContractDetails: gateway.contracts.details,
-        r.MatchingSymbols: gateway.contracts.symbols,
-        r.MarketRule: gateway.contracts.market_rule,
-        r.OptionParameters: gateway.contracts.option_parameters,
-        r.MarketData: gateway.market_data.subscribe,
-        r.CancelMarketData: gateway.market_data.cancel,
-        r.MarketDataType: gateway.market_data.set_type,
-        r.TickByTick: gateway.tick_by_tick.subscribe,
-        r.MarketDepth: gateway.depth.subscribe,
-        r.CancelMarketDepth: gateway.depth.cancel,
-        r.CalculateOption: gateway.calculations.calculate,
-        r.CancelCalculation: gateway.calculations.cancel,
+        r.ContractDetails: gateway.desks.contracts.details,
+        r.MatchingSymbols: gateway.desks.contracts.symbols,
+        r.MarketRule: gateway.desks.contracts.market_rule,
+        r.OptionParameters: gateway.desks.contracts.option_parameters,
+        r.MarketData: gateway.desks.market_data.subscribe,
+        r.CancelMarketData: gateway.desks.market_data.cancel,
+        r.MarketDataType: gateway.desks.market_data.set_type,
+        r.TickByTick: gateway.desks.tick_by_tick.subscribe,
+        r.MarketDepth: gateway.desks.depth.subscribe,
+        r.CancelMarketDepth: gateway.desks.depth.cancel,
+        r.CalculateOption: gateway.desks.calculations.calculate,
+        r.CancelCalculation: gateway.desks.calculations.cancel,
         r.CancelTickByTick: partial(_cancel_tick_by_tick, gateway),
-        r.HistoricalData: gateway.history.bars,
-        r.HeadTimestamp: gateway.history.head,
-        r.RealTimeBars: gateway.history.real_time,
-        r.CancelHistory: gateway.history.cancel,
-        r.HistoricalTicks: gateway.historical_ticks.ticks,
-        r.Histogram: gateway.historical_ticks.histogram,
-        r.AccountUpdates: gateway.accounts.updates,
-        r.AccountUpdatesMulti: gateway.accounts.updates_multi,
-        r.AccountSummary: gateway.accounts.summary,
-        r.Positions: gateway.accounts.positions,
-        r.PositionsMulti: gateway.accounts.positions_multi,
-        r.ProfitAndLoss: gateway.accounts.profit,
-        r.ProfitAndLossSingle: gateway.accounts.profit_single,
-        r.CancelAccount: gateway.accounts.cancel,
+        r.HistoricalData: gateway.desks.history.bars,
+        r.HeadTimestamp: gateway.desks.history.head,
+        r.RealTimeBars: gateway.desks.history.real_time,
+        r.CancelHistory: gateway.desks.history.cancel,
+        r.HistoricalTicks: gateway.desks.historical_ticks.ticks,
+        r.Histogram: gateway.desks.historical_ticks.histogram,
+        r.AccountUpdates: gateway.desks.accounts.updates,
+        r.AccountUpdatesMulti: gateway.desks.accounts.updates_multi,
+        r.AccountSummary: gateway.desks.accounts.summary,
+        r.Positions: gateway.desks.accounts.positions,
+        r.PositionsMulti: gateway.desks.accounts.positions_multi,
+        r.ProfitAndLoss: gateway.desks.accounts.profit,
+        r.ProfitAndLossSingle: gateway.desks.accounts.profit_single,
+        r.CancelAccount: gateway.desks.accounts.cancel,
         r.CancelAnswered: _accepted,
         r.Unsupported: _unsupported,
         **_reference_routes(gateway),
@@ -67,7 +67,7 @@ def routes(gateway: SimulatedGateway) -> dict[type[r.Request], Callable[[Session
 def _reference_routes(
     gateway: SimulatedGateway,
 ) -> dict[type[r.Request], Callable[[Session, Any], None]]:
-    tables, news, groups = gateway.reference, gateway.news, gateway.display_groups
+    tables, news, groups = gateway.desks.reference, gateway.desks.news, gateway.desks.display_groups
     return {
         q.RequestFA: tables.advisor_table,
         q.ReplaceFA: tables.replace_advisor_table,
@@ -83,9 +83,9 @@ def _reference_routes(
         q.NewsProviders: news.providers,
         q.NewsArticle: news.article,
         q.HistoricalNews: news.headlines,
-        q.ScannerParameters: gateway.scanner.parameters,
-        q.ScannerSubscription: gateway.scanner.subscribe,
-        q.CancelScanner: gateway.scanner.cancel,
+        q.ScannerParameters: gateway.desks.scanner.parameters,
+        q.ScannerSubscription: gateway.desks.scanner.subscribe,
+        q.CancelScanner: gateway.desks.scanner.cancel,
         q.DisplayGroups: groups.groups,
         q.SubscribeGroup: groups.subscribe,
         q.UpdateGroup: groups.update,
@@ -133,7 +133,7 @@ def _unsupported(session: Session, request: r.Unsupported) -> None:
 
 
 def _next_ids(gateway: SimulatedGateway, session: Session, request: r.NextIds) -> None:
-    session.send(system.next_valid_id(gateway.orders.book.next_id(session.client_id)))
+    session.send(system.next_valid_id(gateway.desks.orders.book.next_id(session.client_id)))
 
 
 def _managed_accounts(
@@ -145,7 +145,7 @@ def _managed_accounts(
 def _cancel_tick_by_tick(
     gateway: SimulatedGateway, session: Session, request: r.CancelTickByTick
 ) -> None:
-    gateway.tick_by_tick.cancel(session, request.request_id)
+    gateway.desks.tick_by_tick.cancel(session, request.request_id)
 
 
 def _current_time(gateway: SimulatedGateway, session: Session, request: r.CurrentTime) -> None:

@@ -11,46 +11,29 @@ from typing import TYPE_CHECKING, Any, Self
 
 from alluse_paper.exchange import Exchange
 from alluse_paper.margin_call import margin_calls
-from alluse_paper.market import Listing, Market, RemembersPast
+from alluse_paper.market import Market, RemembersPast
 from alluse_paper.player import Player
 
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.errors import BrokerError, StateError
-from alluse_core.model import Instrument, SecurityType
 from alluse_gateway import handshake, notices, wire
 from alluse_gateway import requests as r
-from alluse_gateway.account import AccountDesk
 from alluse_gateway.answers import system
-from alluse_gateway.bars import BarHistory
-from alluse_gateway.contracts import ContractDesk
 from alluse_gateway.control import Control
-from alluse_gateway.display_groups import DisplayGroupDesk
-from alluse_gateway.exercises import ExerciseDesk
+from alluse_gateway.desks import DeskOptions, Desks
 from alluse_gateway.faults import Faults
-from alluse_gateway.generic_ticks import SHARES_TO_BORROW, Figures
-from alluse_gateway.history import HistoryDesk
-from alluse_gateway.history_source import HistorySource
-from alluse_gateway.history_ticks import HistoricalTicksDesk
 from alluse_gateway.ledger import Ledger
-from alluse_gateway.market_data import LINES, MarketDesk
-from alluse_gateway.market_depth import DepthDesk
-from alluse_gateway.news import NewsDesk
-from alluse_gateway.option_ticks import CalculationDesk
+from alluse_gateway.market_data import LINES
 from alluse_gateway.order_faults import READ_ONLY
-from alluse_gateway.order_questions import OrderQuestions
-from alluse_gateway.orders import OrderDesk
 from alluse_gateway.ports import Ports
-from alluse_gateway.reference import ReferenceDesk
 from alluse_gateway.routes import NEEDS_LINK, routes
-from alluse_gateway.scanner import ScannerDesk
 from alluse_gateway.scenario import Scenario, find
 from alluse_gateway.scenario_player import ScenarioPlayer
 from alluse_gateway.session import Session
 from alluse_gateway.state import State
-from alluse_gateway.tick_by_tick import TickByTickDesk
 
 if TYPE_CHECKING:
-    from alluse_gateway.option_model import OptionModel
+    pass
 
 RATE_LIMIT = 50
 
@@ -136,66 +119,23 @@ class SimulatedGateway:
         self._tasks: list[asyncio.Task[Any]] = []
         self._playing: asyncio.Task[Any] | None = None
         self._unlisten: list[Callable[[], None]] = []
-        self._history = BarHistory()
-        self.contracts = ContractDesk(self, exchange)
         past = market.past() if isinstance(market, RemembersPast) else None
-        source = HistorySource(exchange, self._history, past)
-        self.history = HistoryDesk(
-            self.clock,
-            self.contracts,
-            self.faults,
-            source,
-            seconds=history_seconds,
-            pacing=history_pacing,
-        )
-        self.depth = DepthDesk(exchange, self.contracts, self.faults)
-        self.lent: dict[Instrument, float] = {}
-        model = _option_model(exchange)
-        self.calculations = CalculationDesk(self.contracts, model)
-        figures = Figures(
-            exchange,
-            source,
-            self._history,
-            self._shares_to_borrow,
-        )
-        self.market_data = MarketDesk(
-            exchange,
-            self.contracts,
-            self.faults,
+        options = DeskOptions(
             sampling=sampling,
             lines=lines,
             entitled=entitled,
             delayed=delayed,
             snapshot_seconds=snapshot_seconds,
-            regulatory=regulatory_snapshots,
-            figures=figures,
-            option_model=model,
-        )
-        self.historical_ticks = HistoricalTicksDesk(self.contracts, source, self._history)
-        self.tick_by_tick = TickByTickDesk(
-            exchange, self.contracts, self.faults, self.historical_ticks
-        )
-        self.accounts = AccountDesk(self.clock, exchange, self.contracts, self.faults)
-        self.orders = OrderDesk(
-            self.clock,
-            exchange,
-            self.contracts,
-            self.faults,
-            self.ledger,
-            self._clients.values,
-            self.accounts.filled,
-            strict_ids=strict_order_ids,
+            regulatory_snapshots=regulatory_snapshots,
+            strict_order_ids=strict_order_ids,
+            master_client_id=master_client_id,
             active_orders=active_orders,
+            history_seconds=history_seconds,
+            history_pacing=history_pacing,
         )
-        self.exercises = ExerciseDesk(exchange, self.contracts, self.ledger)
-        self.orders.master_client_id = master_client_id
-        self.questions = OrderQuestions(
-            self.clock, self.orders.book, self.orders.hears, self.contracts
+        self.desks = Desks(
+            self.clock, exchange, self.faults, self.ledger, past, self._clients.values, options
         )
-        self.reference = ReferenceDesk(exchange)
-        self.news = NewsDesk(self.clock, self.contracts, self._clients.values)
-        self.scanner = ScannerDesk(exchange)
-        self.display_groups = DisplayGroupDesk()
         self._folder = state
         self._state: State | None = None
         self._failure: StateError | None = None
@@ -234,8 +174,8 @@ class SimulatedGateway:
             await self.stop()
             raise
         self._unlisten = [
-            self.exchange.listen(self.orders.on_event),
-            self.exchange.market_listen(self._on_market),
+            self.exchange.listen(self.desks.orders.on_event),
+            self.exchange.market_listen(self.desks.on_market),
         ]
         self._tasks.append(asyncio.create_task(self._each_second()))
         if self.player is not None:
@@ -243,13 +183,13 @@ class SimulatedGateway:
             self._tasks.append(self._playing)
 
     def _remember(self, folder: Path) -> None:
-        state = State(folder, self.clock, self.exchange, self.contracts, self._break)
+        state = State(folder, self.clock, self.exchange, self.desks.contracts, self._break)
         try:
-            state.load(self.orders.book, self.ledger, self.questions.midnight())
+            state.load(self.desks.orders.book, self.ledger, self.desks.questions.midnight())
         except BaseException:
             state.close()
             raise
-        self._state, self.orders.placed = state, state.touch
+        self._state, self.desks.orders.placed = state, state.touch
 
     def _break(self, error: StateError) -> None:
         """End: what clients would be told from now on could not be kept."""
@@ -278,8 +218,7 @@ class SimulatedGateway:
             task.cancel()
         failures = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        self.market_data.close()
-        self.history.close()
+        self.desks.close()
         for session in tuple(self.sessions):
             session.close("the gateway stops")
         if self._state is not None:
@@ -316,12 +255,12 @@ class SimulatedGateway:
     async def _each_second(self) -> None:
         while True:
             await self.clock.sleep(1.0)
-            self.accounts.tick()
+            self.desks.accounts.tick()
             if self.forced_liquidation:
                 self._liquidate()
-            self.history.tick()
-            self.scanner.tick()
-            self.questions.forget_past_days()
+            self.desks.history.tick()
+            self.desks.scanner.tick()
+            self.desks.questions.forget_past_days()
 
     def _liquidate(self) -> None:
         """Close positions of accounts that cannot carry them."""
@@ -334,15 +273,6 @@ class SimulatedGateway:
                 quantity=order.request.quantity,
                 perm_id=order.number,
             )
-
-    def _on_market(self, instrument: Instrument) -> None:
-        top = self.exchange.top(instrument)
-        if top is not None:
-            self._history.on_top(instrument, top)
-            self.tick_by_tick.on_market(instrument, top)
-            self.depth.on_market(instrument, top)
-        self.market_data.on_market(instrument)
-        self.orders.on_market(instrument)
 
     @property
     def port(self) -> int:
@@ -370,18 +300,11 @@ class SimulatedGateway:
         self.sessions.pop(session, None)
         if self._clients.get(session.client_id) is session:
             del self._clients[session.client_id]
-        self.market_data.forget(session)
-        self.history.forget(session)
-        self.tick_by_tick.forget(session)
-        self.depth.forget(session)
-        self.accounts.forget(session)
-        self.news.forget(session)
-        self.scanner.forget(session)
-        self.display_groups.forget(session)
+        self.desks.forget(session)
 
     def caught_up(self, session: Session) -> None:
         """The client reads again."""
-        self.market_data.refresh(session)
+        self.desks.market_data.refresh(session)
 
     def started(self, session: Session, request: r.StartApi) -> None:
         """The client said its id: refuse one that is connected, greet any other."""
@@ -394,7 +317,7 @@ class SimulatedGateway:
             return
         session.client_id = client
         self._clients[client] = session
-        next_id = self.orders.book.next_id(client)
+        next_id = self.desks.orders.book.next_id(client)
         self.ledger.note(
             "start", connection=session.number, client_id=client, next_order_id=next_id
         )
@@ -434,25 +357,18 @@ class SimulatedGateway:
         if code in (notices.LINK_RESTORED, notices.LINK_RESTORED_DATA_LOST):
             self._restore(data_lost=code == notices.LINK_RESTORED_DATA_LOST)
         elif code == notices.MARKET_FARM_OK:
-            self.market_data.refresh()
+            self.desks.market_data.refresh()
 
     def _restore(self, *, data_lost: bool) -> None:
         self.faults.link_lost = False
         if data_lost:
-            self.market_data.forget()
-            self.tick_by_tick.forget()
-            self.depth.forget()
-        self.orders.events.release()
+            self.desks.lose_data()
+        self.desks.orders.events.release()
         while self._deferred:
             session, request = self._deferred.popleft()
             self._routes[type(request)](session, request)
         if not data_lost:
-            self.market_data.refresh()
-
-    def _shares_to_borrow(self, listing: Listing) -> float:
-        if self.exchange.is_unlocated(listing.instrument):
-            return 0.0
-        return self.lent.get(listing.instrument, SHARES_TO_BORROW)
+            self.desks.market_data.refresh()
 
     @property
     def account_names(self) -> tuple[str, ...]:
@@ -463,13 +379,3 @@ class SimulatedGateway:
     def clients(self) -> Iterable[int]:
         """Return the ids of the clients that are connected."""
         return tuple(self._clients)
-
-
-def _option_model(exchange: Exchange) -> OptionModel | None:
-    """Return the model of the listed options, whose library is loaded where there are any."""
-    kinds = {each.instrument.security_type for each in exchange.listings}
-    if SecurityType.OPTION not in kinds:
-        return None
-    from alluse_gateway.option_model import OptionModel
-
-    return OptionModel(exchange)

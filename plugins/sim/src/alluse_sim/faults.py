@@ -74,7 +74,7 @@ async def omit(world: World, machine: Machine, dice: random.Random) -> None:
 
 async def babble(world: World, machine: Machine, dice: random.Random) -> None:
     """Name live orders in errors that end none of them."""
-    for booked in world.orders.book:
+    for booked in world.desks.orders.book:
         for connection in world.sessions:
             if booked.alive and connection.client_id == booked.client_id:
                 connection.error(booked.order_id, dice.choice((10349, 399, 161)), "a remark")
