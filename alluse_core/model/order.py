@@ -344,6 +344,11 @@ class Execution:
     time: datetime
     liquidation: bool = False
 
+    @property
+    def change(self) -> Decimal:
+        """What it adds to the position: below zero for a sale."""
+        return self.quantity * self.side.sign
+
 
 @attrs.frozen
 class Commission:

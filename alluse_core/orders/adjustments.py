@@ -116,7 +116,7 @@ class Adjustments:
             fill.broker,
             fill.account,
             fill.instrument,
-            fill.quantity * fill.side.sign,
+            fill.change,
             cause,
             {"execution_id": fill.execution_id, "price": str(fill.price)},
         )

@@ -65,7 +65,7 @@ class Believed:
             old = self.moment is not None and fill.time < self.moment
             if base in self.strays or old:
                 place = (fill.account, fill.instrument.id)
-                found[place] = found.get(place, Decimal(0)) - fill.quantity * fill.side.sign
+                found[place] = found.get(place, Decimal(0)) - fill.change
         return {place: held for place, held in found.items() if held}
 
 
@@ -93,7 +93,7 @@ def believed(reader: JournalReader, broker: str, known: int) -> Believed:
             newest[entry.body["base"]] = fill
     for fill in newest.values():
         place = (fill.account, fill.instrument.id)
-        told[place] = told.get(place, Decimal(0)) + fill.quantity * fill.side.sign
+        told[place] = told.get(place, Decimal(0)) + fill.change
     return Believed(told, moment, frozenset(strays))
 
 

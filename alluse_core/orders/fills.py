@@ -102,8 +102,8 @@ class Fills:
         if fill.instrument.security_type is SecurityType.COMBO:
             return {}  # nobody holds a combo: the executions of its legs move positions
         place = (fill.broker, fill.account, fill.instrument)
-        before = known.quantity * known.side.sign if known is not None else Decimal(0)
-        change = fill.quantity * fill.side.sign - before
+        before = known.change if known is not None else Decimal(0)
+        change = fill.change - before
         positions = self._desk.book.positions
         if known is None:
             late = self._desk.book.unexplained.place(fill, change)

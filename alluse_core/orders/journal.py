@@ -60,7 +60,7 @@ class _Taken:
 
     rows: tuple[Row, ...]
     then: Then | None
-    urgent: bool = False
+    urgent: bool
 
 
 class Journal:
@@ -302,7 +302,7 @@ class Journal:
         # On a full disk this is the space that evidence, cancels and exits are written into.
         self.reserve_spent = True
         with contextlib.suppress(OSError):
-            self._reserve_path.unlink(missing_ok=True)
+            self._reserve_path.unlink()
 
     async def flushed(self) -> None:
         """Return once everything appended so far is on disk. Raises JournalError."""

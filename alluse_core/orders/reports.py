@@ -49,8 +49,9 @@ class Reports:
             # The broker has it and does not work it: a bracket whose last order never arrived.
             event = Event.HOLD
         fields = self._ownership.name(live, report.identity)
-        if report.filled is not None and report.filled > live.reported:
-            live.reported = report.filled
+        filled = max(live.reported, report.filled or live.reported)
+        if filled != live.reported:
+            live.reported = filled
             desk.book.touch(live)
         if report.terms is not None:
             self._echoes.compare(live, report.terms)

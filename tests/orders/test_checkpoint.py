@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -17,10 +18,11 @@ from hypothesis import strategies as st
 
 from alluse_core.errors import JournalCorrupt
 from alluse_core.orders import checkpoint as module
+from alluse_core.orders import verification
 from alluse_core.orders.checkpoint import checkpoint_path, read_checkpoint
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal
-from alluse_core.orders.reader import JournalReader
+from alluse_core.orders.reader import JournalReader, anchor_path
 from alluse_core.orders.records import Kind, Row
 from alluse_core.orders.storage import Storage, allocate, connect
 from alluse_core.orders.verification import verify
@@ -109,6 +111,7 @@ def test_few_records_are_always_walked_and_so_are_those_after_the_checkpoint(pat
     edit(path, "UPDATE record SET body = '{}' WHERE seq = 20")
     assert opened_problem(path) == "", "behind the checkpoint, and of an order that ended"
     assert verify(path).problem == "record 20 is not what was written"
+    assert opened_problem(path, whole_below=62) == "", "as many as that are believed"
     assert opened_problem(path, whole_below=63) == "record 20 is not what was written"
 
 
@@ -131,6 +134,67 @@ def opened_problem(path: Path, **how: Any) -> str:
     journal = opened(path, **how)
     journal.close()
     return journal.problem
+
+
+def test_a_checkpoint_holds_these_words(path: Path) -> None:
+    journal = opened(path)
+    event(journal, "ended-3", "ACCEPTED")
+    journal.append(journal.scribe.row(Kind.IDS, {"broker": "a", "up_to": 64}))
+    journal.append(journal.scribe.row(Kind.CONTROL, {"action": "approve", "accepted": [1]}))
+    journal.append(journal.scribe.row(Kind.ADJUSTMENT, {"broker": "a", "execution_id": "x1"}))
+    head = journal._head
+    journal.close()
+    content, digest = checkpoint_path(path).read_bytes().split(b"\n")
+    assert json.loads(content) == {
+        "format": 1,
+        "sequence": 66,
+        "hash": head.hash.hex(),
+        "records": 66,
+        "found": None,
+        "accepted_at": 0,
+        "standing": {
+            "orders": 21,
+            "live": {"lives": [1, 2], "ended-3": [63]},
+            "revived": ["ended-3"],
+            "matters": {"ids/a": 64},
+            "each": [65],
+            "adjustments": [66],
+        },
+    }
+    assert digest.decode() == hashlib.sha256(content).hexdigest()
+    assert not list(path.parent.glob("*.new"))
+
+
+def test_each_problem_is_found_at_its_record(path: Path) -> None:
+    def found(statement: str) -> tuple[int, str]:
+        changed = path.with_name("changed.db")
+        for suffix in ("", ".anchor"):
+            shutil.copy(f"{path}{suffix}", f"{changed}{suffix}")
+        edit(changed, statement)
+        verdict = verify(changed)
+        return verdict.at, verdict.problem
+
+    assert found("UPDATE record SET body = '{}' WHERE seq = 20") == (
+        *(20, "record 20 is not what was written"),
+    )
+    assert found("DELETE FROM record WHERE seq IN (20, 21)") == (22, "records 20 to 21 are gone")
+    assert found("DELETE FROM record WHERE seq > 60") == (
+        *(61, "the journal ends at record 60, the anchor knows 62"),
+    )
+    assert found("UPDATE record SET seq = -5 WHERE seq = 1") == (
+        *(1, "record -5 is none of the journal's"),
+    )
+    anchor_path(path).unlink()
+    assert (verify(path).at, verify(path).problem) == (
+        *(63, "the anchor is missing or unreadable"),
+    )
+
+
+def test_a_long_check_tells_how_far_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "_TOLD_EVERY", 20)
+    told: list[tuple[int, int]] = []
+    assert verify(path, lambda *so_far: told.append(so_far)).ok
+    assert told == [(20, 62), (40, 62), (60, 62)]
 
 
 def test_an_old_record_of_a_live_order_is_checked_at_each_start(path: Path) -> None:

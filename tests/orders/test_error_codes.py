@@ -162,6 +162,10 @@ def test_a_pattern_and_states_narrow_a_rule() -> None:
         31337, "waiting 20 s", Verb.PLACE, Phase.SENT, OrderState.SUBMITTED, table=table
     )
     assert fitting.error_class is C.HELD
+    last = "x" * 1_991 + "waiting 2 s"
+    for text, error_class in ((last[2:], C.HELD), (last, C.UNCLASSIFIED)):
+        read = classify(31337, text, Verb.PLACE, Phase.SENT, OrderState.SUBMITTED, table=table)
+        assert read.error_class is error_class, "2,000 signs are read"
     for text, state in (
         ("waiting", OrderState.SUBMITTED),
         ("waiting 20 s", OrderState.ACCEPTED),

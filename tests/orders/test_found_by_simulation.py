@@ -212,6 +212,8 @@ def test_what_still_waited_for_its_turn_at_a_crash_is_known_not_to_have_left(
             assert len(released) < 20
             told = desk.orders.get("key-29").known.reason
             assert "ended before it was sent" in told
+            last = desk.journal.read().story("key-29")[-1]
+            assert (last.body["source"], last.body["event"]) == ("recovery", "WITHDRAW")
 
     run(scenario())
 

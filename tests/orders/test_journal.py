@@ -280,13 +280,18 @@ def test_the_name_of_a_new_file_is_made_durable_too(
     synced: list[int] = []
     usual = os.fsync
 
+    used: list[int] = []
+
     def fsync(descriptor: int) -> None:
+        used.append(descriptor)
         synced.append(os.fstat(descriptor).st_ino)
         usual(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
     SystemFile(tmp_path / "anchor").close()
     assert synced == [tmp_path.stat().st_ino]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(used[0])
     SystemFile(tmp_path / "anchor").close()
     assert len(synced) == 1, "its name is on the disk already"
 

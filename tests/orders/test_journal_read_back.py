@@ -41,6 +41,7 @@ from alluse_core.orders.committer import Commit, InlineCommitter, ThreadCommitte
 from alluse_core.orders.journal import Journal, JournalReader, verify
 from alluse_core.orders.records import Kind
 from alluse_core.orders.recovery import rebuild
+from alluse_core.orders.storage import Storage
 from alluse_core.ports import Decision, OrderView, deny
 from alluse_core.telemetry import Registry
 from alluse_core.testing import VirtualClock
@@ -363,6 +364,22 @@ def test_a_start_without_space_for_the_reserve_is_refused_and_leaves_no_file(
     assert not list(tmp_path.glob("*.reserve"))
 
 
+def test_a_disk_that_does_not_even_make_the_reserves_file_is_said_to_be_full(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(allocate=_full)
+    with pytest.raises(JournalError, match=r"no space .* No space left on device"):
+        opened(tmp_path / "journal.db", storage=storage)
+
+
+def test_a_journal_whose_reserve_is_spent_closes(tmp_path: Path) -> None:
+    disk = _Failing()
+    journal = opened(tmp_path / "journal.db", committer=disk)
+    journal._release_reserve()
+    assert journal.reserve_spent
+    journal.close()
+
+
 def test_a_closed_journal_takes_nothing_and_closes_again(tmp_path: Path) -> None:
     journal = opened(tmp_path / "journal.db")
     reader = journal.read()
@@ -624,6 +641,24 @@ def test_an_anchor_that_fails_stops_new_risk_and_the_records_are_kept(tmp_path: 
         journal.close()
     found = verify(path)
     assert (found.ok, found.records) == (True, 2), "the anchor is behind, never ahead"
+
+
+def test_an_anchor_that_fails_without_a_number_is_named_by_its_words(tmp_path: Path) -> None:
+    class Gone(Anchor):
+        def write(self, head: Head, now: float) -> None:
+            raise OSError("the disk is gone")
+
+    journal = opened(tmp_path / "journal.db")
+    journal._anchor.close()
+    journal._anchor = Gone(tmp_path / "other")
+    journal.append(noted(journal))
+    assert journal.trouble == "the journal's anchor cannot be written: the disk is gone"
+    journal._anchor.close()
+    journal._anchor = Anchor(tmp_path / "journal.db.anchor")
+    journal.retry()
+    assert journal.trouble == "", "the next batch, though empty, writes it again"
+    journal.close()
+    assert verify(tmp_path / "journal.db").ok
 
 
 def test_what_arrives_while_the_disk_syncs_becomes_one_batch_and_everybody_is_told() -> None:

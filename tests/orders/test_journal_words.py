@@ -246,6 +246,20 @@ def test_word_that_an_order_is_held(tmp_path: Path) -> None:
     assert hold == ("event", "one", "HELD", {**WHOSE, **held})
 
 
+def test_a_number_that_a_crash_lost_is_written_down_once_it_is_seen(tmp_path: Path) -> None:
+    async def play(desk: Floor) -> None:
+        desk.broker.mode = "silent"
+        one = await placed(desk)
+        live = desk.orders._live("one")
+        live.order_id = live.client_id = 0
+        desk.broker.report(desk.broker.orders[one.order_ref])
+        assert (live.order_id, live.client_id) == (1, 1)
+
+    numbers = {"order_id": 1, "client_id": 1, "parent": 0, "perm_id": 9001}
+    alive = {"event": "WORK", "source": "report", "before": "SUBMITTED"}
+    assert of_kind("event", said_in(tmp_path, play))[-1] == {**WHOSE, **alive, **numbers}
+
+
 def test_an_order_that_nothing_proves_and_a_persons_word_for_it(tmp_path: Path) -> None:
     async def play(desk: Floor) -> None:
         desk.broker.mode = "silent"

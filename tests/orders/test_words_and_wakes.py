@@ -202,6 +202,7 @@ def test_the_leg_of_a_combo_and_a_persons_word(tmp_path: Path) -> None:
                 "person: resolved by Ada"
             ]
             assert live.ended_at == desk.clock.monotonic()
+            assert desk.count("orders_entered", state="CANCELED") == 1
 
     run(scenario())
 
