@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -108,7 +109,9 @@ class Order:
     is the same order, with other content a ``KeyConflict``. ``quantity`` is in units of the
     instrument and positive. ``broker`` and ``account`` may be left empty: the settings' default
     is filled in before the order is journaled. ``good_till`` belongs to GTD. ``reduce_only``
-    denies the order where it could enlarge or flip the position.
+    denies the order where it could enlarge or flip the position. ``send_within``: seconds in which
+    it must have left, instead of the settings' ``[orders] send_within``; it holds for exits too,
+    ends with the process, and is no part of what a key stands for.
     """
 
     instrument: Instrument
@@ -124,6 +127,7 @@ class Order:
     reduce_only: bool = False
     broker: str = ""
     account: str = ""
+    send_within: float | None = None
 
     def __attrs_post_init__(self) -> None:
         # A plain "BUY" equals Side.BUY and is not Side.BUY: whoever asks by identity, as the
@@ -149,6 +153,8 @@ class Order:
             raise ValueError("good_till belongs to a GTD order, and to no other")
         if self.good_till is not None and self.good_till.tzinfo is None:
             raise ValueError("good_till must carry a time zone")
+        if self.send_within is not None:
+            _check_seconds(self.send_within)
 
     @classmethod
     def market(
@@ -194,6 +200,13 @@ class Order:
         return cls(
             instrument, side, quantity, kind, key, limit_price=limit_price, stop_price=price, **more
         )
+
+
+def _check_seconds(given: object) -> None:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise TypeError(f"an order's send_within is a number of seconds, not {given!r}")
+    if not 0 < given < math.inf:
+        raise ValueError(f"an order's send_within is positive and finite, not {given}")
 
 
 class GroupKind(StrEnum):

@@ -251,8 +251,8 @@ class Outbox:
             age, until = now - live.submitted_at, live.order.good_till
             if until is not None and until <= clock.now():
                 late = f"it was good until {until.isoformat()}"
-            elif age > self._send_within and not live.reducing:
-                late = f"it waited {age:.1f} s of the {self._send_within:g} s it may wait"
+            elif age > (most := self._may_wait(live)):
+                late = f"it waited {age:.1f} s of the {most:g} s it may wait"
             else:
                 continue
             self._desk.meters.count("orders_too_late").value += 1
@@ -260,6 +260,12 @@ class Outbox:
                 if each.unsent:
                     self._not_sent(each, late)
             return
+
+    def _may_wait(self, live: LiveOrder) -> float:
+        """Return the seconds in which an order must leave: its own, else the settings'."""
+        if live.order.send_within is not None:
+            return live.order.send_within
+        return math.inf if live.reducing else self._send_within
 
     # --- orders ---------------------------------------------------------------------------------
 

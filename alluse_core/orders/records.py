@@ -167,6 +167,8 @@ def order_fields(order: Order) -> dict[str, Any]:
         fields["outside_rth"] = True
     if order.reduce_only:
         fields["reduce_only"] = True
+    if order.send_within is not None:
+        fields["send_within"] = order.send_within
     return fields
 
 
@@ -187,12 +189,14 @@ def order_from(key: str, fields: Mapping[str, Any]) -> Order:
         reduce_only=fields.get("reduce_only", False),
         broker=fields["broker"],
         account=fields["account"],
+        send_within=fields.get("send_within"),
     )
 
 
 def digest_of(order: Order) -> str:
     """Return what two orders share that mean the same: the key and the written form are left out.
 
+    So is the time in which it must leave, which a caller that asks again may count anew.
     ``Decimal("1.0")`` and ``Decimal("1")`` are the same quantity.
     """
     prices = (order.quantity, order.limit_price, order.stop_price)

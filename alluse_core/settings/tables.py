@@ -136,7 +136,8 @@ class OrdersSettings:
 
     ``breaker_failures`` orders refused or not answered within ``breaker_window`` stop new risk to
     that broker; after ``breaker_pause`` one order may try (0 failures: never). An order that adds
-    risk and could not leave within ``send_within`` is not sent any more (0: it waits for ever).
+    risk and could not leave within ``send_within`` is not sent any more (0: it waits for ever); an
+    order may bring a ``send_within`` of its own.
     ``stages`` names the order stages that run. Times are seconds. ``stage_budget`` is how long
     the stages of one order may take together before they deny. ``acknowledge_within``: an order
     without any evidence after this long is asked about, and UNKNOWN if that fails.
