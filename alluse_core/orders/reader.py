@@ -15,7 +15,7 @@ from typing import Any, Self
 import attrs
 
 from alluse_core.errors import JournalCorrupt, JournalError, OrderNotFound
-from alluse_core.model import Execution, Order, OrderState
+from alluse_core.model import Execution, Order, OrderState, SecurityType
 from alluse_core.orders.records import Kind, Row, execution_from, microseconds, order_from, when
 
 # The second term is what lets SQLite use the partial index.
@@ -74,6 +74,25 @@ class OrderSummary:
     filled: Decimal
     average_price: Decimal | None
     group: str = ""
+
+
+@attrs.frozen
+class Fill:
+    """One execution as it was learnt; ``key`` is empty where it is of no order of ours.
+
+    ``base`` names the execution whatever its revision: the newest of one base holds.
+    ``fills_order``: it fills the order; that of a combo's leg does not, the combo's own does.
+    """
+
+    key: str
+    execution: Execution
+    base: str
+    fills_order: bool
+
+    @property
+    def moves_position(self) -> bool:
+        """Whether a position moved by it: nobody holds a combo, its legs are held."""
+        return self.execution.instrument.security_type is not SecurityType.COMBO
 
 
 @attrs.frozen
@@ -208,15 +227,25 @@ class JournalReader:
         )
         return {OrderState(state): count for state, count in rows}
 
-    def fills(
-        self, start: datetime | None = None, end: datetime | None = None
-    ) -> Iterator[tuple[str, Execution]]:
-        """Yield (key, fill) in the order they were learnt; corrections follow what they correct.
+    def fills(self, start: datetime | None = None, end: datetime | None = None) -> Iterator[Fill]:
+        """Yield fills in the order they were learnt; corrections follow what they correct.
 
-        The key is empty for a fill of no order of ours.
+        A combo and its legs are told both: sum what :meth:`traded` returns.
         """
         for entry in self.entries(Kind.FILL, start, end):
-            yield entry.key, execution_from(entry.ref, entry.body)
+            body = entry.body
+            execution = execution_from(entry.ref, body)
+            fills_order = bool(entry.key) and body.get("counts", True)
+            yield Fill(entry.key, execution, body["base"], fills_order)
+
+    def traded(self, start: datetime | None = None, end: datetime | None = None) -> list[Fill]:
+        """Return what moved positions, each execution once, in its newest revision of that time.
+
+        The sum of their signed quantities is what positions moved by; of a combo these are the
+        executions of its legs.
+        """
+        newest = {(fill.execution.broker, fill.base): fill for fill in self.fills(start, end)}
+        return [fill for fill in newest.values() if fill.moves_position]
 
     def highest_order_ids(self, broker: str) -> dict[int, int]:
         """Return the highest numeric order id that each client id of a broker's has used."""

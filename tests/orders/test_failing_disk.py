@@ -135,7 +135,7 @@ def run_a_day(folder: Path, number: int) -> int:
             return 1
     assert verify(folder / "journal.db").ok
     with JournalReader(folder / "journal.db") as reader:
-        fills = Counter(execution.execution_id for _, execution in reader.fills())
+        fills = Counter(each.execution.execution_id for each in reader.fills())
         assert set(fills.values()) <= {1}
         for order in reader.orders():
             assert order.state in (OrderState.DENIED, OrderState.FILLED)

@@ -204,6 +204,75 @@ def test_a_record_names_its_node_and_its_time_to_the_microsecond() -> None:
 # --- reading ------------------------------------------------------------------------------------
 
 
+def test_what_was_traded_counts_a_combo_once_by_its_legs(tmp_path: Path) -> None:
+    """Recomputed from the database itself: the legs, in their newest revisions, and no combo."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            combo = await desk.orders.submit(Order.limit(SPREAD, Side.BUY, 3, "2", key="combo"))
+            await desk.orders.submit(buy("stock"))
+            await desk.settle()
+            name = desk.broker.orders[combo.order_ref].identity
+
+            def told(identity: OrderIdentity, number: str, what: Instrument, *terms: Any) -> None:
+                side, quantity, price = terms
+                fill = Execution(
+                    "fake",
+                    identity,
+                    number,
+                    "DU1",
+                    what,
+                    side,
+                    Decimal(quantity),
+                    Decimal(price),
+                    desk.clock.now(),
+                )
+                desk.broker.say(fill)
+
+            told(name, "c.01", SPREAD, Side.BUY, 3, "2")
+            long, short = (leg.instrument for leg in SPREAD.legs)
+            told(name, "long.01", long, Side.BUY, 3, "10")
+            told(name, "short.01", short, Side.SELL, 6, "4")
+            told(name, "short.02", short, Side.SELL, 6, "4.5")
+            by_hand = OrderIdentity("", 99, -1, 0)
+            told(by_hand, "h.01", AAPL, Side.SELL, 7, "100")
+            told(by_hand, "hc.01", Instrument.combo("SPY", ()), Side.SELL, 1, "1")
+            desk.broker.fill(desk.orders.get("stock").order_ref)
+            await desk.settle()
+            held = {row.instrument.id: row.quantity for row in desk.orders.positions().rows}
+        with JournalReader(tmp_path / "journal.db") as reader:
+            traded, fills = reader.traded(), list(reader.fills())
+        moved: dict[str, Decimal] = {}
+        for fill in traded:
+            each = fill.execution
+            signed = each.quantity * each.side.sign
+            moved[each.instrument.id] = moved.get(each.instrument.id, Decimal(0)) + signed
+        assert moved == held == {long.id: 3, short.id: -6, AAPL.id: 93}
+        assert [each.base for each in fills if each.fills_order and each.key == "combo"] == ["c"]
+        assert [each.base for each in fills if not each.key] == ["h", "hc"]
+        value = sum(each.execution.quantity * each.execution.price for each in traded)
+        assert value == _value_by_hand(tmp_path / "journal.db") == 30 + 27 + 700 + 10_000
+        assert _filled_by_key(tmp_path) == {"combo": 3, "stock": 100}
+
+    run(scenario())
+
+
+def _filled_by_key(folder: Path) -> dict[str, Decimal]:
+    with JournalReader(folder / "journal.db") as reader:
+        return {each.key: each.filled for each in reader.orders()}
+
+
+def _value_by_hand(path: Path) -> Decimal:
+    newest: dict[str, Decimal] = {}
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for (body,) in database.execute("SELECT body FROM record WHERE kind = 'fill' ORDER BY seq"):
+            fields = json.loads(body)
+            if isinstance(fields["instrument"], str):
+                value = Decimal(fields["quantity"]) * Decimal(fields["price"])
+                newest[fields["execution_id"].rpartition(".")[0]] = value
+    return sum(newest.values(), Decimal(0))
+
+
 def test_records_are_found_by_kind_and_by_time(tmp_path: Path) -> None:
     clock = VirtualClock(NOW + timedelta(microseconds=1))
     journal = Journal(tmp_path / "journal.db", clock=clock, node=NODE, committer=InlineCommitter())
@@ -268,7 +337,7 @@ def test_the_journal_tells_of_orders_states_fills_and_numbers(tmp_path: Path) ->
                 OrderState.ACCEPTED: 1,
                 OrderState.CANCELED: 1,
             }
-            assert [(key, fill.price) for key, fill in reader.fills()] == [
+            assert [(fill.key, fill.execution.price) for fill in reader.fills()] == [
                 ("one", 99),
                 ("one", 100),
                 ("one", 94),

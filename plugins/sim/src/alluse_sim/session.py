@@ -328,8 +328,9 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
     stories: dict[str, list[str]] = {}
     sent: set[str] = set()
     with JournalReader(path) as reader:
-        for key, fill in reader.fills():
-            fills.setdefault(key, {})[fill.execution_id] = (fill.quantity, fill.price)
+        for each in reader.fills():
+            fill = each.execution
+            fills.setdefault(each.key, {})[fill.execution_id] = (fill.quantity, fill.price)
         for entry in reader.entries():
             if entry.key and entry.state:
                 stories.setdefault(entry.key, []).append(entry.state)
