@@ -232,7 +232,8 @@ class Control:
             (live,) = await self._pipeline.submit(order, forced=True)
         except AllUseError as error:
             # One position that cannot be closed must not keep the others open.
-            _log.error("%s of %s cannot be closed: %s", quantity, row.instrument, error)
+            what = (quantity, row.instrument, error, error.hint)
+            _log.error("%s of %s cannot be closed: %s (%s)", *what)
             return None
         return live
 

@@ -396,6 +396,13 @@ class Journal:
             self._anchor_failure = error.strerror or str(error)
 
 
+EXIT_BY_HAND = (
+    "close the position in TWS; or end this process, set [alluse] state_dir to a folder on a disk"
+    " that works, and there use 'alluse run' and 'alluse flatten'"
+)
+"""The way out of a position where the journal can take no record."""
+
+
 def _chunks(count: int) -> Iterator[tuple[int, int]]:
     start = 0
     for size in _CHUNKS:

@@ -28,6 +28,7 @@ from alluse_core.orders.applier import Applier
 from alluse_core.orders.checks import Checks, Denial, refusal
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.ids import IdSequence
+from alluse_core.orders.journal import EXIT_BY_HAND
 from alluse_core.orders.lanes import Dispatch, Outbox
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.records import Kind, Row, digest_of, order_fields
@@ -264,6 +265,7 @@ class Pipeline:
             if sent:
                 self._sequences[name].release(len(lives))
                 self._outboxes[name].give_back(lane, dispatch)
+            error = _not_written(lives, error)
             self._give_up(lives, rows, error)
         elif sent:
             self._outboxes[name].put(lane, dispatch)
@@ -287,6 +289,20 @@ class Pipeline:
                 live.unsent = False
                 self._desk.journal.append(intent)
                 self._applier.happen(live, Event.NOT_SENT, "journal", f"not sent: {error}")
+
+
+def _not_written(lives: Sequence[LiveOrder], error: JournalError) -> JournalError:
+    """Return what the caller of an order that could not be written down is told.
+
+    Not even an exit is sent then: an order that no journal knows could be sent again after a
+    restart, and flip the position.
+    """
+    if not lives[0].reducing:
+        return error
+    return JournalError(
+        f"exit {lives[0].key!r} is not sent, since no record of it could be kept: {error}",
+        hint=f"{EXIT_BY_HAND}; cancels leave all the same",
+    )
 
 
 def _sent_to(order: Order, broker: str, account: str) -> Order:

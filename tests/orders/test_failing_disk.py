@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from desk_floor import Floor, buy, floor, run, sell
@@ -74,6 +75,54 @@ def test_a_failing_disk_stops_new_risk_and_lets_cancels_and_exits_out(
             assert reader.order("exit").state is OrderState.ACCEPTED
             assert reader.order("working").state is OrderState.CANCELED
             assert reader.order("after").state is OrderState.ACCEPTED
+
+    run(scenario())
+
+
+def test_on_a_dead_disk_no_exit_is_sent_and_the_error_says_the_way_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An order that no journal knows could be sent again after a restart and flip the position."""
+    dead, well = tmp_path / "dead", tmp_path / "well"
+    dead.mkdir()
+    well.mkdir()
+    kept: list[Any] = []
+
+    async def scenario() -> None:
+        await die(dead)
+        with JournalReader(dead / "journal.db") as reader:
+            assert reader.order("exit").state is OrderState.DENIED
+        broker, clock = kept
+        sent = len(broker.sent)
+        async with floor(well, broker=broker, clock=clock) as elsewhere:
+            # As the hint says: a new process with a folder of its own closes the position.
+            broker.mode = "fill"
+            assert (await elsewhere.orders.flatten()).still_open == ()
+            assert [kind for kind, _ in broker.sent[sent:]] == ["place"]
+            assert not any(broker.held.values())
+
+    async def die(folder: Path) -> None:
+        async with desk_on(folder) as (disk, desk):
+            kept.extend((desk.broker, desk.clock))
+            broker, sent = desk.broker, len(desk.broker.sent)
+            disk.fail_syncs = 1_000_000
+            with pytest.raises(JournalError, match="exit 'exit' is not sent, since no") as told:
+                await desk.orders.submit(sell("exit"))
+            assert "close the position in TWS" in told.value.hint
+            assert "[alluse] state_dir" in told.value.hint
+            assert "cancels leave" in told.value.hint
+            with pytest.raises(AllUseError) as entry:
+                await desk.orders.submit(buy("more"))
+            assert "close the position" not in entry.value.hint
+            closed = await desk.orders.flatten()
+            assert [each.symbol for each in closed.still_open] == ["AAPL"]
+            assert "close the position in TWS" in caplog.text
+            await desk.settle(5)
+            assert {kind for kind, _ in broker.sent[sent:]} == {"cancel"}
+            assert desk.orders.get("working").state is OrderState.CANCELED
+            assert desk.count("unjournaled_cancels") == 1
+            # Only so that this test can end: with the disk the flatten would go on.
+            disk.fail_syncs = 0
 
     run(scenario())
 
