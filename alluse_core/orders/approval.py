@@ -134,7 +134,10 @@ def differences_of(
             text = f"order {live.key} is UNKNOWN"
             found.append(Difference(broker, "unknown", live.key, text))
         elif live.adopted and live.key not in before.orders:
-            text = f"order {live.ref} bears our name and is not in the journal"
+            text = (
+                f"order {live.ref} (client id {live.client_id}) bears our name and is not in the"
+                " journal"
+            )
             found.append(Difference(broker, "orphan", live.key, text))
     found += dict.fromkeys(external_order(broker, report) for report in external)
     told = {

@@ -49,7 +49,8 @@ class Ownership:
         live.state = OrderState.SUBMITTED
         desk.book.add(live)
         desk.meters.orphans.value += 1
-        _log.error("order %s bears our name and is not in the journal", identity.order_ref)
+        said = "order %s (client id %d) bears our name and is not in the journal"
+        _log.error(said, identity.order_ref, identity.client_id)
         body = {
             **order_fields(order),
             "order_id": live.order_id,

@@ -25,6 +25,7 @@ from alluse_core.orders.desk import Desk
 from alluse_core.orders.fills import Fills
 from alluse_core.orders.holdings import Carried, Holdings
 from alluse_core.orders.live import Command, LiveOrder, differences
+from alluse_core.orders.namesakes import Namesakes
 from alluse_core.orders.reports import OPEN_ORDERS, Reports
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.orders.view import DefinitionLookup
@@ -100,6 +101,7 @@ class Reconciler:
         self._definitions = definitions
         self._wanted = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._namesakes = Namesakes(broker, desk.page)
         self._others: Sequence[OrderReport] = ()
 
     @property
@@ -176,14 +178,17 @@ class Reconciler:
             self._fills.take(fill, "executions")
         for report in answers.completed.rows:
             self._reports.take(report, "completed orders", answers.asked_at)
-        listed, others = {}, []
+        listed, others, ours = {}, [], []
         for report in answers.open_orders.rows:
             live = self._reports.take(report, OPEN_ORDERS, answers.asked_at)
             if live is None:
                 others.append(report)
             else:
                 listed[live.key] = report
+                ours.append(live)
         self._others = others
+        if answers.open_orders.complete:
+            self._namesakes.look(ours)
         return listed
 
     def _unproven(self, answers: Answers, listed: Mapping[str, OrderReport]) -> set[str]:

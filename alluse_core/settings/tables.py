@@ -33,7 +33,10 @@ class AgentSettings:
     """``[alluse]``: who this is and where its state lives.
 
     ``state_dir`` holds journals, id floors and leases, by tenant; empty means the user's data
-    folder. ``plugins`` lists the distributions that may load (empty: all that are installed).
+    folder. One name, one state folder: orders bear the first 12 characters of ``agent``, and an
+    agent takes an order that bears its name for its own, known or not. So each agent that trades an
+    account needs a name of its own (in its first 12 characters) and a ``state_dir`` of its own.
+    ``plugins`` lists the distributions that may load (empty: all that are installed).
     """
 
     tenant: str = attrs.field(default="default", validator=matches_re(_FOLDER_NAME))
