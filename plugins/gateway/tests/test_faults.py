@@ -248,7 +248,7 @@ def test_an_ack_can_be_lost_while_the_order_lives() -> None:
 def test_each_second_message_of_a_kind_can_be_lost() -> None:
     async def story(gateway: SimulatedGateway) -> None:
         async with trader(gateway) as (ib, lib, contract):
-            gateway.control.lose(["openOrder"], count=2, every=2)
+            gateway.control.lose(["openOrder"], count=2, one_in=2)
             heard = _news(ib)
             for _ in range(6):
                 ib.placeOrder(contract, lib.LimitOrder("BUY", 1, 90.0))
@@ -258,7 +258,7 @@ def test_each_second_message_of_a_kind_can_be_lost() -> None:
             told = [each[0] for each in heard].count("5")
             assert lost == [5, 5]
             assert told >= 6 - 2
-            assert gateway.ledger.of("inject")[0]["every"] == 2
+            assert gateway.ledger.of("inject")[0]["one_in"] == 2
 
     run(story)
 
@@ -395,7 +395,7 @@ def test_a_fill_during_the_nightly_reset_is_told_after_it() -> None:
         ("reset", {"seconds": 1e9}),
         ("lose", {"kinds": []}),
         ("lose", {"kinds": ["orderStaus"]}),
-        ("lose", {"kinds": [3], "every": 0}),
+        ("lose", {"kinds": [3], "one_in": 0}),
         ("duplicate", {"kinds": [3], "count": 0}),
         ("reject", {"told": "Submited"}),
     ],

@@ -16,12 +16,12 @@ Kinds = Sequence[int | str]
 class NewsControl(LinkControl):
     """Faults of messages. Each is for the next ``count`` messages of these kinds to anybody."""
 
-    def lose(self, kinds: Kinds, count: int = 1, every: int = 1) -> None:
+    def lose(self, kinds: Kinds, count: int = 1, one_in: int = 1) -> None:
         """Do not send them: a lost ack, a commission that never comes.
 
-        With ``every`` 10 each tenth is lost, until ``count`` were.
+        With ``one_in`` 10 each tenth is lost, until ``count`` were.
         """
-        self._rule("lose", Rule(Act.LOSE, kinds_of(kinds), count, every=every))
+        self._rule("lose", Rule(Act.LOSE, kinds_of(kinds), count, one_in=one_in))
 
     def duplicate(self, kinds: Kinds, count: int = 1) -> None:
         """Send them twice."""
@@ -53,7 +53,7 @@ class NewsControl(LinkControl):
         self._note("tamper_no_more")
 
     def _rule(self, what: str, rule: Rule) -> None:
-        if rule.count < 1 or rule.every < 1 or not rule.kinds:
+        if rule.count < 1 or rule.one_in < 1 or not rule.kinds:
             raise UsageError("give at least one kind of message, and numbers of at least 1")
         self._gateway.faults.tampering.rules.append(rule)
-        self._note(what, kinds=sorted(rule.kinds), count=rule.count, every=rule.every)
+        self._note(what, kinds=sorted(rule.kinds), count=rule.count, one_in=rule.one_in)

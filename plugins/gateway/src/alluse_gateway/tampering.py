@@ -18,7 +18,7 @@ class Act(StrEnum):
 
 @attrs.define(eq=False)
 class Rule:
-    """Of the next messages of ``kinds``, ``count`` suffer ``act``: each ``every``-th of them.
+    """Of the next messages of ``kinds``, ``count`` suffer ``act``: one in ``one_in`` of them.
 
     DELAY: they leave ``seconds`` later than what follows them. HOLD: they leave right after the
     next message of one of the kinds ``until``.
@@ -29,13 +29,13 @@ class Rule:
     count: int
     seconds: float = 0.0
     until: frozenset[int] = frozenset()
-    every: int = 1
+    one_in: int = 1
     seen: int = 0
 
     def strikes(self) -> bool:
         """Count a message of these kinds; return whether it is one that suffers."""
         self.seen += 1
-        return self.seen % self.every == 0
+        return self.seen % self.one_in == 0
 
 
 @attrs.define

@@ -149,7 +149,7 @@ async def kill_with_bytes_on_the_way(world: World, machine: Machine, dice: rando
 
 async def lossy(world: World, machine: Machine, dice: random.Random) -> None:
     """Lose each tenth message about orders, fills and positions, answers to questions included."""
-    world.control.lose([3, 4, 5, 11, 53, 55, 59, 61, 101], count=1000, every=10)
+    world.control.lose([3, 4, 5, 11, 53, 55, 59, 61, 101], count=1000, one_in=10)
     await asyncio.sleep(dice.uniform(1.0, 3.0))
     world.control.tamper_no_more()
 
