@@ -7,8 +7,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-import attrs
+from typing import NamedTuple
 
 from alluse_core.clock import Clock
 from alluse_core.errors import JournalError
@@ -54,8 +53,7 @@ _INSERTS = {
 Then = Callable[[JournalError | None], None]
 
 
-@attrs.frozen
-class _Taken:
+class _Taken(NamedTuple):
     """Records that were appended together. ``urgent``: worth one attempt from the reserve."""
 
     rows: tuple[Row, ...]
@@ -284,7 +282,7 @@ class Journal:
         """Queue again what is to be tried again; return what is told of the failure."""
         urgent = [] if self._closed else [taken for taken in entries if taken.urgent]
         self._entries[:0] = [
-            attrs.evolve(taken, urgent=False)
+            taken._replace(urgent=False)
             for taken in entries
             if (taken.then is None and taken.rows) or taken in urgent
         ]

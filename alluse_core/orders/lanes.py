@@ -160,12 +160,13 @@ class Outbox:
             lane.wake.clear()
             while lane.items:
                 head = lane.items[0]
-                if isinstance(head, Dispatch) and head.messages and not head.released:
+                messages = head.messages
+                if isinstance(head, Dispatch) and messages and not head.released:
                     self._release(lane)
                     break
                 try:
-                    if head.messages:
-                        await self._pacer.turn(priority, head.messages)
+                    if messages:
+                        await self._pacer.turn(priority, messages)
                 except ValueError as error:
                     self._pop(lane)
                     self._refuse(head, str(error))
@@ -229,11 +230,12 @@ class Outbox:
         if isinstance(item, Dispatch):
             self._sequence.release(len(item.lives))
             self._drop_late(item)
-        if not item.messages:
+        messages = item.messages
+        if not messages:
             return
         # From durable to sent is the wait for a turn, behind those before it included.
         now = self._desk.clock.monotonic()
-        self._desk.retries[self.broker.name].tried(now, item.messages)
+        self._desk.retries[self.broker.name].tried(now, messages)
         waited = max(0.0, now - item.queued_at)
         self._desk.meters.pacing_wait.record(waited * 1e3)
         if isinstance(item, CommandDispatch):

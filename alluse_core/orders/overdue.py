@@ -33,11 +33,12 @@ class Overdue:
             if live.state is OrderState.SUBMITTED and live.sent_at < latest:
                 self._desk.breakers[broker].failed(live.key, now, "no answer came")
                 found.add((live.key, 0))
-            found.update(
-                (live.key, command.number)
-                for command in live.commands
-                if command.state.is_pending and command.sent_at < latest
-            )
+            if live.commands:
+                found.update(
+                    (live.key, command.number)
+                    for command in live.commands
+                    if command.state.is_pending and command.sent_at < latest
+                )
         return frozenset(found)
 
     def may_ask(self, broker: str, overdue: frozenset[Question]) -> bool:

@@ -237,19 +237,20 @@ class Pipeline:
             fields["oca_group"] = live.oca_group
         if live.reducing:
             fields["reducing"] = True
-        intent = row(Kind.ORDER, fields, live.key, live.ref, OrderState.INTENT)
+        named = live.key, live.ref
+        intent = row(Kind.ORDER, fields, *named, OrderState.INTENT)
         body: dict[str, Any] = {"broker": live.order.broker, "account": live.order.account}
         if live.shadow:
             body.update(event="SHADOW", reason=SHADOW_REASON)
-            return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.DENIED)
+            return intent, row(Kind.EVENT, body, *named, OrderState.DENIED, intent.time)
         if denial is None:
             body["event"] = Event.SUBMIT
             if not released:
                 body["waits"] = True
-            return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.SUBMITTED)
+            return intent, row(Kind.EVENT, body, *named, OrderState.SUBMITTED, intent.time)
         stage, decision = denial
         body.update(event=Event.DENY, stage=stage, **attrs.asdict(decision))
-        return intent, row(Kind.EVENT, body, live.key, live.ref, OrderState.DENIED)
+        return intent, row(Kind.EVENT, body, *named, OrderState.DENIED, intent.time)
 
     def _durable(
         self, dispatch: Dispatch, rows: Sequence[tuple[Row, Row]], error: JournalError | None

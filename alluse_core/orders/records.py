@@ -94,13 +94,22 @@ class Scribe:
         self._clock = clock
 
     def row(
-        self, kind: Kind, fields: Mapping[str, Any], key: str = "", ref: str = "", state: str = ""
+        self,
+        kind: Kind,
+        fields: Mapping[str, Any],
+        key: str = "",
+        ref: str = "",
+        state: str = "",
+        time: int | None = None,
     ) -> Row:
-        """Return a record of ``fields``, which must be JSON-ready."""
+        """Return a record of ``fields``, which must be JSON-ready.
+
+        ``time``: that of another record, so that what is one moment reads so; None: now.
+        """
         body = _dumps(fields)
         inner = f",{body[1:]}" if len(body) > 2 else "}"
         return Row(
-            microseconds(self._clock.now()),
+            microseconds(self._clock.now()) if time is None else time,
             kind.value,
             key,
             ref,
