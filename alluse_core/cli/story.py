@@ -116,6 +116,13 @@ def _echo(body: Body) -> tuple[str, str]:
     return "broker", f"has other terms: {'; '.join(body['differences'])}"
 
 
+def _bracket(body: Body) -> tuple[str, str]:
+    elsewhere = body["closed_elsewhere"]
+    told = "nothing of the bracket is open" if body["over"] else "the bracket is open"
+    closed = f"; {elsewhere} closed without its exits" if elsewhere != "0" else ""
+    return "all-use", told + closed
+
+
 def _other(body: Body) -> tuple[str, str]:
     return "all-use", ", ".join(
         f"{name} {value}"
@@ -132,4 +139,5 @@ _TOLD: Mapping[str, Callable[[Body], tuple[str, str]]] = {
     Kind.COMMAND: _command,
     Kind.NOTICE: _notice,
     Kind.ECHO: _echo,
+    Kind.BRACKET: _bracket,
 }

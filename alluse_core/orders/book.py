@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import overload
 
@@ -80,8 +80,8 @@ class RecentSlice(Sequence[tuple[float, Order]]):
 class Book:
     """Live orders and the newest ended ones; positions and account figures as last told.
 
-    At most ``keep_ended`` ended orders stay; older ones are read from the journal. ``told`` names
-    the brokers that have told their positions.
+    At most ``keep_ended`` ended orders stay, beside those that are kept by :meth:`keep`; older
+    ones are read from the journal. ``told`` names the brokers that have told their positions.
     """
 
     def __init__(self, keep_ended: int = 5_000) -> None:
@@ -100,6 +100,7 @@ class Book:
         self._numbers: dict[tuple[str, int, int], LiveOrder] = {}
         self._working: dict[Account, dict[Instrument, dict[str, LiveOrder]]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._kept: set[str] = set()
         self._owed: dict[str, LiveOrder] = {}
         self._strays: OrderedDict[str, Execution] = OrderedDict()
 
@@ -212,6 +213,21 @@ class Book:
         if live.state.is_terminal:
             self._owe(live)
 
+    def keep(self, lives: Iterable[LiveOrder]) -> None:
+        """Hold orders in memory though they have ended."""
+        for live in lives:
+            self._kept.add(live.key)
+            self._ended.pop(live.key, None)
+
+    def let_go(self, lives: Iterable[LiveOrder]) -> None:
+        """Undo :meth:`keep`."""
+        for live in lives:
+            if live.key in self._kept:
+                self._kept.remove(live.key)
+                if live.state.is_terminal:
+                    self._ended[live.key] = None
+        self._forget()
+
     def remove(self, live: LiveOrder) -> None:
         """Forget an order that was never journaled."""
         self._unfile(live)
@@ -259,8 +275,9 @@ class Book:
         if live.state.is_terminal:
             self._unfile(live)
             self._owe(live)
-            self._ended[live.key] = None
-            self._ended.move_to_end(live.key)
+            if live.key not in self._kept:
+                self._ended[live.key] = None
+                self._ended.move_to_end(live.key)
             self._forget()
         else:
             self._ended.pop(live.key, None)
@@ -292,6 +309,7 @@ class Book:
     def _drop(self, live: LiveOrder) -> None:
         self.unknown.pop(live.key, None)
         self._ended.pop(live.key, None)
+        self._kept.discard(live.key)
         self._owed.pop(live.key, None)
         self._keys.pop(live.key, None)
         self._references.pop(live.ref, None)

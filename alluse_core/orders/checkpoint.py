@@ -1,8 +1,8 @@
 """How far the journal was verified, so that a start need not walk all of it again.
 
 A checkpoint lies beside the journal. It names the last record that was read and found whole, and
-the records up to there that a start still needs: those of orders that have not ended, and the
-newest word on each matter that outlives a process. It saves time and proves nothing: one that is
+the records up to there that a start still needs: those of orders that have not ended and of
+brackets that are not over, and the newest word on each matter that outlives a process. It saves time and proves nothing: one that is
 missing, damaged or of another history means that the whole journal is walked. It is therefore
 never synced.
 """
@@ -24,7 +24,8 @@ from alluse_core.orders.reader import COLUMNS, Entry, entry
 from alluse_core.orders.records import Kind, Row
 from alluse_core.orders.verification import Walk
 
-_FORMAT = 1
+_FORMAT = 2
+_OF_A_BRACKET = '"group_kind":"bracket"'
 _ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})
 # Brokers tell executions again for a week at most; each adjustment calls a person once.
 _ADJUSTMENTS_KEPT = 1_000
@@ -39,40 +40,77 @@ def checkpoint_path(journal: Path) -> Path:
 class Standing:
     """Which records a start needs, by their sequence numbers.
 
-    ``live``: those of each order that has not ended. ``revived``: orders that lived again after
-    their end, whose earlier records are found by their key. ``matters``: the newest record of each
+    ``live``: those of each order that has not ended. ``ended``: those of each that has, and whose
+    bracket is not over; ``family`` names the entry of each order of such a bracket. ``revived``:
+    orders that count again after their end, whose earlier records are found by their key.
+    ``matters``: the newest record of each
     matter that is about no order. ``each``: records about no order that all count. ``orders``: how
     many there ever were.
     """
 
     orders: int = 0
     live: dict[str, list[int]] = attrs.field(factory=dict)
+    ended: dict[str, list[int]] = attrs.field(factory=dict)
+    family: dict[str, str] = attrs.field(factory=dict)
     revived: set[str] = attrs.field(factory=set)
     matters: dict[str, int] = attrs.field(factory=dict)
     each: list[int] = attrs.field(factory=list)
     adjustments: list[int] = attrs.field(factory=list)
 
     def __len__(self) -> int:
-        return sum(map(len, self.live.values())) + len(self.general)
+        return sum(map(len, self.stories.values())) + len(self.general)
+
+    @property
+    def stories(self) -> dict[str, list[int]]:
+        """The records of each order that a start needs."""
+        return self.live | self.ended
 
     def take(self, sequence: int, row: Row) -> None:
         """Learn from the next record."""
         if not row.key:
             self._general(sequence, row)
             return
-        story = self.live.get(row.key)
-        if row.state in _ENDED:
-            if story is not None:
-                del self.live[row.key]
-                self.revived.discard(row.key)
-        elif story is not None:
-            story.append(sequence)
-        elif row.state:
-            self.live[row.key] = [sequence]
-            if row.kind != Kind.ORDER:
-                self.revived.add(row.key)
         if row.kind == Kind.ORDER:
             self.orders += 1
+        if row.kind == Kind.BRACKET or (row.kind == Kind.ORDER and _OF_A_BRACKET in row.body):
+            self._bracket(row, json.loads(row.body))
+        self._story(sequence, row)
+
+    def _story(self, sequence: int, row: Row) -> None:
+        key = row.key
+        known = self.live if key in self.live else self.ended
+        alive = row.state not in _ENDED if row.state else known is self.live
+        story = known.pop(key, None)
+        if story is None and not (row.state and alive):
+            return
+        if story is None:
+            story = []
+            if row.kind != Kind.ORDER:
+                self.revived.add(key)
+        story.append(sequence)
+        if alive:
+            self.live[key] = story
+        elif key in self.family:
+            self.ended[key] = story
+        else:
+            self.revived.discard(key)
+
+    def _bracket(self, row: Row, body: dict[str, Any]) -> None:
+        """Learn of a bracket by its exits, or by what is told of it later."""
+        if row.kind == Kind.ORDER:
+            if body["entry"]:
+                self.family[row.key] = self.family[body["entry"]] = body["entry"]
+            return
+        for key in (row.key, *body["exits"]):
+            if body["over"]:
+                self.family.pop(key, None)
+                self.ended.pop(key, None)
+                self.revived -= {key} - self.live.keys()
+            elif key not in self.family:
+                self.family[key] = row.key
+                if key not in self.live:
+                    self.ended[key] = []
+                    self.revived.add(key)
 
     def _general(self, sequence: int, row: Row) -> None:
         if row.kind == Kind.ADJUSTMENT:
@@ -170,7 +208,7 @@ def is_of(checkpoint: Checkpoint, connection: sqlite3.Connection, anchor: Head |
 
 @attrs.frozen
 class Recovered:
-    """What a start is given: records about no order, and the stories of live orders.
+    """What a start is given: records about no order, and the stories of orders that are open.
 
     ``sure``: they were all there and what was written.
     """
@@ -188,12 +226,13 @@ def read_standing(connection: sqlite3.Connection, standing: Standing, *, walked:
     """
     general, sure = _read(connection, standing.general)
     stories = []
-    for key, sequences in standing.live.items():
+    for key, sequences in standing.stories.items():
         if key in standing.revived:
             sequences = _of_key(connection, key, indexed=not walked)
         story, whole = _read(connection, sequences)
         sure = sure and whole and bool(story) and story[0].kind == Kind.ORDER
         stories.append(story)
+    stories.sort(key=lambda story: story[0].sequence if story else 0)
     return Recovered(general, stories, sure)
 
 

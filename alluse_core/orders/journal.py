@@ -185,9 +185,10 @@ class Journal:
         self.reserve_spent = False
 
     def recover(self) -> tuple[list[Entry], list[list[Entry]]]:
-        """Return what held at the opening: (records about no order, stories of live orders).
+        """Return what held at the opening: (records about no order, stories of what is open).
 
-        Of each matter about no order the newest record; what was not written is left out.
+        Open are orders that have not ended, and all orders of a bracket that is not over; the
+        oldest come first. Of each matter about no order the newest record; what was not written is left out.
         """
         recovered = self._history.recovered
         return recovered.general, recovered.stories

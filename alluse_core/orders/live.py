@@ -60,6 +60,9 @@ class LiveOrder:
     broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
     which fill no part of the combo itself. ``doubted`` are the newest changes that count as
     refused because a list had the old terms, or a message seemed to say so: an echo may still come.
+    ``told`` is the quantity that the broker last told of each permId. Of a bracket's entry,
+    ``closed_elsewhere`` is what of its position was closed without its exits; ``bracket_over``:
+    nothing of it is open any more.
     """
 
     order: Order
@@ -103,6 +106,9 @@ class LiveOrder:
     waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
     listing: WorkingOrder | None = None
+    told: dict[int, Decimal] = attrs.field(factory=dict)
+    closed_elsewhere: Decimal = ZERO
+    bracket_over: bool = False
 
     @property
     def key(self) -> str:
@@ -149,6 +155,11 @@ class LiveOrder:
         return max(self.reported - self.executed, ZERO)
 
     @property
+    def told_quantity(self) -> Decimal | None:
+        """The quantity that the broker last told; None before it told any."""
+        return self.told.get(self.perm_ids[-1]) if self.perm_ids else None
+
+    @property
     def settled(self) -> bool:
         """Whether the state is final and each fill it speaks of is in hand."""
         return self.state.is_terminal and (
@@ -180,6 +191,11 @@ class LiveOrder:
     def doubt(self, command: Command) -> None:
         """Remember a change that counts as refused without proof; the newest few are kept."""
         self.doubted = [*self.doubted[1 - _KEPT_DOUBTS :], command]
+
+    def hear(self, perm_id: int, quantity: Decimal) -> None:
+        """Note for how much the broker says that it has an order; completed ones may say 0."""
+        if quantity:
+            self.told[perm_id] = quantity
 
     def known_fill(self, base: str) -> Execution | None:
         """Return the newest revision of an execution, of a combo's leg as well."""

@@ -77,6 +77,7 @@ class Kind(StrEnum):
     POSITION = "position"
     ACCEPTED = "accepted"
     ADJUSTMENT = "adjustment"
+    BRACKET = "bracket"
 
 
 class Scribe:

@@ -57,7 +57,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
     if perm_id and perm_id not in live.perm_ids:
         live.perm_ids += (perm_id,)
     # Whatever is told of it but its intent shows that it was let go.
-    live.waits = body.get("waits", False) or (live.waits and entry.kind == Kind.COMMAND)
+    ours = entry.kind in (Kind.COMMAND, Kind.BRACKET)
+    live.waits = body.get("waits", False) or (live.waits and ours)
     if entry.kind == Kind.EVENT:
         _event(live, entry)
     elif entry.kind == Kind.FILL:
@@ -66,6 +67,9 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         fills[body["base"]] = execution_from(entry.ref, body)
     elif entry.kind == Kind.COMMAND and "command" in body:
         _command(live, entry)
+    elif entry.kind == Kind.BRACKET:
+        live.closed_elsewhere = Decimal(body["closed_elsewhere"])
+        live.bracket_over = body["over"]
 
 
 def _event(live: LiveOrder, entry: Entry) -> None:

@@ -54,6 +54,7 @@ class Reports:
             live.reported = filled
             desk.book.touch(live)
         if report.terms is not None:
+            live.hear(report.identity.perm_id, report.terms.quantity)
             self._echoes.compare(live, report.terms)
         self._applier.acknowledge(live, event, now)
         live.evidence_at = now

@@ -184,6 +184,7 @@ class Orders:
             self._journal.retry()
             self._journal.sign_off()
             await self._control.pursue()
+            self._protection.tend()
             self._protection.look()
             for name in self._brokers:
                 self._overdue.ask(name)
@@ -349,10 +350,7 @@ class Orders:
         return Snapshot(tuple(self._book.held()), self._as_of(), self._all_known())
 
     def unprotected(self) -> Mapping[Instrument, Decimal]:
-        """Return how much is open of brackets whose protection does not work at the broker.
-
-        Brackets all of whose exits ended before this process began are not known any more.
-        """
+        """Return how much is open of brackets whose protection does not work at the broker."""
         return self._protection.look()
 
     @property

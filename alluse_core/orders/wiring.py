@@ -21,12 +21,13 @@ from alluse_core.orders.control import Control
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.echoes import Echoes
 from alluse_core.orders.fills import Fills
-from alluse_core.orders.holdings import Holdings
+from alluse_core.orders.holdings import Carried, Holdings
 from alluse_core.orders.identity import References
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.intake import Intake
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.lanes import Outbox
+from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.meters import Meters
 from alluse_core.orders.notices import Notices
 from alluse_core.orders.overdue import Overdue
@@ -184,12 +185,12 @@ class Parts:
                 self.gate,
                 settings,
                 definition,
-                self.approval.learnt,
+                self._learnt,
             )
             for name, broker in self.brokers.items()
         }
         self.overdue = Overdue(desk, settings.acknowledge_within)
-        self.protection = Protection(self.book, self.archive.get, telemetry)
+        self.protection = Protection(self.book, self.archive.get, self._note_bracket, telemetry)
 
     def _holdings(self, broker: Broker) -> Holdings:
         return Holdings(
@@ -239,6 +240,15 @@ class Parts:
 
     def _unapproved(self, broker: str) -> int:
         return len(self.approval.open) or int(broker in self.approval.waiting)
+
+    def _learnt(self, broker: str, carried: Carried, external: int) -> None:
+        self.approval.learnt(broker, carried, external)
+        self.protection.compared(broker)
+
+    def _note_bracket(self, entry: LiveOrder, told: Mapping[str, object]) -> None:
+        order, row = entry.order, self.journal.scribe.row
+        body = {"broker": order.broker, "account": order.account, **told}
+        self.journal.append(row(Kind.BRACKET, body, entry.key, entry.ref, entry.state.value))
 
     def _reserve(self, fields: Mapping[str, int | str]) -> None:
         self.journal.append(self.journal.scribe.row(Kind.IDS, fields))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from alluse_gateway.faults import Rejection
+from alluse_gateway.order_book import Booked
 from museum_stage import CLIENT, Stage, play, until
 
 from alluse_core import Order, OrderGroup, Side
@@ -31,6 +33,11 @@ def at_the_broker(stage: Stage) -> tuple[Decimal, Decimal]:
     for fill in stage.ledger.of("fill"):
         held += Decimal(str(fill["quantity"])) * (1 if fill["side"] == "BUY" else -1)
     return held, stops
+
+
+def stop_of(stage: Stage) -> Booked:
+    (stop,) = [each for each in stage.world.orders.book if each.echo.order_type == "STP"]
+    return stop
 
 
 def alerted(runtime: Any) -> bool:
@@ -66,6 +73,37 @@ def test_a_position_that_lost_its_stop_is_an_alert_until_it_is_closed(
             await runtime.orders.flatten()
             await until(lambda: not alerted(runtime), lambda: "the alert stays")
             assert at_the_broker(stage)[0] == 0
+
+    play(story, library)
+
+
+@pytest.mark.parametrize("library", ["ib_insync", "ib_async"])
+def test_a_stop_that_is_refused_after_its_entry_filled_is_an_alert_with_the_amount(
+    library: str,
+) -> None:
+    """The broker took the stop, held it for its entry, and answers 201 when it should work."""
+
+    async def story(stage: Stage) -> None:
+        refused = Rejection(1, 201, "Order rejected - reason:the stop price is not allowed")
+
+        def doom(entry: Mapping[str, Any]) -> None:
+            if entry["event"] == "fill":
+                stop_of(stage).doomed = refused
+
+        stage.ledger.listen(doom)
+        async with stage.process(alluse=ALERTS) as runtime:
+            stage.control.partial_fills(1, "0.4")
+            await runtime.orders.submit(bracket(stage))
+            await until(lambda: alerted(runtime), lambda: "nobody was told")
+            held, stops = at_the_broker(stage)
+            assert (held > 0, stops) == (True, 0)
+            (told,) = [a for a in runtime.alerts.active() if a.rule == "unprotected_position"]
+            assert told.value == runtime.orders.unprotected()[stage.aapl] == held
+            assert runtime.orders.get("bracket/entry/stop").state.value == "REJECTED"
+            (refusal,) = stage.ledger.of("reject")
+            assert (refusal["perm_id"], refusal["code"]) == (stop_of(stage).perm_id, 201)
+            first = stage.ledger.of("fill")[0]
+            assert first["seq"] < refusal["seq"], "it was refused before there was a position"
 
     play(story, library)
 

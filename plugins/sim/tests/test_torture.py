@@ -21,6 +21,7 @@ from alluse_sim.torture import Tally, hunt, torture
 SESSIONS = int(os.environ.get("ALLUSE_SESSIONS", "500"))
 REPEATS = int(os.environ.get("ALLUSE_REPEATS", "50"))
 FIRST_REPEAT = 1 + int(os.environ.get("ALLUSE_REPEATS_FROM", "0"))
+BRACKETED = max(8, SESSIONS // 60)
 
 
 @pytest.mark.slow
@@ -87,6 +88,27 @@ def test_the_same_seed_plays_the_same_session_in_another_process(
 def test_a_planted_bug_is_caught(name: str) -> None:
     found = hunt(name)
     assert found.caught, f"nothing noticed that this rule was broken: {found.undoes}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", planted.OF_PROTECTION)
+def test_a_bug_of_protection_is_seen_by_what_is_held_and_covered_alone(name: str) -> None:
+    bug = planted.find(name)
+    with bug.planted():
+        problems = simulate(bug.session(hunt(name).seed)).problems
+    assert problems
+    assert all("open without protection" in problem for problem in problems)
+
+
+@pytest.mark.slow
+def test_sessions_full_of_brackets_are_covered_or_told() -> None:
+    problems, bare = [], 0
+    for seed in range(1, BRACKETED + 1):
+        result = simulate(Plan.draw(seed, brackets=0.4, cap=0))
+        problems += [str(result)] if result.problems else []
+        bare += result.unprotected > 0
+    assert not problems, "\n".join(problems)
+    assert bare > BRACKETED // 10, "sessions in which all is covered show little"
 
 
 def test_at_least_twenty_bugs_are_planted() -> None:

@@ -31,8 +31,10 @@ class Agent:
         self.tried: dict[str, Order | OrderGroup] = {}
         self.modifies: dict[str, int] = {}
         self.kept: set[str] = set()
+        self.brackets: dict[str, OrderGroup] = {}
         self.submitted = 0
         self.changes = True
+        self.bracket_share = 0.0
         self._name = name
         self._prices = prices
         self._dice = dice
@@ -42,7 +44,12 @@ class Agent:
     def asked(self) -> Asked:
         """What the checker compares with."""
         tried = {key for intent in self.tried.values() for key in keys_of(intent)}
-        return Asked(frozenset(self.taken | self.kept), frozenset(self.denied), frozenset(tried))
+        return Asked(
+            frozenset(self.taken | self.kept),
+            frozenset(self.denied),
+            frozenset(tried),
+            tuple(self.brackets.values()),
+        )
 
     def keep(self, key: str) -> None:
         """Leave an order alone from now on."""
@@ -69,11 +76,11 @@ class Agent:
         tif = dice.choice((TimeInForce.DAY, TimeInForce.GTC))
         return Order.limit(instrument, side, quantity, price, key=key, time_in_force=tif)
 
-    def bracket(self) -> OrderGroup:
-        """Return an entry with its take-profit and its stop."""
+    def bracket(self, away: str = "0.02") -> OrderGroup:
+        """Return an entry, its limit so far from the price, with its take-profit and its stop."""
         dice, key = self._dice, self._key()
         price = Decimal(self._prices[AAPL]) / 100
-        entry = Order.limit(AAPL, Side.BUY, 10, price + Decimal("0.02"), key=f"{key}/entry")
+        entry = Order.limit(AAPL, Side.BUY, 10, price + Decimal(away), key=f"{key}/entry")
         target = price + dice.choice((Decimal("0.05"), Decimal(3)))
         take = Order.limit(AAPL, Side.SELL, 10, target, key=f"{key}/take")
         stop = Order.stop(AAPL, Side.SELL, 10, price - 3, key=f"{key}/stop")
@@ -96,6 +103,8 @@ class Agent:
         keys = keys_of(intent)
         if not (self.taken | self.kept).issuperset(keys):
             self.tried[intent.key] = intent
+        if isinstance(intent, OrderGroup) and intent.kind is GroupKind.BRACKET:
+            self.brackets[intent.key] = intent
         denied = False
         try:
             await runtime.orders.submit(intent)
@@ -116,6 +125,10 @@ class Agent:
     async def act(self, runtime: Any) -> None:
         """Do one thing."""
         dice = self._dice
+        # Drawn only where it matters, so that the other seeds stay what they are.
+        if self.bracket_share and dice.random() < self.bracket_share:
+            await self._bracket(runtime)
+            return
         what = dice.random()
         if what < 0.50:
             await self.submit(runtime, self.order())
@@ -137,6 +150,19 @@ class Agent:
                 await self._try_cancel(runtime, key)
             elif self.changes:
                 await self._try_modify(runtime, key)
+
+    async def _bracket(self, runtime: Any) -> None:
+        """Submit a bracket, cancel one of its orders, or enlarge its entry."""
+        dice = self._dice
+        taken = [key for key in self.brackets if f"{key}/stop" in self.taken]
+        what = dice.random()
+        if not taken or what < 0.5:
+            await self.submit(runtime, self.bracket(dice.choice(("0.02", "-0.03"))))
+        elif what < 0.8:
+            member = dice.choice(("entry", "stop", "stop", "take"))
+            await self._try_cancel(runtime, f"{dice.choice(taken)}/{member}")
+        else:
+            await self._try_modify(runtime, f"{taken[-1]}/entry")
 
     async def burst(self, runtime: Any, count: int) -> None:
         """Submit many orders in one turn of the loop."""

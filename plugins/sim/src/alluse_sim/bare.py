@@ -20,12 +20,12 @@ import attrs
 from alluse_core.errors import PluginError, UsageError, did_you_mean
 from alluse_core.model import Instrument, Order
 from alluse_sim.agent import Agent
-from alluse_sim.checker import Truth, truth_of
 from alluse_sim.faults import CLIENT, FAULTS
 from alluse_sim.loop import LoopClock, VirtualLoop, run
 from alluse_sim.machine import Machine
 from alluse_sim.network import Network
 from alluse_sim.plan import LIBRARIES, Plan
+from alluse_sim.truth import Truth, truth_of
 from alluse_sim.world import World
 
 RETRY_AFTER = 1.0

@@ -13,8 +13,10 @@ from typing import Any
 
 import attrs
 
-Entry = Mapping[str, Any]
-ZERO = Decimal(0)
+from alluse_core.model import OrderGroup
+from alluse_sim.protection import protection
+from alluse_sim.truth import ZERO, Brokered, Entry, Truth, decimal, truth_of
+
 WORD_TRAVELS = 3.0
 """Seconds within which an error's message reaches the client, or is lost with what cut it off."""
 
@@ -27,56 +29,13 @@ ENDED = frozenset({"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"})
 _MAY_FOLLOW = {("CANCELED", "FILLED"), ("EXPIRED", "FILLED")}
 
 
-@attrs.define
-class Brokered:
-    """One order at the broker, as the ledger tells its life.
-
-    ``twin``: it came to be by a change that left the old order alive; nobody sent it twice.
-    """
-
-    ref: str
-    perm_id: int
-    quantity: Decimal
-    state: str = "PLACED"
-    twin: bool = False
-    fills: dict[str, tuple[Decimal, Decimal]] = attrs.field(factory=dict)
-    changes: list[Decimal] = attrs.field(factory=list)
-
-    @property
-    def filled(self) -> Decimal:
-        return sum((quantity for quantity, _ in self.fills.values()), ZERO)
-
-    @property
-    def allowed(self) -> frozenset[str]:
-        """What a runtime that knows all of it may call it."""
-        if self.filled >= self.quantity:
-            return frozenset({"FILLED"})
-        if self.state in ("CANCELED", "REJECTED"):
-            return frozenset({"CANCELED"} if self.fills else {self.state})
-        if self.state == "EXPIRED":
-            return frozenset({"EXPIRED", "CANCELED"})
-        return frozenset({"PARTIALLY_FILLED"} if self.fills else {"ACCEPTED", "HELD"})
-
-
-@attrs.define
-class Truth:
-    """The whole ledger, by order."""
-
-    orders: dict[str, list[Brokered]] = attrs.field(factory=lambda: defaultdict(list))
-    sends: dict[str, int] = attrs.field(factory=lambda: defaultdict(int))
-    refused: dict[str, Entry] = attrs.field(factory=dict)
-    ids: dict[tuple[int, int], set[str]] = attrs.field(factory=lambda: defaultdict(set))
-    positions: dict[str, Decimal] = attrs.field(factory=lambda: defaultdict(lambda: ZERO))
-    rates: list[str] = attrs.field(factory=list)
-    unreadable: list[str] = attrs.field(factory=list)
-
-
 @attrs.frozen
 class Believed:
     """One order as the agent is told of it, and as its journal tells it.
 
     ``fills`` are (quantity, price) by execution id; ``story`` the states in the journal, in order.
-    ``quantity`` is what the agent is told the order is for; None: not compared.
+    ``quantity`` is what the agent is told the order is for, ``differences`` what of its terms the
+    broker is said to have otherwise; None: not compared.
     ``modifies`` is how many changes the agent asked for; ``sent``: the journal says that it left.
     """
 
@@ -91,94 +50,34 @@ class Believed:
     modifies: int = 0
     sent: bool = False
     quantity: Decimal | None = None
+    differences: Sequence[str] = ()
 
 
 @attrs.frozen
 class Belief:
-    """All that a runtime says of itself. ``positions`` are by instrument, without the flat ones."""
+    """All that a runtime says of itself. ``positions`` are by instrument, without the flat ones.
+
+    ``unprotected`` is how much is open without its protection, by instrument.
+    """
 
     orders: Sequence[Believed]
     positions: Mapping[str, Decimal]
     journal_problem: str = ""
+    unprotected: Mapping[str, Decimal] = attrs.field(factory=dict)
 
 
 @attrs.frozen
 class Asked:
     """What the agent did. ``taken``: keys whose submit returned; ``denied``: those refused.
 
-    ``tried``: keys whose submit gave no answer, since the process ended meanwhile.
+    ``tried``: keys whose submit gave no answer, since the process ended meanwhile. ``brackets``
+    are those that it asked for, the oldest first.
     """
 
     taken: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
-
-
-def truth_of(entries: Iterable[Entry]) -> Truth:
-    """Read a ledger."""
-    truth = Truth()
-    asked: dict[tuple[int, int], Decimal] = {}
-    by_perm: dict[int, Brokered] = {}
-    for entry in entries:
-        event, ref = entry["event"], entry.get("order_ref", "")
-        if event == "place":
-            place = (entry["client_id"], entry["order_id"])
-            truth.sends[ref] += 1
-            truth.ids[place].add(ref)
-            asked[place] = _decimal(entry["quantity"])
-        elif event == "placed":
-            quantity = asked[entry["client_id"], entry["order_id"]]
-            order = by_perm[entry["perm_id"]] = Brokered(ref, entry["perm_id"], quantity)
-            truth.orders[ref].append(order)
-        elif event == "split":
-            quantity = asked[entry["client_id"], entry["order_id"]]
-            order = by_perm[entry["perm_id"]] = Brokered(ref, entry["perm_id"], quantity, twin=True)
-            truth.orders[ref].append(order)
-        elif event == "reject" and not entry["perm_id"]:
-            if ref not in truth.orders:
-                truth.refused[ref] = entry
-        elif event == "fill":
-            _fill(truth, by_perm.get(entry["perm_id"]), entry)
-        elif event == "rate":
-            truth.rates.append(f"client {entry['client_id']} sent {entry['received']} in a second")
-        elif event == "unreadable":
-            truth.unreadable.append(str(entry["text"]))
-        elif entry.get("perm_id") in by_perm:
-            _happened(by_perm[entry["perm_id"]], entry)
-    return truth
-
-
-def _fill(truth: Truth, order: Brokered | None, entry: Entry) -> None:
-    quantity = _decimal(entry["quantity"])
-    sign = 1 if entry["side"] == "BUY" else -1
-    truth.positions[entry["instrument"]] += sign * quantity
-    if order is not None:
-        order.fills[entry["execution_id"]] = (quantity, _decimal(entry["price"]))
-
-
-_STATES = {
-    "ack": "WORKING",
-    "held": "HELD",
-    "canceled": "CANCELED",
-    "expired": "EXPIRED",
-    "reject": "REJECTED",
-}
-
-
-def _happened(order: Brokered, entry: Entry) -> None:
-    event = entry["event"]
-    if event in _STATES:
-        order.state = _STATES[event]
-    elif event == "replace":
-        order.changes.append(_decimal(entry["quantity"]))
-    elif event == "replaced":
-        order.quantity = order.changes.pop(0)
-    elif event == "command_refused" and entry["verb"] == "modify":
-        order.changes.pop(0)
-
-
-def _decimal(value: object) -> Decimal:
-    return Decimal(str(value))
+    brackets: Sequence[OrderGroup] = ()
 
 
 # --- the comparison ------------------------------------------------------------------------------
@@ -198,6 +97,8 @@ def compare(
     found += _positions(truth, belief)
     if asked is not None:
         found += _answers(belief, asked)
+        refs = {order.key: order.ref for order in belief.orders}
+        found += protection(entries, asked.brackets, refs, belief.unprotected)
     if belief.journal_problem:
         found.append(f"the journal is not whole: {belief.journal_problem}")
     found += [f"the message rate was exceeded: {text}" for text in truth.rates[excesses:]]
@@ -264,7 +165,9 @@ def _state(name: str, order: Believed, orders: Sequence[Brokered]) -> list[str]:
     if order.state in brokered.allowed:
         if order.state in ENDED and not order.settled:
             return [f"{name} is {order.state} and not settled"]
-        if order.quantity not in (None, brokered.quantity) and order.state not in ENDED:
+        told = any(f"quantity is {brokered.quantity} " in each for each in order.differences)
+        same = told or order.quantity in (None, brokered.quantity)
+        if not same and order.state not in ENDED:
             return [f"{name} is for {order.quantity}, at the broker for {brokered.quantity}"]
         return []
     wanted = " or ".join(sorted(brokered.allowed))
@@ -355,19 +258,19 @@ class _Reach:
             self._working[perm] = {
                 "symbol": place["symbol"],
                 "sign": 1 if place["side"] == "BUY" else -1,
-                "quantity": _decimal(place["quantity"]),
+                "quantity": decimal(place["quantity"]),
                 "exit": bool(place["parent_id"]),
                 "one_of": place.get("oca_group") or f"{perm}",
             }
         elif event == "fill":
             sign = 1 if entry["side"] == "BUY" else -1
-            self._positions[entry["symbol"]] += sign * _decimal(entry["quantity"])
+            self._positions[entry["symbol"]] += sign * decimal(entry["quantity"])
             if perm in self._working:
-                self._filled[self._working[perm]["one_of"]] += _decimal(entry["quantity"])
+                self._filled[self._working[perm]["one_of"]] += decimal(entry["quantity"])
         elif event in ("canceled", "expired", "reject"):
             self._working.pop(perm, None)
         elif event == "replace":
-            self._changes[perm].append(_decimal(entry["quantity"]))
+            self._changes[perm].append(decimal(entry["quantity"]))
         elif event == "replaced" and perm in self._working and self._changes[perm]:
             self._working[perm]["quantity"] = self._changes[perm].pop(0)
 

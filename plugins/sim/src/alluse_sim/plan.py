@@ -24,7 +24,8 @@ class Plan:
     ``restarts`` are orderly ones; kills are faults. ``disk_seconds`` is how long the journal's
     batches take; at batch ``kill_at_batch`` the process dies, with its records on disk
     (``kill_after``) or not. ``cap`` is the position limit in units; 0: none. ``scenario`` names one
-    of the gateway's own, which is played then; it has faults enough.
+    of the gateway's own, which is played then; it has faults enough. ``brackets`` is the share of
+    acts that submit a bracket or cancel an exit, beside those that do so anyway.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class Plan:
     cap: int = 0
     heal_within: float = 30.0
     scenario: str = ""
+    brackets: float = 0.0
 
     @classmethod
     def through(cls, scenario: str, library: str = LIBRARIES[0], seed: int = 1) -> Plan:

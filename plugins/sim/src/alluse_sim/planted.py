@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -16,6 +17,7 @@ import attrs
 
 from alluse_core.errors import UsageError, did_you_mean
 from alluse_core.model import BrokerNotice, LinkState, OrderState
+from alluse_core.orders import protection
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
@@ -39,7 +41,7 @@ from alluse_sim.plan import Plan
 _PATIENCE = 6.0  # what a bug broke does not heal, however long one waits
 
 Replacement = Callable[..., Any]
-Patch = tuple[type, str, Replacement]
+Patch = tuple[type | ModuleType, str, Replacement]
 
 
 @attrs.frozen
@@ -325,9 +327,26 @@ def _count_a_status_as_a_fill_in_hand() -> Sequence[Patch]:
     return [(LiveOrder, "exposed", property(exposed))]  # type: ignore[list-item]
 
 
+# --- protection ---------------------------------------------------------------------------------
+
+
+def _take_an_exit_for_working_whatever_became_of_it() -> Sequence[Patch]:
+    return [(protection, "at_work", lambda live: max(live.order.quantity - live.filled, ZERO))]
+
+
+def _take_an_exit_for_as_large_as_its_entry() -> Sequence[Patch]:
+    covered = protection.Bracket.covered
+
+    def whole(self: protection.Bracket) -> Decimal:
+        return self.left if covered.fget(self) else ZERO  # type: ignore[attr-defined]
+
+    return [(protection.Bracket, "covered", property(whole))]  # type: ignore[list-item]
+
+
 _CUTS = {"faults": ("cut", "cut", "cut-inside-a-frame", "cut"), "kill_at_batch": 0, "cap": 0}
 _CALM = {"faults": ("partial",), "kill_at_batch": 0, "restarts": 0, "cap": 0}
 _CAP = {"cap": 150, "restarts": 0}
+_BRACKETS = {"brackets": 0.5, "cap": 0, "kill_at_batch": 0}
 
 BUGS: Mapping[str, Bug] = {
     bug.name: bug
@@ -445,6 +464,21 @@ BUGS: Mapping[str, Bug] = {
             _count_a_status_as_a_fill_in_hand,
             {**_CAP, "faults": ("mute-fills", "mute-fills", "mute-fills")},
         ),
+        Bug(
+            "ended-exit-covers",
+            "only an exit that works protects",
+            _take_an_exit_for_working_whatever_became_of_it,
+            {**_BRACKETS, "restarts": 0, "faults": ("reject", "partial", "reject")},
+        ),
+        Bug(
+            "exit-covers-all",
+            "an exit protects its own quantity, however much the entry filled",
+            _take_an_exit_for_as_large_as_its_entry,
+            {**_BRACKETS, "restarts": 0, "faults": ("partial", "slow", "late-acks")},
+        ),
     )
 }
 """Every bug that can be planted, by name."""
+
+OF_PROTECTION = ("ended-exit-covers", "exit-covers-all")
+"""Those that only the comparison of what is held with what covers it can show."""

@@ -47,7 +47,8 @@ class Result:
     """How a session ended. ``problems`` is empty where the promise held.
 
     ``digest`` is a hash of everything that the gateway and the journal saw: two runs of one seed
-    have the same one. ``seconds`` are virtual.
+    have the same one. ``seconds`` are virtual. ``unprotected`` is how much was open at the end
+    without the protection that was asked for, and told.
     """
 
     plan: Plan
@@ -60,6 +61,7 @@ class Result:
     peak: int = 0
     seconds: float = 0.0
     digest: str = ""
+    unprotected: Decimal = Decimal(0)
 
     def __str__(self) -> str:
         told = "\n  ".join(self.problems)
@@ -100,6 +102,7 @@ class Session:
         self._dice = random.Random(f"session {plan.seed}")
         agent_dice = random.Random(f"agent {plan.seed}")
         self._agent = Agent(f"seed-{plan.seed}", self._world.prices, agent_dice)
+        self._agent.bracket_share = plan.brackets
         self._faults = list(plan.faults)
         self._acts = plan.orders
         self._kills = 0
@@ -318,6 +321,7 @@ class Session:
             world.shared_rate.peak,
             self._loop.time(),
             _digest(entries, self._belief),
+            sum(self._belief.unprotected.values(), Decimal(0)),
         )
 
 
@@ -353,10 +357,12 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
                 agent.modifies.get(key, 0),
                 key in sent,
                 ticket.order.quantity,
+                known.differences,
             )
         )
     positions = {row.instrument.id: row.quantity for row in runtime.positions().rows}
-    return Belief(orders, positions, verify(path).problem)
+    bare = {each.id: quantity for each, quantity in runtime.orders.unprotected().items()}
+    return Belief(orders, positions, verify(path).problem, bare)
 
 
 def _digest(entries: Sequence[Mapping[str, Any]], belief: Belief) -> str:
