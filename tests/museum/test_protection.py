@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from alluse_gateway.faults import Rejection
 from alluse_gateway.order_book import Booked
+from alluse_sim.cuts import ends_of, tap
 from museum_stage import CLIENT, Stage, play, until
 
 from alluse_core import Order, OrderGroup, Side
@@ -124,8 +126,29 @@ def test_a_bracket_that_fills_in_parts_is_covered_and_no_alert() -> None:
     play(story, "ib_insync")
 
 
-@pytest.mark.parametrize("after", range(0, 1400, 100))
-def test_a_bracket_cut_anywhere_is_covered_or_told(after: int) -> None:
+@functools.cache
+def frames_end() -> tuple[int, ...]:
+    """Where each of a bracket's frames ends, in the bytes that it sends."""
+    found: list[int] = []
+
+    async def story(stage: Stage) -> None:
+        async with stage.process(alluse=ALERTS) as runtime:
+            said = tap(stage.network.connections[0][0])
+            await runtime.orders.submit(bracket(stage))
+            await until(lambda: len(stage.ledger.of("placed")) == 3, lambda: "no bracket")
+            found.extend(ends_of(b"".join(said))[:3])
+
+    play(story, "ib_insync")
+    return tuple(found)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("whole", range(4))
+def test_a_bracket_cut_anywhere_is_covered_or_told(whole: int, inside: bool) -> None:
+    """After so many whole frames; every byte of a frame is the same: plugins/sim, test_cuts.py."""
+    starts = (0, *frames_end())
+    after = starts[whole] + 40 * inside
+
     async def story(stage: Stage) -> None:
         async with stage.process(alluse=ALERTS) as runtime:
             # The order connection is the first that a process makes.
@@ -135,6 +158,7 @@ def test_a_bracket_cut_anywhere_is_covered_or_told(after: int) -> None:
             await asyncio.sleep(2)
             await stage.restored(runtime)
             await asyncio.sleep(10)
+            assert len(stage.ledger.of("placed")) == whole
             held, stops = at_the_broker(stage)
             assert stops >= held or alerted(runtime)
             if stops >= held:

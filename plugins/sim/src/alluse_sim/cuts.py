@@ -18,14 +18,14 @@ from alluse_gateway.session import Session
 
 import alluse_core
 from alluse_core.errors import AllUseError
-from alluse_core.model import Order, Side, TimeInForce
+from alluse_core.model import Order, OrderGroup, Side, TimeInForce
 from alluse_sim.agent import Agent
 from alluse_sim.checker import compare
 from alluse_sim.faults import CLIENT
 from alluse_sim.forgetful import ForgetfulPlugin
 from alluse_sim.loop import LoopClock, VirtualLoop, run
 from alluse_sim.machine import Machine, SlowDisk
-from alluse_sim.network import Flow, Network
+from alluse_sim.network import Flow, MemoryTransport, Network
 from alluse_sim.plan import Plan
 from alluse_sim.session import belief_of, in_memory
 from alluse_sim.world import AAPL, MSFT, World
@@ -40,6 +40,8 @@ BEYOND = 8
 """Bytes after an act's own that are cuts, too."""
 
 HEALED_WITHIN = 30.0
+FIRST_ID = 1_001
+"""So high that no number gains a digit while a world lasts: frames of one kind are equally long."""
 
 
 @attrs.frozen
@@ -47,7 +49,8 @@ class Found:
     """What cuts of one act and direction came to. ``size`` is the bytes that the act takes.
 
     ``arrived`` counts, of the cuts of an act that places orders, those whose orders all reached
-    the broker, and ``unknown`` the orders that no evidence could settle.
+    the broker, and ``unknown`` the orders that no evidence could settle. ``placed`` is how many
+    orders each cut let through.
     """
 
     act: str
@@ -58,6 +61,7 @@ class Found:
     arrived: int = 0
     unknown: int = 0
     problems: Sequence[str] = ()
+    placed: Sequence[int] = ()
 
     def __str__(self) -> str:
         return (
@@ -99,6 +103,16 @@ class Desk:
         return carried, at is not None and carried == at and self._flow(act, direction) is not flow
 
     def _flow(self, act: Act, direction: str) -> Flow:
+        pair = self._pair(act)
+        return Flow() if pair is None else pair[direction == IN].flow
+
+    def transport(self, act: Act) -> MemoryTransport:
+        """Return the client's end of the connection that an act uses."""
+        pair = self._pair(act)
+        assert pair is not None
+        return pair[0]
+
+    def _pair(self, act: Act) -> tuple[MemoryTransport, MemoryTransport] | None:
         for near, far in self.loop.network.connections:
             session = far.get_protocol()
             if (
@@ -107,8 +121,8 @@ class Desk:
                 and not near.gone
                 and (session.client_id == CLIENT) is act.orders
             ):
-                return near.flow if direction == OUT else far.flow
-        return Flow()
+                return near, far
+        return None
 
     async def healed(self) -> list[str]:
         """Wait until belief is truth; return what is not within a bounded time."""
@@ -138,6 +152,13 @@ class Desk:
         key = self.agent._key()
         return Order.limit(AAPL, Side.BUY, 10, price, key=key, time_in_force=TimeInForce.GTC)
 
+    def bracket(self) -> OrderGroup:
+        """Return a bracket whose entry fills at once, and whose exits rest."""
+        price = Decimal(self.world.prices[AAPL]) / 100
+        key = self.agent._key()
+        entry = Order.limit(AAPL, Side.BUY, 10, price + Decimal("0.02"), key=key)
+        return OrderGroup.bracket(entry, take_profit=price + 3, stop=price - 3)
+
 
 # --- acts ----------------------------------------------------------------------------------------
 
@@ -158,7 +179,7 @@ async def _place(desk: Desk, _: Any) -> None:
 
 
 async def _bracket(desk: Desk, _: Any) -> None:
-    await desk.agent.submit(desk.runtime, desk.agent.bracket())
+    await desk.agent.submit(desk.runtime, desk.bracket())
 
 
 async def _oca(desk: Desk, _: Any) -> None:
@@ -229,6 +250,41 @@ async def _measure(desk: Desk, act: Act, direction: str) -> int:
     return carried
 
 
+def spoken(name: str) -> bytes:
+    """Return the bytes that an act sends."""
+    return _in_a_world(lambda desk: _spoken(desk, ACTS[name]))
+
+
+async def _spoken(desk: Desk, act: Act) -> bytes:
+    prepared = await act.prepare(desk)
+    said = tap(desk.transport(act))
+    await act.do(desk, prepared)
+    await asyncio.sleep(act.seconds)
+    return b"".join(said)
+
+
+def tap(near: MemoryTransport) -> list[bytes]:
+    """Return a list that fills with what a connection's client writes from now on."""
+    said: list[bytes] = []
+    write = near.write
+
+    def both(data: bytes | bytearray | memoryview) -> None:
+        said.append(bytes(data))
+        write(data)
+
+    near.write = both  # type: ignore[method-assign]
+    return said
+
+
+def ends_of(said: bytes) -> list[int]:
+    """Return where each frame of a client's bytes ends: a length of four bytes stands before it."""
+    ends, at = [], 0
+    while at < len(said):
+        at += 4 + int.from_bytes(said[at : at + 4], "big")
+        ends.append(at)
+    return ends
+
+
 def cut_at(name: str, direction: str, offsets: Sequence[int]) -> Found:
     """Cut one act at each of these bytes, all of them in one world."""
     return _in_a_world(lambda desk: _cut_all(desk, name, direction, offsets))
@@ -237,6 +293,7 @@ def cut_at(name: str, direction: str, offsets: Sequence[int]) -> Found:
 async def _cut_all(desk: Desk, name: str, direction: str, offsets: Sequence[int]) -> Found:
     missed = arrived = 0
     problems: list[str] = []
+    let_through: list[int] = []
     for offset in offsets:
         await desk.open_for_risk()
         placed = len(desk.world.ledger.of("placed"))
@@ -245,9 +302,10 @@ async def _cut_all(desk: Desk, name: str, direction: str, offsets: Sequence[int]
         missed += not cut
         problems += [f"{name} {direction} {offset}: {each}" for each in await desk.healed()]
         wanted = len(desk.agent.taken) - known
-        arrived += wanted > 0 and len(desk.world.ledger.of("placed")) - placed == wanted
+        let_through.append(len(desk.world.ledger.of("placed")) - placed)
+        arrived += wanted > 0 and let_through[-1] == wanted
     unknown = sum(row.state == "UNKNOWN" for row in belief_of(desk.runtime, desk.agent).orders)
-    return Found(name, direction, 0, len(offsets), missed, arrived, unknown, problems)
+    return Found(name, direction, 0, len(offsets), missed, arrived, unknown, problems, let_through)
 
 
 def cut_everywhere(
@@ -271,6 +329,7 @@ def cut_everywhere(
             arrived=total.arrived + part.arrived,
             unknown=total.unknown + part.unknown,
             problems=[*total.problems, *part.problems],
+            placed=[*total.placed, *part.placed],
         )
     return total
 
@@ -278,6 +337,7 @@ def cut_everywhere(
 def _in_a_world(play: Callable[[Desk], Awaitable[T]]) -> T:
     async def main(loop: VirtualLoop) -> T:
         async with World(0, LoopClock(loop)) as world:
+            world.control.next_order_id(CLIENT, FIRST_ID)
             machine = Machine(loop.network, Path(folder))
             runtime = alluse_core.open(
                 Plan(0).settings(world.port),
