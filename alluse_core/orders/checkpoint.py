@@ -2,9 +2,9 @@
 
 A checkpoint lies beside the journal. It names the last record that was read and found whole, and
 the records up to there that a start still needs: those of orders that have not ended and of
-brackets that are not over, and the newest word on each matter that outlives a process. It saves time and proves nothing: one that is
-missing, damaged or of another history means that the whole journal is walked. It is therefore
-never synced.
+brackets that are not over, and the newest word on each matter that outlives a process. It saves
+time and proves nothing: one that is missing, damaged or of another history means that the whole
+journal is walked. It is therefore never synced.
 """
 
 from __future__ import annotations

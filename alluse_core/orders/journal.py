@@ -188,7 +188,8 @@ class Journal:
         """Return what held at the opening: (records about no order, stories of what is open).
 
         Open are orders that have not ended, and all orders of a bracket that is not over; the
-        oldest come first. Of each matter about no order the newest record; what was not written is left out.
+        oldest come first. Of each matter about no order the newest record; what was not written is
+        left out.
         """
         recovered = self._history.recovered
         return recovered.general, recovered.stories

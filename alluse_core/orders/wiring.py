@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from alluse_core.clock import Clock
-from alluse_core.model import NodeIdentity
+from alluse_core.model import NodeIdentity, OrderReport
 from alluse_core.orders.adjustments import Adjustments
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.approval import Approval
@@ -241,7 +241,7 @@ class Parts:
     def _unapproved(self, broker: str) -> int:
         return len(self.approval.open) or int(broker in self.approval.waiting)
 
-    def _learnt(self, broker: str, carried: Carried, external: int) -> None:
+    def _learnt(self, broker: str, carried: Carried, external: Sequence[OrderReport]) -> None:
         self.approval.learnt(broker, carried, external)
         self.protection.compared(broker)
 
