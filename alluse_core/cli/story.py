@@ -71,6 +71,8 @@ def _event(body: Body) -> tuple[str, str]:
     told = str(_EVENTS.get(event, event))
     if body.get("perm_id"):
         told += f", as permId {body['perm_id']}"
+    if body.get("ended_perm_id"):
+        told += f", permId {body['ended_perm_id']} alone"
     if body.get("reason"):
         told += f": {body['reason']}"
     if body.get("impossible"):

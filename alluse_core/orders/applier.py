@@ -50,6 +50,8 @@ class Applier:
         if reason:
             live.reason = reason
         if result.state is not before:
+            if result.state.is_terminal and result.state is not OrderState.FILLED:
+                live.ended_perm_ids = frozenset(live.perm_ids)
             desk.book.move(live, result.state)
             if result.state.is_terminal:
                 live.ended_at = desk.clock.monotonic()
@@ -79,6 +81,7 @@ class Applier:
         """End an order, and its commands, by a person's word."""
         desk, before = self._desk, live.state
         live.reason = f"resolved by {by}"
+        live.ended_perm_ids = frozenset(live.perm_ids)
         desk.book.move(live, state)
         live.ended_at = desk.clock.monotonic()
         desk.meters.moved(state)

@@ -175,13 +175,15 @@ class Book:
         possible = order.quantity
         exclusive: dict[str, Decimal] = {}
         for live in self.working(account, order.instrument):
-            if live.order.side is not order.side or live.key in (order.key, without):
+            if live.order.side is not order.side:
                 continue
+            changed = live.key in (order.key, without)
+            exposed = live.elder_exposed if changed else live.exposed
             if live.oca_group:
-                most = max(exclusive.get(live.oca_group, ZERO), live.exposed)
+                most = max(exclusive.get(live.oca_group, ZERO), exposed)
                 exclusive[live.oca_group] = most
             else:
-                possible += live.exposed
+                possible += exposed
         return possible + sum(exclusive.values()) <= abs(position)
 
     # --- changing -------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ class Fills:
             desk.meters.overfills.value += 1
             _log.error("order %s is filled beyond its quantity: %s", live.key, live.executed)
         whole = live.executed >= live.order.quantity
-        event = Event.FILL if whole else Event.PART_FILL
+        event = Event.FILL if whole and not live.twin_lives() else Event.PART_FILL
         self._applier.happen(live, event, source, fields=body, kind=Kind.FILL)
 
     def _carry(self, fill: Execution, known: Execution | None) -> Mapping[str, bool]:

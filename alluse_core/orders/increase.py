@@ -41,12 +41,12 @@ def risk_increasing(
         if position * order.side.sign >= 0:
             found.append(live)
             continue
-        if live.adopted and live.remaining <= abs(position):
+        if live.adopted and live.exposed <= abs(position):
             # The group that it may belong to is not known: two exits may exclude each other.
             continue
         shared = groups.setdefault(place, {})
         already = shared.get(live.oca_group, Decimal(0)) if live.oca_group else Decimal(0)
-        more = max(live.remaining - already, Decimal(0))
+        more = max(live.exposed - already, Decimal(0))
         if used.get(place, Decimal(0)) + more > abs(position):
             found.append(live)
             continue

@@ -146,13 +146,15 @@ class LiveOrder:
         """What may still move the position as executions tell it.
 
         A status may say "filled" before, or without, the execution that the position is made of:
-        until that is in hand the quantity counts here, or it would count nowhere.
+        until that is in hand the quantity counts here, or it would count nowhere. An order that a
+        broken link doubled counts with each of its permIds.
         """
+        told = ZERO if self._is_combo else max(self.reported - self.executed, ZERO)
+        if len(self.perm_ids) > 1:
+            return max(sum(map(self.left_of, self.perm_ids), ZERO), told)
         if not self.state.is_terminal:
             return max(self.quantity - self.executed, ZERO)
-        if self.order.instrument.security_type is SecurityType.COMBO:
-            return ZERO
-        return max(self.reported - self.executed, ZERO)
+        return told
 
     @property
     def told_quantity(self) -> Decimal | None:
@@ -160,11 +162,40 @@ class LiveOrder:
         return self.told.get(self.perm_ids[-1]) if self.perm_ids else None
 
     @property
+    def elder_exposed(self) -> Decimal:
+        """What its permIds before the newest may still fill: no change reaches them any more."""
+        return sum(map(self.left_of, self.perm_ids[:-1]), ZERO)
+
+    def left_of(self, perm_id: int) -> Decimal:
+        """Return what may still fill under one of its permIds."""
+        if perm_id in self.ended_perm_ids:
+            return ZERO
+        filled = sum(
+            (fill.quantity for fill in self.fills.values() if fill.identity.perm_id == perm_id),
+            ZERO,
+        )
+        quantity = self.told.get(perm_id, self.order.quantity)
+        if perm_id == self.perm_ids[-1]:
+            quantity = max(quantity, self.quantity)
+        return max(quantity - filled, ZERO)
+
+    def twin_lives(self, perm_id: int = 0) -> bool:
+        """Whether a broken link doubled it, and under another permId it may still fill."""
+        return len(self.perm_ids) > 1 and any(
+            self.left_of(each) for each in self.perm_ids if each != perm_id
+        )
+
+    @property
+    def _is_combo(self) -> bool:
+        return self.order.instrument.security_type is SecurityType.COMBO
+
+    @property
     def settled(self) -> bool:
         """Whether the state is final and each fill it speaks of is in hand."""
-        return self.state.is_terminal and (
-            self.executed >= self.reported
-            or self.order.instrument.security_type is SecurityType.COMBO
+        return (
+            self.state.is_terminal
+            and not self.twin_lives()
+            and (self.executed >= self.reported or self._is_combo)
         )
 
     @property

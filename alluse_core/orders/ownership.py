@@ -84,6 +84,7 @@ class Ownership:
             new["perm_id"] = identity.perm_id
         if new:
             self._desk.book.index(live)
+            self._desk.book.touch(live)
         if "order_id" in new:
             self._desk.named(live.order.broker)
         return new

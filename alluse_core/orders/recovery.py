@@ -75,6 +75,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
 def _event(live: LiveOrder, entry: Entry) -> None:
     body = entry.body
     live.say(f"{body.get('source', 'agent')}: {body['event']}")
+    if "ended_perm_id" in body:
+        live.ended_perm_ids |= {body["ended_perm_id"]}
     live.shadow = live.shadow or body["event"] == "SHADOW"
     if "order_id" in body:
         live.order_id, live.client_id = body["order_id"], body["client_id"]

@@ -8,6 +8,7 @@ from alluse_core.orders.desk import Desk
 from alluse_core.orders.echoes import Echoes
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.ownership import Ownership
+from alluse_core.orders.records import Kind
 from alluse_core.orders.states import Event, event_of
 
 _ALIVE = frozenset({Event.WORK, Event.HOLD, Event.PENDING, Event.PART_FILL})
@@ -45,6 +46,7 @@ class Reports:
                 # It ended while the list was on its way: the list is the older word.
                 return live
             event = Event.REVIVE
+            live.ended_perm_ids -= {report.identity.perm_id}
         if source == OPEN_ORDERS and event is Event.PENDING and live.state in _UNHEARD:
             # The broker has it and does not work it: a bracket whose last order never arrived.
             event = Event.HOLD
@@ -58,10 +60,11 @@ class Reports:
             self._echoes.compare(live, report.terms)
         self._applier.acknowledge(live, event, now)
         live.evidence_at = now
-        if event in _ENDS and self._twin_lives(live, report.identity.perm_id):
-            live.say(f"{source}: {event.value} of permId {report.identity.perm_id} alone")
-            live.notify()
-            return live
+        if len(live.perm_ids) > 1 and report.identity.perm_id:
+            alone = self._of_twins(live, event, report.identity.perm_id, source)
+            if alone is None:
+                return live
+            event = alone
         if event is Event.CANCEL:
             self._note_unasked(live)
         self._applier.happen(live, event, source, report.reason, fields)
@@ -73,12 +76,31 @@ class Reports:
             live.unasked = True
             self._desk.meters.unasked_cancels.value += 1
 
-    def _twin_lives(self, live: LiveOrder, ended: int) -> bool:
-        """Note that one of an order's permIds ended; return whether another one may fill."""
-        if len(live.perm_ids) < 2 or not ended:
-            return False
-        live.ended_perm_ids |= {ended}
-        return not live.ended_perm_ids.issuperset(live.perm_ids)
+    def _of_twins(self, live: LiveOrder, event: Event, perm_id: int, source: str) -> Event | None:
+        """Return what an event of one permId is to an order that has more; None: nothing."""
+        lives = live.twin_lives(perm_id)
+        if event in _ENDS and lives:
+            self._end_one(live, event, perm_id, source)
+            return None
+        if event in _ENDS and live.executed >= live.order.quantity:
+            live.ended_perm_ids |= {perm_id}
+            return Event.FILL
+        return Event.PART_FILL if event is Event.FILL and lives else event
+
+    def _end_one(self, live: LiveOrder, event: Event, perm_id: int, source: str) -> None:
+        if perm_id not in live.ended_perm_ids:
+            live.ended_perm_ids |= {perm_id}
+            self._desk.book.touch(live)
+            live.say(f"{source}: {event.value} of permId {perm_id} alone")
+            body = {
+                "broker": live.order.broker,
+                "account": live.order.account,
+                "event": event.value,
+                "source": source,
+                "ended_perm_id": perm_id,
+            }
+            self._applier.write(live, Kind.EVENT, body)
+        live.notify()
 
     def _note_unasked(self, live: LiveOrder) -> None:
         asked = any(command.verb is Verb.CANCEL for command in live.commands)

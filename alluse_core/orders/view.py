@@ -29,7 +29,8 @@ DefinitionLookup = Callable[[str, Instrument], InstrumentDefinition | None]
 class BookView:
     """An OrderView of the book; made for each order, read only while its stages run.
 
-    ``without`` is the key of an order that is being changed: its old terms do not count.
+    ``without`` is the key of an order that is being changed: its old terms do not count. Where a
+    broken link doubled it, what the change does not reach does.
     """
 
     book: Book
@@ -66,11 +67,13 @@ class BookView:
         return self.book.position((self.broker.name, self.account), instrument)
 
     def working(self, instrument: Instrument | None = None) -> Sequence[WorkingOrder]:
-        return [
-            live.as_working()
-            for live in self.book.working((self.broker.name, self.account), instrument)
-            if live.order.key != self.without
-        ]
+        found = []
+        for live in self.book.working((self.broker.name, self.account), instrument):
+            if live.order.key != self.without:
+                found.append(live.as_working())
+            elif live.elder_exposed:
+                found.append(attrs.evolve(live.as_working(), remaining=live.elder_exposed))
+        return found
 
     def unknown_count(self) -> int:
         return len(self.book.unknown)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
 
@@ -49,6 +50,15 @@ def _one_permid() -> Iterator[None]:
 
 
 _IDENTITIES = LiveOrder.identities
+
+
+@contextmanager
+def _twins_count_once() -> Iterator[None]:
+    def once(self: LiveOrder) -> Decimal:
+        return max(self.quantity - self.executed, Decimal(0))
+
+    with patch.object(LiveOrder, "exposed", property(once)):
+        yield
 
 
 @contextmanager
@@ -142,6 +152,7 @@ PLANTS: Mapping[str, Plant] = {
     **{name: _of_the_simulation(bug) for name, bug in planted.BUGS.items()},
     "heartbeat-ends-with-the-link": _heartbeat_ends_with_the_link,
     "one-permid": _one_permid,
+    "twins-count-once": _twins_count_once,
     "give-up-is-a-reject": _give_up_is_a_reject,
     "a-failure-is-empty": _a_failure_is_empty,
     "queue-of-the-library": _queue_of_the_library,

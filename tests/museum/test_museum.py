@@ -11,10 +11,11 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from alluse_sim.checker import exposure
 from museum_plants import PLANTS
 from museum_stage import CLIENT, FAR, Exhibit, Stage, market, play, resting, until
 
-from alluse_core.errors import CommandRejected
+from alluse_core.errors import CommandRejected, OrderDenied
 from alluse_core.model import LinkState
 from alluse_core.orders.states import CommandState
 
@@ -153,6 +154,36 @@ async def one_order_under_two_permids(stage: Stage) -> None:
 def test_04_both_orders_that_a_change_left_are_known_and_cancelled(library: str) -> None:
     """nautilus #4564: a modify during link loss leaves two live permIds; one fills hours later."""
     play(one_order_under_two_permids, library)
+
+
+async def a_cap_beside_two_permids(stage: Stage) -> None:
+    """Both of the two may fill: what is sent beside them must leave room for both."""
+    async with stage.process(stages={"position_cap": {"limit": 25}}, orders=CAPPED) as runtime:
+        await runtime.orders.submit(resting("doubled"))
+        await stage.agreed(runtime)
+        stage.control.split_modifies()
+        await stage.modify(runtime, "doubled", limit_price="51")
+        await until(lambda: "lives twice" in runtime.orders.reason, lambda: "nobody was called")
+        await runtime.orders.resume("museum")
+        assert await stage.denies(runtime, resting("too much"))
+        assert not await stage.denies(runtime, resting("what is left", 5))
+        # The change itself reaches only one of the two.
+        with pytest.raises(OrderDenied):
+            await stage.modify(runtime, "doubled", quantity=15)
+        stage.world.show(stage.aapl, -6_000)
+        await until(
+            lambda: sum(row.quantity for row in runtime.positions().rows) == 25,
+            lambda: f"{runtime.positions().rows}",
+        )
+        ticket = runtime.orders.get("doubled")
+        assert (ticket.known.filled, ticket.known.settled) == (20, True)
+        assert not exposure(list(stage.ledger), Decimal(25))
+
+
+@both
+def test_04_a_limit_counts_both_orders_that_a_change_left(library: str) -> None:
+    """The same: exposure that counts the order once lets the limit be passed when both fill."""
+    play(a_cap_beside_two_permids, library)
 
 
 # --- 5 ------------------------------------------------------------------------------------------
@@ -478,6 +509,7 @@ BREAKS: tuple[tuple[Exhibit, str], ...] = (
     (fills_during_an_outage, "no-executions"),
     (silence_again_and_again, "heartbeat-ends-with-the-link"),
     (one_order_under_two_permids, "one-permid"),
+    (a_cap_beside_two_permids, "twins-count-once"),
     (questions_that_fail_for_minutes, "give-up-is-a-reject"),
     (a_retry_after_the_accept, "resend-on-reconnect"),
     (a_retry_after_the_accept, "key-taken-twice"),

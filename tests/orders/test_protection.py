@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import AAPL, Floor, amount, buy, floor, run, sell
+from desk_floor import AAPL, NODE, Floor, amount, buy, floor, run, sell
 
 from alluse_core.errors import TradingHalted
-from alluse_core.model import Order, OrderGroup, OrderState, Side
-from alluse_core.orders.journal import verify
+from alluse_core.model import BrokerStatus, Order, OrderGroup, OrderState, Side
+from alluse_core.orders.checkpoint import checkpoint_path
+from alluse_core.orders.committer import InlineCommitter
+from alluse_core.orders.journal import Journal, verify
 from alluse_core.orders.protection import Bracket
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.ticket import Ticket
 from alluse_core.settings import OrdersSettings
+from alluse_core.testing import VirtualClock
 from alluse_core.testing.fakes import FakeBroker
 
 SETTINGS = OrdersSettings(stages=(), settle_seconds=0.0, reconcile_every=3_600.0)
@@ -208,6 +212,9 @@ def test_what_was_closed_in_part_leaves_the_rest_unprotected(tmp_path: Path) -> 
             assert bare(desk) == {"AAPL": 70}
             assert notes(tmp_path, "old/entry") == [(False, "100")]
         assert notes(tmp_path, "new/entry") == [(False, "30")]
+        tomorrow(venue)
+        async with floor(tmp_path, broker=venue) as desk:
+            assert bare(desk) == {"AAPL": 70}
 
     run(scenario())
 
@@ -269,6 +276,51 @@ def test_an_exit_covers_no_more_than_the_broker_has_it_for(tmp_path: Path) -> No
             desk.broker.report(booked)
             assert any("quantity is 70" in each for each in stop.known.differences)
             assert bare(desk) == {"AAPL": 30}
+            # A list of completed orders may name no quantity.
+            stop._live.hear(booked.identity.perm_id, Decimal(0))
+            assert bare(desk) == {"AAPL": 30}
+
+    run(scenario())
+
+
+def test_a_start_from_a_checkpoint_is_given_the_brackets_that_a_whole_walk_gives(
+    tmp_path: Path,
+) -> None:
+    """Of one that is over nothing; of one that was over and is open again all of it."""
+
+    def stories() -> list[list[int]]:
+        with closing(
+            Journal(
+                tmp_path / "journal.db",
+                clock=VirtualClock(),
+                node=NODE,
+                committer=InlineCommitter(),
+                whole_below=0,
+            )
+        ) as journal:
+            return [[entry.sequence for entry in story] for story in journal.recover()[1]]
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            tickets = {key: await bracket(desk, key) for key in ("over", "again", "lives", "bare")}
+            await desk.settle()
+            desk.broker.fill(tickets["bare"][0].order_ref)
+            for key in tickets:
+                for ticket in tickets[key][key == "bare" :]:
+                    desk.broker.cancel_by_broker(ticket.order_ref)
+            await desk.settle(2)
+            desk.broker.fill(tickets["again"][0].order_ref)
+            desk.broker.orders[tickets["lives"][0].order_ref].status = BrokerStatus.WORKING
+            await desk.orders.reconcile("fake")
+            assert tickets["lives"][0].state is OrderState.ACCEPTED
+            await desk.settle(2)
+        for _ in range(2):
+            resumed = stories()
+            checkpoint_path(tmp_path / "journal.db").unlink()
+            assert resumed == stories()
+        with JournalReader(tmp_path / "journal.db") as reader:
+            keys = [ticket.key for key in ("again", "lives", "bare") for ticket in tickets[key]]
+            assert resumed == [[entry.sequence for entry in reader.story(key)] for key in keys]
 
     run(scenario())
 

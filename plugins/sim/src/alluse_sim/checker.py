@@ -229,14 +229,16 @@ def exposure(entries: Iterable[Entry], limit: Decimal) -> list[str]:
 
     It is judged after each entry, by what the broker had: orders that the agent calls UNKNOWN
     and that reached the broker count, exits of a bracket do not (they close what it opens), and
-    of orders that cancel each other the largest does.
+    of orders that cancel each other the largest does. An order that a change made two of counts
+    twice; that the broker made it so is nobody's fault, what is sent on top of it is.
     """
     reach = _Reach(limit)
     found = []
     for entry in entries:
         reach.take(entry)
-        if entry["event"] in ("placed", "replaced", "fill"):
-            found += reach.beyond(entry)
+        if entry["event"] in ("placed", "replaced", "fill", "split"):
+            beyond = reach.beyond(entry)
+            found += beyond if entry["event"] != "split" else []
     return found
 
 
@@ -248,18 +250,20 @@ class _Reach:
         self._positions: dict[str, Decimal] = defaultdict(lambda: ZERO)
         self._changes: dict[int, list[Decimal]] = defaultdict(list)
         self._filled: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        self._allowed: dict[tuple[str, int], Decimal] = defaultdict(lambda: limit)
 
     def take(self, entry: Entry) -> None:
         event, perm = entry["event"], entry.get("perm_id", 0)
         if event == "place":
             self._places[entry["client_id"], entry["order_id"]] = entry
-        elif event == "placed":
+        elif event in ("placed", "split"):
             place = self._places[entry["client_id"], entry["order_id"]]
+            # A twin is of no bracket, and of the group that its order is of.
             self._working[perm] = {
                 "symbol": place["symbol"],
                 "sign": 1 if place["side"] == "BUY" else -1,
                 "quantity": decimal(place["quantity"]),
-                "exit": bool(place["parent_id"]),
+                "exit": bool(place["parent_id"]) and event == "placed",
                 "one_of": place.get("oca_group") or f"{perm}",
             }
         elif event == "fill":
@@ -278,15 +282,23 @@ class _Reach:
         found = []
         for symbol in sorted({order["symbol"] for order in self._working.values()}):
             for sign in (1, -1):
-                left: dict[str, Decimal] = defaultdict(lambda: ZERO)
-                for order in self._working.values():
-                    if order["symbol"] == symbol and order["sign"] == sign and not order["exit"]:
-                        group = order["one_of"]
-                        left[group] = max(left[group], order["quantity"] - self._filled[group])
-                reach = self._positions[symbol] + sign * sum(left.values(), ZERO)
-                if reach * sign > self._limit:
+                reach, allowed = self._reach(symbol, sign), self._allowed[symbol, sign]
+                if entry["event"] == "split":
+                    self._allowed[symbol, sign] = max(allowed, reach * sign)
+                    continue
+                # What the broker doubled is allowed for as long as it lasts.
+                self._allowed[symbol, sign] = max(self._limit, min(allowed, reach * sign))
+                if reach * sign > allowed:
                     found.append(
                         f"at entry {entry['seq']} {symbol} could have reached {reach}, "
                         f"beyond {self._limit}"
                     )
         return found
+
+    def _reach(self, symbol: str, sign: int) -> Decimal:
+        left: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        for order in self._working.values():
+            if order["symbol"] == symbol and order["sign"] == sign and not order["exit"]:
+                group = order["one_of"]
+                left[group] = max(left[group], order["quantity"] - self._filled[group])
+        return self._positions[symbol] + sign * sum(left.values(), ZERO)
