@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import attrs
-from alluse_paper.desk import LOCATE
+from alluse_paper.holds import LOCATE
 from alluse_paper.working import UNTRANSMITTED
 
 Entry = Mapping[str, Any]
