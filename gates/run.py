@@ -14,6 +14,7 @@ from gates.process import OUT_OF_TIME, Ended
 from gates.told import Broken, Told
 
 ALL = "all"
+EARLY = "it ended early"
 ENOUGH = 3
 """Broken rounds after which a part has shown what it can."""
 
@@ -83,9 +84,10 @@ class Run:
             left = until - self.clock()
             last = next_round(part, outcome.steps, last, outcome.per_step(), left)
             if last == 0:
-                # Of what there is, some may be left where a process stopped itself.
-                whole = outcome.steps >= part.steps and (part.wanted > 0 or left > 0.0)
-                outcome.why = ALL if whole else OUT_OF_TIME
+                outcome.why = _why(outcome, left)
+                if outcome.why == EARLY and not outcome.broken:
+                    again = str(part.turn(0, part.steps))
+                    outcome.broken.append(Broken(f"it told of {outcome.ran} and ended", again))
                 return
             ended = self._round(outcome, last, left, later)
             bad += len(ended.told.broken) > 0 or bool(ended.status and not ended.why)
@@ -102,6 +104,8 @@ class Run:
 
         def heard(told: Told, seconds: float) -> None:
             outcome.ran, outcome.seconds = before.ran + told.ran, before.seconds + seconds
+            again = [attrs.evolve(each, again=each.again or str(turn)) for each in told.broken]
+            outcome.broken = [*before.broken, *again]
             done = told.ran if not part.slices else 0
             pace = outcome.seconds / (before.steps + done) if before.steps + done else part.cost
             here = min(max(left - seconds, 0.0), (part.steps - before.steps - done) * pace)
@@ -110,14 +114,20 @@ class Run:
 
         outcome.rounds += 1
         ended = self.play(part, turn, left, heard)
-        outcome.ran, outcome.seconds = before.ran + ended.told.ran, before.seconds + ended.seconds
-        outcome.broken += [
-            attrs.evolve(each, again=each.again or str(turn)) for each in ended.told.broken
-        ]
+        heard(ended.told, ended.seconds)
         outcome.broken += [Broken(what, str(turn)) for what in _wrong(part, ended)]
         # Steps count towards where the next round begins; what stopped itself is told by ``ran``.
         outcome.steps += ended.told.ran if part.in_one_go else count
         return ended
+
+
+def _why(outcome: Outcome, left: float) -> str:
+    """Return why a part is over after a round that ended by itself."""
+    part = outcome.part
+    # Of what there is, some may be left where a process stopped itself.
+    if outcome.steps >= part.steps and (part.wanted > 0 or left > 0.0):
+        return ALL
+    return EARLY if part.in_one_go and left > 0.0 else OUT_OF_TIME
 
 
 def _wrong(part: Part, ended: Ended) -> list[str]:

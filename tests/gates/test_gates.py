@@ -153,6 +153,34 @@ def test_what_stopped_itself_when_its_time_was_over_is_not_called_all() -> None:
     assert (outcome.ran, outcome.why) == (1, ALL)
 
 
+def test_what_ends_early_by_itself_is_broken() -> None:
+    def few(told: Told, _: int) -> str:
+        told.ran = 40
+        return ""
+
+    (outcome,) = Stage(one=few).run(part(in_one_go=True)).outcomes
+    assert (outcome.ran, outcome.why) == (40, "it ended early")
+    assert [each.what for each in outcome.broken] == ["it told of 40 and ended"]
+
+
+def test_what_an_interrupted_round_had_found_is_kept() -> None:
+    def interrupted(told: Told, _: int) -> str:
+        told.broken.append(Broken("an order was lost", ""))
+        return ""
+
+    class Stopped(Stage):
+        def play(self, *arguments: Any) -> Ended:
+            super().play(*arguments)
+            raise KeyboardInterrupt
+
+    stage = Stopped(one=interrupted)
+    run = Run([part()], math.inf, stage.play, lambda *_: None, clock=lambda: stage.now)
+    with pytest.raises(KeyboardInterrupt):
+        list(run.run())
+    (outcome,) = run.outcomes
+    assert (outcome.ran, [each.what for each in outcome.broken]) == (10, ["an order was lost"])
+
+
 def test_a_part_that_breaks_stops_no_other_and_says_how_to_see_it_again() -> None:
     def breaks(told: Told, first: int) -> str:
         told.ran = 3
