@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from alluse_core.model import GroupKind, Order, OrderState, Verb
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.checks import Checks, refusal
 from alluse_core.orders.desk import Desk
+from alluse_core.orders.journal import Then
 from alluse_core.orders.lanes import CommandDispatch, Outbox
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.records import Kind, order_fields
@@ -51,6 +53,7 @@ class Commands:
     ) -> Command:
         """Return the command once it is durable; the new terms pass the stages first."""
         self._refuse_ended(live, Verb.MODIFY)
+        broker = self._broker(live, Verb.MODIFY)
         if live.state is OrderState.UNKNOWN:
             # A broker takes a modify of an order that it never had for a new order.
             raise CommandRejected(
@@ -72,7 +75,6 @@ class Commands:
                 f" {order.quantity}",
                 hint="cancel it instead",
             )
-        broker = self._brokers[order.broker]
         if not _only_smaller(base, order):
             denial, _ = self._checks.decide(order, broker, without=order.key)
             if denial is not None:
@@ -84,14 +86,21 @@ class Commands:
                 raise JournalError(f"new risk is stopped: {trouble}")
         self._desk.book.recent.add(self._desk.clock.monotonic(), order)
         command = self._queue(live, Verb.MODIFY, "agent", order)
-        await self._durably(live, command)
-        lane = Priority.EXIT if live.reducing else Priority.ORDER
-        self._outboxes[order.broker].put(lane, CommandDispatch(live, command))
+
+        def durable(error: JournalError | None) -> None:
+            if error is not None:
+                self._applier.command(live, command, CommandEvent.REFUSE, str(error))
+                return
+            lane = Priority.EXIT if live.reducing else Priority.ORDER
+            self._outboxes[order.broker].put(lane, CommandDispatch(live, command))
+
+        await self._written(live, command, durable)
         return command
 
     async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
         """Return the command once it is durable, or at once where it withdrew the order."""
         self._refuse_ended(live, Verb.CANCEL)
+        self._broker(live, Verb.CANCEL)
         for command in live.commands:
             if command.verb is Verb.CANCEL and command.state.is_pending:
                 return command
@@ -104,16 +113,19 @@ class Commands:
         if live.unsent:
             self._withdraw(live)
             return command
-        try:
-            await self._durably(live, command)
-        except JournalError:
-            # Safe means able to get out: a cancel goes even where it cannot be written down.
-            self._desk.meters.count("unjournaled_cancels").value += 1
-        if live.unsent:
-            self._withdraw(live)
-        elif command.state is CommandState.QUEUED:
-            dispatch = CommandDispatch(live, command)
-            self._outboxes[live.order.broker].put(Priority.CANCEL, dispatch)
+
+        def durable(error: JournalError | None) -> None:
+            if error is not None:
+                # Safe means able to get out: a cancel goes even where it cannot be written down.
+                self._desk.meters.count("unjournaled_cancels").value += 1
+            if live.unsent:
+                self._withdraw(live)
+            elif command.state is CommandState.QUEUED:
+                dispatch = CommandDispatch(live, command)
+                self._outboxes[live.order.broker].put(Priority.CANCEL, dispatch)
+
+        with contextlib.suppress(JournalError):
+            await self._written(live, command, durable)
         return command
 
     def _withdraw(self, live: LiveOrder) -> None:
@@ -136,6 +148,16 @@ class Commands:
                 hint="see 'alluse orders show' for what happened to it",
             )
 
+    def _broker(self, live: LiveOrder, verb: Verb) -> Broker:
+        broker = self._brokers.get(live.order.broker)
+        if broker is None:
+            raise CommandRejected(
+                f"order {live.key!r} is at broker {live.order.broker!r}, which is not among"
+                f" {sorted(self._brokers)}, so no {verb.value} can be sent",
+                hint="name that broker in the settings again, or end the order there",
+            )
+        return broker
+
     def _queue(self, live: LiveOrder, verb: Verb, by: str, order: Order | None = None) -> Command:
         self._number += 1
         command = Command(self._number, verb, by, order)
@@ -144,17 +166,18 @@ class Commands:
         live.notify()
         return command
 
-    async def _durably(self, live: LiveOrder, command: Command) -> None:
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _written(self, live: LiveOrder, command: Command, durable: Then) -> None:
+        """Journal a command; ``durable`` sends it on, whatever becomes of who waits here."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def then(error: JournalError | None) -> None:
-            if durable.done():
-                # Whoever asked was cancelled; the command is durable and goes its way.
-                return
-            if error is None:
-                durable.set_result(None)
+            if written.done():
+                pass
+            elif error is None:
+                written.set_result(None)
             else:
-                durable.set_exception(error)
+                written.set_exception(error)
+            durable(error)
 
         fields: dict[str, Any] = {
             "command": command.number,
@@ -166,17 +189,12 @@ class Commands:
         if command.order is not None:
             fields["order"] = order_fields(command.order)
         self._write(live, then, fields)
-        try:
-            await asyncio.shield(durable)
-        except JournalError as error:
-            if command.verb is Verb.MODIFY:
-                self._applier.command(live, command, CommandEvent.REFUSE, str(error))
-            raise
+        await written
 
     def _write(
         self,
         live: LiveOrder,
-        then: Callable[[JournalError | None], None] | None,
+        then: Then | None,
         fields: Mapping[str, Any],
     ) -> None:
         body = {"broker": live.order.broker, "account": live.order.account, **fields}

@@ -17,6 +17,7 @@ import alluse_core as alluse
 from alluse_core import Instrument, Order, OrderState, Side
 from alluse_core.errors import OrderDenied, OrderError, OrderNotFound
 from alluse_core.orders.breaker import BreakerState
+from alluse_core.orders.journal import Journal
 from alluse_core.orders.states import CommandState
 from alluse_core.ports import TradingState
 
@@ -116,3 +117,30 @@ def test_ctrl_c_ends_a_waiting_script_and_its_journal_is_whole(
     assert "never retrieved" not in errors
     verified = alluse_command("journal", "verify", "--out", str(tmp_path), "--json")
     assert verified.returncode == 0, verified.stderr
+
+
+def test_ctrl_c_while_a_cancel_is_written_down_does_not_keep_it_from_being_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, write = threading.Event(), Journal._write
+    disk.set()
+
+    def written(journal: Journal, rows: Any) -> None:
+        disk.wait(20)
+        write(journal, rows)
+
+    monkeypatch.setattr(Journal, "_write", written)
+    main, aapl = threading.main_thread().ident, Instrument.stock("AAPL")
+    assert main is not None
+    with alluse.open_sync(SETTINGS, state=tmp_path) as runtime:
+        price = f"{runtime.quotes.get(aapl).bid * 0.98:.2f}"
+        ticket = runtime.orders.submit(Order.limit(aapl, Side.BUY, 1, price, key="rest"))
+        ticket.outcome(timeout=0.3)
+        disk.clear()
+        threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT)).start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                runtime.orders.cancel("rest")
+        finally:
+            disk.set()
+        assert ticket.outcome(timeout=10).state is OrderState.CANCELED
