@@ -17,6 +17,7 @@ from alluse_core.model import (
     InstrumentDefinition,
     NodeIdentity,
     Order,
+    OrderReport,
     Quote,
     Side,
 )
@@ -25,6 +26,7 @@ from alluse_core.orders.journal import Journal
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.service import Orders
 from alluse_core.orders.storage import DISK, Storage
+from alluse_core.orders.ticket import Ticket
 from alluse_core.ports import BrokerCapabilities, Decision, OrderStage, OrderView, StagePhase
 from alluse_core.settings import OrdersSettings
 from alluse_core.telemetry import Registry
@@ -148,6 +150,24 @@ def buy(key: str, quantity: int = 100, price: str = "100", **more: Any) -> Order
 
 def sell(key: str, quantity: int = 100, price: str = "100", **more: Any) -> Order:
     return Order.limit(AAPL, Side.SELL, quantity, price, key=key, **more)
+
+
+async def placed(desk: Floor, order: Order | None = None) -> Ticket:
+    """Submit an order and let it arrive."""
+    ticket = await desk.orders.submit(order or buy("one"))
+    await desk.settle()
+    return ticket
+
+
+def heard(desk: Floor, key: str = "one") -> OrderReport:
+    """Return what the broker would say of an order now."""
+    return desk.broker.report_of(desk.broker.orders[desk.orders.get(key).order_ref])
+
+
+def terms_of(report: OrderReport, **changes: object) -> OrderReport:
+    """Return a report with other terms."""
+    assert report.terms is not None
+    return attrs.evolve(report, terms=attrs.evolve(report.terms, **changes))
 
 
 def amount(number: int | str) -> Decimal:

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import AAPL, NODE, Floor, buy, floor, run, sell
+from desk_floor import AAPL, NODE, buy, floor, placed, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,32 +22,19 @@ from alluse_core.errors import (
     UsageError,
 )
 from alluse_core.model import (
-    BrokerNotice,
     BrokerStatus,
-    Commission,
     Evidence,
-    Execution,
     InstrumentDefinition,
     LinkState,
-    Order,
     OrderIdentity,
     OrderReport,
     OrderState,
-    Side,
     Verb,
 )
 from alluse_core.orders.journal import verify
-from alluse_core.orders.states import CommandEvent, CommandState
-from alluse_core.orders.ticket import Ticket
-from alluse_core.ports import TradingState
+from alluse_core.orders.states import CommandState
 
 S = OrderState
-
-
-async def placed(desk: Floor, order: Order | None = None) -> Ticket:
-    ticket = await desk.orders.submit(order or buy("one"))
-    await desk.settle()
-    return ticket
 
 
 def test_a_lost_acknowledgement_is_asked_for(tmp_path: Path) -> None:
@@ -140,21 +127,6 @@ def test_a_lost_link_gates_new_risk_and_what_happened_meanwhile_is_learnt(tmp_pa
     run(scenario())
 
 
-def test_an_exit_that_cannot_leave_is_denied_and_may_be_tried_under_a_new_key(
-    tmp_path: Path,
-) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            desk.broker.held["DU1", AAPL] = Decimal(100)
-            await desk.orders.reconcile("fake")
-            desk.broker.turn(LinkState.DOWN)
-            ticket = await placed(desk, sell("exit"))
-            assert ticket.state is S.DENIED
-            assert "not sent" in ticket.known.reason
-
-    run(scenario())
-
-
 def test_whatever_else_place_raises_leaves_the_order_in_doubt(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
@@ -167,38 +139,6 @@ def test_whatever_else_place_raises_leaves_the_order_in_doubt(tmp_path: Path) ->
             ticket = await placed(desk)
             assert ticket.state is S.UNKNOWN
             desk.broker.place = place  # type: ignore[method-assign]
-
-    run(scenario())
-
-
-def test_a_fill_after_a_cancel_still_counts(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            await desk.orders.cancel("one")
-            await desk.settle()
-            assert ticket.state is S.CANCELED
-            desk.broker.fill(ticket.order_ref, Decimal(40))
-            assert (ticket.state, ticket.known.filled) == (S.CANCELED, 40)
-            assert desk.orders.positions().rows[0].quantity == 40
-
-    run(scenario())
-
-
-def test_a_fill_counts_once_and_a_correction_replaces_it(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            fill = desk.broker.fill(ticket.order_ref, Decimal(40), execution_id="aa.bb.01.01")
-            for _ in range(3):
-                desk.broker.say(fill)
-            assert (desk.count("fills"), desk.count("duplicate_fills")) == (1, 3)
-            correction = attrs.evolve(fill, execution_id="aa.bb.01.02", quantity=Decimal(30))
-            desk.broker.say(correction)
-            desk.broker.say(fill)
-            assert desk.orders._live("one").executed == 30
-            assert desk.orders.positions().rows[0].quantity == 30
-            assert desk.count("fill_corrections") == 1
 
     run(scenario())
 
@@ -232,220 +172,6 @@ def test_shuffled_and_repeated_evidence_ends_the_same(
     run(scenario())
 
 
-def test_two_perm_ids_of_one_order_are_both_tracked_and_both_cancelled(tmp_path: Path) -> None:
-    """nautilus #4564: a modify during link loss leaves two live permIds."""
-
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            order = desk.broker.orders[ticket.order_ref]
-            twin = attrs.evolve(order.identity, perm_id=555)
-            desk.broker.say(OrderReport("fake", twin, BrokerStatus.WORKING))
-            assert desk.count("second_perm_ids") == 1
-            await desk.orders.cancel("one")
-            await desk.settle()
-            cancelled = {what.perm_id for kind, what in desk.broker.sent if kind == "cancel"}  # type: ignore[attr-defined]
-            assert cancelled == {order.identity.perm_id, 555}
-
-    run(scenario())
-
-
-def test_an_order_that_lives_twice_calls_a_person_and_ends_with_the_last_of_both(
-    tmp_path: Path,
-) -> None:
-    """nautilus #4564: the survivor was taken for cancelled, and filled six hours later."""
-
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            first = desk.broker.orders[ticket.order_ref].identity
-            twin = attrs.evolve(first, perm_id=555)
-            desk.broker.say(OrderReport("fake", twin, BrokerStatus.WORKING))
-            assert desk.orders.state is TradingState.REDUCING
-            assert "lives twice" in desk.orders.reason
-            desk.broker.say(OrderReport("fake", twin, BrokerStatus.CANCELED))
-            assert ticket.state is S.ACCEPTED
-            desk.broker.say(OrderReport("fake", first, BrokerStatus.CANCELED))
-            assert ticket.state is S.CANCELED
-
-    run(scenario())
-
-
-def test_an_echo_that_comes_after_a_list_with_the_old_terms_is_believed(tmp_path: Path) -> None:
-    """Found by the scenario slow-acks: the change was called refused, and had been made."""
-
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            report = desk.broker.report_of(desk.broker.orders[ticket.order_ref])
-            live = desk.orders._live("one")
-            desk.broker.answers_modifies = False
-            await desk.orders.modify("one", limit_price="98")
-            await desk.settle()
-            (command,) = live.commands
-            desk.orders._applier.command(
-                live, command, CommandEvent.REFUSE, "a list had the old terms", doubted=True
-            )
-            assert ticket.order.limit_price != 98
-            assert report.terms is not None
-            late = attrs.evolve(report, terms=attrs.evolve(report.terms, limit_price=Decimal(98)))
-            desk.broker.say(late)
-            assert ticket.order.limit_price == 98
-            assert not ticket.known.differences
-            assert not live.doubted
-
-    run(scenario())
-
-
-def test_an_echo_that_comes_after_a_restart_is_believed_too(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            report = desk.broker.report_of(desk.broker.orders[ticket.order_ref])
-            desk.broker.answers_modifies = False
-            await desk.orders.modify("one", limit_price="98")
-            await desk.settle(30)
-            assert not ticket.known.pending
-        assert report.terms is not None
-        late = attrs.evolve(report, terms=attrs.evolve(report.terms, limit_price=Decimal(98)))
-        for turn in (2, 3):
-            incarnation = attrs.evolve(NODE, incarnation=f"incarnation-{turn}")
-            async with floor(tmp_path, broker=desk.broker, node=incarnation) as again:
-                if turn == 2:
-                    again.broker.say(late)
-                assert again.orders.get("one").order.limit_price == 98
-                assert not again.orders._live("one").doubted
-            desk.broker.orders[ticket.order_ref].message = attrs.evolve(
-                desk.broker.orders[ticket.order_ref].message,
-                order=again.orders.get("one").order,
-            )
-
-    run(scenario())
-
-
-def test_word_of_too_many_messages_slows_the_pacer_and_asks(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path, rate=40) as desk:
-            for code in (31337, 420, 162):
-                desk.broker.say(BrokerNotice("fake", code, "pacing of something else"))
-            assert desk.pacer._rate == 40, "what is limited by other rules has its own pacing"
-            desk.broker.say(BrokerNotice("fake", 100, "Max rate of messages per second exceeded"))
-            assert desk.pacer._rate == 20
-
-    run(scenario())
-
-
-def test_an_order_with_our_name_that_the_journal_lost_is_ours(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            report = desk.broker.report_of(desk.broker.orders[ticket.order_ref])
-            stem = ticket.order_ref.rpartition("-")[0]
-            lost = attrs.evolve(report, identity=OrderIdentity(f"{stem}-LOST", 12, 34, 1))
-            by_hand = attrs.evolve(report, identity=OrderIdentity("", 13, 35, 0))
-            desk.broker.foreign = [lost, by_hand]
-            found = await desk.orders.reconcile("fake")
-            assert found.external == 1
-            assert desk.orders.get(f"orphan/{stem}-LOST").state is S.ACCEPTED
-            assert desk.count("orphans_adopted") == 1
-            await desk.orders.halt("test")
-            await desk.settle()
-            named = {what.order_ref for kind, what in desk.broker.sent if kind == "cancel"}  # type: ignore[attr-defined]
-            assert named == {ticket.order_ref, f"{stem}-LOST"}, "never one placed by hand"
-
-    run(scenario())
-
-
-def test_an_echo_that_differs_from_the_intent_is_said(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            report = desk.broker.report_of(desk.broker.orders[ticket.order_ref])
-            assert report.terms is not None
-            terms = attrs.evolve(report.terms, time_in_force="GTC", limit_price=Decimal("99"))
-            desk.broker.say(attrs.evolve(report, terms=terms))
-            desk.broker.say(attrs.evolve(report, terms=terms))
-            assert ticket.known.differences == (
-                "time in force is GTC where DAY was asked for",
-                "limit price is 99 where 100 was asked for",
-            )
-            assert desk.count("echo_differences") == 1
-
-    run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "state"),
-    [
-        (201, "Order rejected", S.REJECTED),
-        (404, "Shares for this order are not immediately available", S.HELD),
-        (399, "your order will be placed at the open", S.ACCEPTED),
-        (10147, "order not found", S.ACCEPTED),
-        (161, "cancel attempted when order is not in a cancellable state", S.ACCEPTED),
-        (202, "Order cancelled", S.ACCEPTED),
-        (99999, "something new", S.ACCEPTED),
-    ],
-)
-def test_a_coded_message_ends_an_order_only_where_the_table_says_so(
-    tmp_path: Path, code: int, text: str, state: OrderState
-) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            desk.broker.mode = "silent"
-            ticket = await placed(desk)
-            order = desk.broker.orders[ticket.order_ref]
-            if state is S.ACCEPTED:
-                desk.broker.report(order)
-            asked = desk.broker.queries
-            desk.broker.say(BrokerNotice("fake", code, text, order.identity, 1))
-            await desk.settle(1)
-            assert ticket.state is state
-            assert (desk.broker.queries > asked) is (code in (10147, 161, 202, 99999))
-
-    run(scenario())
-
-
-def test_what_no_table_knows_about_no_order_asks_for_evidence(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            asked = desk.broker.queries
-            desk.broker.say(BrokerNotice("fake", 2104, "Market data farm connection is OK"))
-            await desk.settle()
-            assert desk.broker.queries == asked
-            desk.broker.say(BrokerNotice("fake", 10197, "competing live session"))
-            assert desk.orders.state is TradingState.REDUCING
-            with pytest.raises(OrderDenied):
-                await desk.orders.submit(buy("one"))
-
-    run(scenario())
-
-
-def test_a_liquidation_pages_and_leaves_only_what_reduces(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            fill = Execution(
-                "fake",
-                OrderIdentity("", 5),
-                "liq.01",
-                "DU1",
-                AAPL,
-                Side.SELL,
-                Decimal(10),
-                Decimal(90),
-                desk.clock.now(),
-                liquidation=True,
-            )
-            desk.broker.say(fill)
-            desk.broker.say(fill)
-            assert desk.orders.state is TradingState.REDUCING
-            assert desk.orders.positions().rows[0].quantity == -10
-            await desk.orders.resume("Ada")
-            with pytest.raises(UsageError):
-                await desk.orders.resume(" ")
-
-    run(scenario())
-
-
 def test_evidence_that_cannot_be_applied_is_counted_and_asked_for_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
@@ -454,21 +180,6 @@ def test_evidence_that_cannot_be_applied_is_counted_and_asked_for_again(tmp_path
             desk.broker.say(OrderReport("fake", identity, "nonsense"))  # type: ignore[arg-type]
             assert desk.count("evidence_errors") == 1
             assert ticket.state is S.ACCEPTED
-
-    run(scenario())
-
-
-def test_a_commission_counts_once_and_may_come_first(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            cost = Commission("fake", "early.01", Decimal("1.5"), "USD")
-            desk.broker.say(cost)
-            desk.broker.say(cost)
-            desk.broker.fill(ticket.order_ref, execution_id="early.01")
-            await desk.settle()
-            rows = list(desk.journal.read().entries("commission"))
-            assert [(row.key, row.body["amount"]) for row in rows] == [("", "1.5"), ("one", "1.00")]
 
     run(scenario())
 
@@ -614,27 +325,6 @@ def test_a_cancel_of_an_order_that_is_not_listed_does_not_wait_for_ever(tmp_path
     run(scenario())
 
 
-def test_two_exits_cannot_flip_the_position(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            desk.broker.held["DU1", AAPL] = Decimal(100)
-            await desk.orders.reconcile("fake")
-            book = desk.orders._book
-            for quantity, proven in ((100, True), (101, False)):
-                order = desk.orders._pipeline.complete(sell("x", quantity))
-                assert book.reduces(order) is proven
-            desk.broker.mode = "lose"
-            await placed(desk, sell("first", 60))
-            await desk.settle(15)
-            assert desk.orders.get("first").state is S.UNKNOWN
-            complete = desk.orders._pipeline.complete
-            assert book.reduces(complete(sell("second", 40)))
-            assert not book.reduces(complete(sell("second", 41)))
-            assert not book.reduces(complete(buy("more", 1)))
-
-    run(scenario())
-
-
 def test_a_position_that_is_not_the_sum_of_fills_is_counted_and_the_brokers_is_taken(
     tmp_path: Path,
 ) -> None:
@@ -665,23 +355,6 @@ def test_numbers_of_orders_rise_without_end(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_the_message_that_confirms_our_own_cancel_asks_for_nothing(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            await desk.orders.cancel("one")
-            await desk.settle()
-            assert ticket.state is S.CANCELED
-            asked = desk.broker.queries
-            identity = desk.broker.orders[ticket.order_ref].identity
-            desk.broker.say(BrokerNotice("fake", 202, "Order Canceled", identity, 1))
-            await desk.settle(1)
-            assert desk.broker.queries == asked
-            assert desk.count("errors", error_class="info") == 1
-
-    run(scenario())
-
-
 def test_what_was_not_sent_when_it_stopped_is_withdrawn_and_not_in_doubt(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path, rate=1) as desk:
@@ -692,36 +365,5 @@ def test_what_was_not_sent_when_it_stopped_is_withdrawn_and_not_in_doubt(tmp_pat
             assert desk.orders.get("one").state in (S.ACCEPTED, S.CANCELED)
             assert desk.orders.get("two").state is S.CANCELED
             assert desk.count("orders_unknown") == 0
-
-    run(scenario())
-
-
-def test_an_order_whose_number_a_crash_lost_can_be_cancelled_once_it_is_seen(
-    tmp_path: Path,
-) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            desk.broker.mode = "silent"
-            ticket = await placed(desk)
-            live = desk.orders._live("one")
-            number, live.order_id = live.order_id, 0
-            await desk.orders.reconcile("fake")
-            assert desk.orders._live("one").order_id == number
-            await desk.orders.cancel("one")
-            await desk.settle()
-            assert ticket.state is S.CANCELED
-
-    run(scenario())
-
-
-def test_a_reduce_only_order_is_held_to_it_whatever_stages_run(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            with pytest.raises(OrderDenied) as caught:
-                await desk.orders.submit(sell("one", reduce_only=True))
-            assert caught.value.stage == "reduce_only"
-            desk.broker.held["DU1", AAPL] = Decimal(100)
-            await desk.orders.reconcile("fake")
-            await placed(desk, sell("two", reduce_only=True))
 
     run(scenario())

@@ -1,4 +1,4 @@
-"""Which of our messages a broker's coded answer is about."""
+"""What a broker's coded message is about, and what it does to orders."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import Floor, buy, floor, run
+from desk_floor import Floor, buy, floor, placed, run
 
-from alluse_core.errors import CommandRejected
-from alluse_core.model import BrokerNotice, BrokerStatus, OrderState, TimeInForce
+from alluse_core.errors import (
+    CommandRejected,
+    OrderDenied,
+)
+from alluse_core.model import (
+    BrokerNotice,
+    BrokerStatus,
+    OrderState,
+    TimeInForce,
+)
 from alluse_core.orders.states import CommandState
+from alluse_core.ports import TradingState
 
 
 def _deaf(*_: object) -> None:
@@ -221,5 +230,83 @@ def test_an_unasked_cancel_told_by_status_and_message_is_counted_once(
             await desk.settle()
             assert desk.orders.get("one").state is OrderState.CANCELED
             assert desk.count("unasked_cancels") == 1
+
+    run(scenario())
+
+
+S = OrderState
+
+
+def test_word_of_too_many_messages_slows_the_pacer_and_asks(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, rate=40) as desk:
+            for code in (31337, 420, 162):
+                desk.broker.say(BrokerNotice("fake", code, "pacing of something else"))
+            assert desk.pacer._rate == 40, "what is limited by other rules has its own pacing"
+            desk.broker.say(BrokerNotice("fake", 100, "Max rate of messages per second exceeded"))
+            assert desk.pacer._rate == 20
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "state"),
+    [
+        (201, "Order rejected", S.REJECTED),
+        (404, "Shares for this order are not immediately available", S.HELD),
+        (399, "your order will be placed at the open", S.ACCEPTED),
+        (10147, "order not found", S.ACCEPTED),
+        (161, "cancel attempted when order is not in a cancellable state", S.ACCEPTED),
+        (202, "Order cancelled", S.ACCEPTED),
+        (99999, "something new", S.ACCEPTED),
+    ],
+)
+def test_a_coded_message_ends_an_order_only_where_the_table_says_so(
+    tmp_path: Path, code: int, text: str, state: OrderState
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "silent"
+            ticket = await placed(desk)
+            order = desk.broker.orders[ticket.order_ref]
+            if state is S.ACCEPTED:
+                desk.broker.report(order)
+            asked = desk.broker.queries
+            desk.broker.say(BrokerNotice("fake", code, text, order.identity, 1))
+            await desk.settle(1)
+            assert ticket.state is state
+            assert (desk.broker.queries > asked) is (code in (10147, 161, 202, 99999))
+
+    run(scenario())
+
+
+def test_what_no_table_knows_about_no_order_asks_for_evidence(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            asked = desk.broker.queries
+            desk.broker.say(BrokerNotice("fake", 2104, "Market data farm connection is OK"))
+            await desk.settle()
+            assert desk.broker.queries == asked
+            desk.broker.say(BrokerNotice("fake", 10197, "competing live session"))
+            assert desk.orders.state is TradingState.REDUCING
+            with pytest.raises(OrderDenied):
+                await desk.orders.submit(buy("one"))
+
+    run(scenario())
+
+
+def test_the_message_that_confirms_our_own_cancel_asks_for_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            await desk.orders.cancel("one")
+            await desk.settle()
+            assert ticket.state is S.CANCELED
+            asked = desk.broker.queries
+            identity = desk.broker.orders[ticket.order_ref].identity
+            desk.broker.say(BrokerNotice("fake", 202, "Order Canceled", identity, 1))
+            await desk.settle(1)
+            assert desk.broker.queries == asked
+            assert desk.count("errors", error_class="info") == 1
 
     run(scenario())

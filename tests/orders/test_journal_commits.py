@@ -1,0 +1,349 @@
+"""Batches of the journal: what fails to be written is told, kept and written later."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from desk_floor import NODE, run
+
+from alluse_core.errors import JournalError
+from alluse_core.orders import records
+from alluse_core.orders.chain import Anchor, Head
+from alluse_core.orders.committer import Commit, InlineCommitter, ThreadCommitter
+from alluse_core.orders.journal import Journal, JournalReader, verify
+from alluse_core.orders.records import Kind
+from alluse_core.telemetry import Registry
+from alluse_core.testing import VirtualClock
+
+
+def opened(path: Path, **more: Any) -> Journal:
+    committer = more.pop("committer", None) or InlineCommitter()
+    return Journal(path, clock=VirtualClock(), node=NODE, committer=committer, **more)
+
+
+def noted(journal: Journal, kind: Kind = Kind.NOTICE) -> records.Row:
+    return journal.scribe.row(kind, {"n": 1})
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_journal_whose_reserve_is_spent_closes(tmp_path: Path) -> None:
+    disk = _Failing()
+    journal = opened(tmp_path / "journal.db", committer=disk)
+    journal._release_reserve()
+    assert journal.reserve_spent
+    journal.close()
+
+
+def test_a_closed_journal_takes_nothing_and_closes_again(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    reader = journal.read()
+    reserve = tmp_path / "journal.db.reserve"
+    assert reserve.stat().st_size == 1 << 20
+    journal.close()
+    journal.close()
+    assert not reserve.exists()
+    with pytest.raises(sqlite3.ProgrammingError):
+        list(reader.connection.execute("SELECT 1"))
+    with pytest.raises(JournalError, match="closed"):
+        journal.append(noted(journal))
+    anchor = Anchor(tmp_path / "anchor")
+    anchor.write(Head(1, b"x"), 1.0)
+    anchor.close()
+    anchor.close()
+    with pytest.raises(OSError, match="closed"):
+        anchor.write(Head(2, b"y"), 2.0)
+
+
+def test_what_was_taken_before_the_close_is_on_disk(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        journal = opened(tmp_path / "journal.db")
+        told: list[JournalError | None] = []
+        journal.append(noted(journal), then=told.append)
+        journal.close()
+        assert told == [None]
+        await asyncio.sleep(0)
+        with JournalReader(tmp_path / "journal.db") as reader:
+            assert len(list(reader.entries())) == 1
+
+    run(scenario())
+
+
+def test_a_close_waits_for_the_writer_thread_and_ends_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        journal = opened(tmp_path / "journal.db", committer=ThreadCommitter())
+        journal.append(noted(journal))
+        await asyncio.sleep(0)
+        journal.close()
+        assert not [each for each in threading.enumerate() if each.name == "alluse-journal"]
+        assert verify(tmp_path / "journal.db").records == 1
+
+    run(scenario())
+
+
+class _Failing(InlineCommitter):
+    """A disk that fails while ``broken``."""
+
+    broken = False
+
+    def commit(self, rows: Any, done: Any) -> None:
+        if self.broken:
+            done(Commit(len(rows), 0.25, JournalError("disk full")))
+        else:
+            super().commit(rows, done)
+
+
+def test_a_failed_batch_is_told_kept_and_written_with_the_next(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        disk, registry = _Failing(), Registry()
+        journal = opened(tmp_path / "journal.db", committer=disk)
+        journal.instrument(registry)
+        disk.broken = True
+        told: list[JournalError | None] = []
+        journal.append(noted(journal, Kind.START))
+        journal.append(noted(journal, Kind.IDS), then=told.append)
+        with pytest.raises(JournalError, match="disk full"):
+            await journal.flushed()
+        assert [str(error) for error in told] == ["disk full"]
+        assert journal.trouble == "disk full"
+        assert journal.committed == 0
+        batches = registry.timer("journal", "batch_size", "").rotate(0.0)
+        assert (batches.count, batches.mean) == (1, 2.0)
+        waits = registry.timer("journal", "commit_ms").rotate(0.0)
+        assert (waits.count, waits.mean) == (1, 250.0)
+        assert registry.counter("journal", "failures").value == 1
+        assert not (tmp_path / "journal.db.reserve").exists(), "it is what exits are written into"
+        disk.broken = False
+        journal.retry()
+        await journal.flushed()
+        assert journal.committed == 1
+        assert journal.trouble == "the disk was full and the reserve is not back"
+        journal.retry()
+        assert journal.trouble == ""
+        assert (tmp_path / "journal.db.reserve").exists()
+        with journal.read() as reader:
+            assert [entry.kind for entry in reader.entries()] == ["start"]
+        journal.close()
+
+    run(scenario())
+
+
+class _Slow(InlineCommitter):
+    """A disk that holds each batch until it is told what becomes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[tuple[Any, Any]] = []
+
+    def commit(self, rows: Any, done: Any) -> None:
+        self.held.append((rows, done))
+
+
+def test_what_is_taken_while_a_batch_fails_is_written_after_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        disk = _Slow()
+        journal = opened(tmp_path / "journal.db", committer=disk)
+        journal.append(noted(journal, Kind.START))
+        await asyncio.sleep(0)
+        journal.append(noted(journal, Kind.NOTICE))
+        journal.append(noted(journal, Kind.IDS))
+        ((rows, done),) = disk.held
+        done(Commit(len(rows), 0.25, JournalError("disk full")))
+        await asyncio.sleep(0)
+        _, (rows, done) = disk.held
+        assert [row.kind for row in rows] == ["start", "notice", "ids"]
+        done(Commit(len(rows), 0.25, None))
+        assert (journal.committed, journal.failure) == (3, None)
+        journal.close()
+
+    run(scenario())
+
+
+def test_a_reserve_that_does_not_come_back_keeps_new_risk_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        disk = _Failing()
+        journal = opened(tmp_path / "journal.db", committer=disk)
+        disk.broken = True
+        journal.append(noted(journal))
+        with pytest.raises(JournalError):
+            await journal.flushed()
+        disk.broken = False
+        journal.retry()
+        await journal.flushed()
+        monkeypatch.setattr(os, "posix_fallocate", _full)
+        journal.retry()
+        assert journal.trouble
+        monkeypatch.undo()
+        journal.retry()
+        assert not journal.trouble
+        journal.close()
+
+    run(scenario())
+
+
+def test_who_gave_up_waiting_does_not_disturb_the_journal(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        journal = opened(tmp_path / "journal.db")
+        journal.append(noted(journal))
+        task = asyncio.ensure_future(journal.flushed())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        await journal.flushed()
+        assert task.cancelled()
+        assert journal.committed == 1
+        journal.close()
+
+    run(scenario())
+
+
+def test_a_database_that_fails_in_a_batch_is_rolled_back_and_said(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    journal.append(noted(journal))
+    head = journal._head
+    other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    journal._connection.execute("PRAGMA busy_timeout = 0")
+    other.execute("BEGIN IMMEDIATE")
+    journal.append(noted(journal))
+    assert "1 records could not be written: database is locked" in journal.trouble
+    assert journal._head == head
+    other.execute("ROLLBACK")
+    other.close()
+    journal.append(noted(journal))
+    assert journal.failure is None
+    assert journal.committed == 3, "what failed came with the next batch"
+    journal.close()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert [entry.sequence for entry in reader.entries()] == [1, 2, 3]
+
+
+def test_a_close_that_cannot_write_raises_what_failed(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    journal.append(noted(journal))
+    other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    journal._connection.execute("PRAGMA busy_timeout = 0")
+    other.execute("BEGIN IMMEDIATE")
+    journal.append(noted(journal))
+    with pytest.raises(JournalError, match="locked"):
+        journal.close()
+    other.execute("ROLLBACK")
+    other.close()
+
+
+@pytest.mark.parametrize("kind", [InlineCommitter, ThreadCommitter])
+def test_a_closed_committer_refuses_and_closes_again(
+    kind: type[InlineCommitter] | type[ThreadCommitter],
+) -> None:
+    async def scenario() -> None:
+        written: list[int] = []
+        committer = kind()
+        committer.open(lambda rows: written.append(len(rows)))
+        committer.close()
+        committer.close()
+        with pytest.raises(JournalError, match="closed"):
+            committer.commit([], lambda _: None)
+        assert written == []
+
+    run(scenario())
+
+
+def test_a_batch_is_on_disk_also_when_its_event_loop_has_ended() -> None:
+    written: list[int] = []
+    release = threading.Event()
+
+    def write(rows: Any) -> None:
+        release.wait(5)
+        written.append(len(rows))
+
+    committer = ThreadCommitter()
+    committer.open(write)
+
+    async def hand_over() -> None:
+        committer.commit([None], lambda _: None)  # type: ignore[list-item]
+
+    asyncio.run(hand_over())
+    release.set()
+    committer.close()
+    assert written == [1]
+
+
+class _BadAnchor(Anchor):
+    """An anchor whose disk fails."""
+
+    def write(self, head: Head, now: float) -> None:
+        _full()
+
+    def close(self) -> None:
+        super().close()
+        _full()
+
+
+def test_an_anchor_that_fails_stops_new_risk_and_the_records_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = opened(path)
+    journal.append(noted(journal))
+    journal._anchor.close()
+    journal._anchor = _BadAnchor(tmp_path / "other")
+    journal.append(noted(journal))
+    assert journal.trouble == "the journal's anchor cannot be written: No space left on device"
+    assert (journal.failure, journal.committed) == (None, 2)
+    with pytest.raises(JournalError, match="the anchor cannot be synced"):
+        journal.close()
+    found = verify(path)
+    assert (found.ok, found.records) == (True, 2), "the anchor is behind, never ahead"
+
+
+def test_an_anchor_that_fails_without_a_number_is_named_by_its_words(tmp_path: Path) -> None:
+    class Gone(Anchor):
+        def write(self, head: Head, now: float) -> None:
+            raise OSError("the disk is gone")
+
+    journal = opened(tmp_path / "journal.db")
+    journal._anchor.close()
+    journal._anchor = Gone(tmp_path / "other")
+    journal.append(noted(journal))
+    assert journal.trouble == "the journal's anchor cannot be written: the disk is gone"
+    journal._anchor.close()
+    journal._anchor = Anchor(tmp_path / "journal.db.anchor")
+    journal.retry()
+    assert journal.trouble == "", "the next batch, though empty, writes it again"
+    journal.close()
+    assert verify(tmp_path / "journal.db").ok
+
+
+def test_what_arrives_while_the_disk_syncs_becomes_one_batch_and_everybody_is_told() -> None:
+    written: list[list[Any]] = []
+    syncing, release = threading.Event(), threading.Event()
+
+    def write(rows: Any) -> None:
+        written.append(list(rows))
+        syncing.set()
+        release.wait(5)
+
+    async def scenario() -> None:
+        committer = ThreadCommitter()
+        committer.open(write)
+        told: list[tuple[str, Commit]] = []
+        for name in ("first", "second", "third"):
+            committer.commit([name, name], lambda commit, name=name: told.append((name, commit)))  # type: ignore[misc]
+            syncing.wait(5)
+        release.set()
+        committer.close()
+        await asyncio.sleep(0.01)
+        assert written == [["first"] * 2, ["second"] * 2 + ["third"] * 2]
+        assert [name for name, _ in told] == ["first", "second", "third"]
+        assert [commit.records for _, commit in told] == [2, 4, 4]
+        assert all(commit.error is None and commit.seconds > 0 for _, commit in told)
+
+    run(scenario())
