@@ -140,7 +140,7 @@ async def one_order_under_two_permids(stage: Stage) -> None:
         await runtime.orders.cancel("doubled")
         await until(lambda: len(stage.ledger.of("cancel")) >= 2, lambda: "one cancel for two")
         await asyncio.sleep(5)
-        alive = [each.perm_id for each in stage.world.orders.book if each.alive]
+        alive = [each.perm_id for each in stage.world.desks.orders.book if each.alive]
         assert alive == [split["old_perm_id"]]
         # Exposure holds what lives, whatever was said of its twin.
         assert ticket.state.value == "ACCEPTED", ticket.known

@@ -29,7 +29,7 @@ def bracket(stage: Stage) -> OrderGroup:
 def at_the_broker(stage: Stage) -> tuple[Decimal, Decimal]:
     """Return (shares held, shares that a working stop would sell), by the ledger."""
     held, stops = Decimal(0), Decimal(0)
-    for booked in stage.world.orders.book:
+    for booked in stage.world.desks.orders.book:
         if booked.alive and booked.echo.order_type == "STP":
             stops += booked.echo.quantity
     for fill in stage.ledger.of("fill"):
@@ -38,7 +38,7 @@ def at_the_broker(stage: Stage) -> tuple[Decimal, Decimal]:
 
 
 def stop_of(stage: Stage) -> Booked:
-    (stop,) = [each for each in stage.world.orders.book if each.echo.order_type == "STP"]
+    (stop,) = [each for each in stage.world.desks.orders.book if each.echo.order_type == "STP"]
     return stop
 
 
