@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from alluse_core.errors import JournalCorrupt
 from alluse_core.orders import checkpoint as module
-from alluse_core.orders import verification
+from alluse_core.orders import history, verification
 from alluse_core.orders.checkpoint import checkpoint_path, read_checkpoint
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal
@@ -533,6 +533,33 @@ def test_an_index_that_misses_records_is_found_and_made_anew(
     with JournalReader(path) as reader:
         assert reader.key_of("ref-missed") == "missed"
     assert verify(path).ok
+
+
+def test_a_walk_finds_the_records_of_a_key_whatever_its_index_says(path: Path) -> None:
+    def indexed(condition: str) -> None:
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA writable_schema = ON")
+        sql = f"CREATE INDEX record_key ON record (key, seq) WHERE {condition}"
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'record_key'", (sql,))
+        connection.commit()
+        connection.close()
+
+    indexed("key = 'nobody'")
+    journal = opened(path)
+    event(journal, "ended-3", "ACCEPTED")
+    journal.close()
+    indexed("key <> ''")
+    journal = opened(path, whole_below=100)
+    assert stories(journal)["ended-3"] == [12, 13, 14, 63]
+    journal.close()
+
+
+def test_a_file_that_stays_unsound_is_a_problem(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "unsoundness", lambda _: "page 3 is never used")
+    assert opened_problem(path, whole_below=100) == "the file is not sound: page 3 is never used"
+    assert opened_problem(path) == "", "behind a checkpoint only a whole walk asks"
 
 
 def test_where_records_are_damaged_nothing_is_made_anew(path: Path) -> None:

@@ -103,6 +103,23 @@ def test_a_new_version_is_capped_until_a_person_lifts_it(tmp_path: Path) -> None
     run(scenario())
 
 
+def test_orders_from_before_a_version_began_do_not_count_towards_its_caps(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            for number in range(3):
+                await desk.orders.submit(buy(f"before-{number}", 1))
+        settings = capped(max_orders=2)
+        async with floor(
+            tmp_path, settings=settings, broker=desk.broker, clock=desk.clock
+        ) as again:
+            await again.orders.submit(buy("one", 1))
+            await again.orders.submit(buy("two", 1))
+            with pytest.raises(OrderDenied, match="number of orders"):
+                await again.orders.submit(buy("three", 1))
+
+    run(scenario())
+
+
 def test_the_caps_never_hold_back_an_exit(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path, settings=capped(max_quantity=Decimal(10))) as desk:
