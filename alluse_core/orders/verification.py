@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class Walk:
         if sequence == anchor.sequence and stored != anchor.hash:
             self._report(sequence, f"record {sequence} is not the one the anchor names")
 
-    def finish(self, anchor: Head | None, unsound: str = "") -> Verification:
+    def finish(self, anchor: Head | None, unsound: str) -> Verification:
         """Compare the end with the anchor and return the verdict.
 
         ``unsound``: what SQLite says of the file, where that is not sound.
@@ -101,7 +102,7 @@ class Walk:
 
 
 def walk(
-    connection: sqlite3.Connection, anchor: Head | None, checker: Walk, most: int = -1
+    connection: sqlite3.Connection, anchor: Head | None, checker: Walk, most: int = sys.maxsize
 ) -> Iterator[tuple[int, Row]]:
     """Yield the records after the checker's head that are what was written; ``most``: of so many.
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alluse_core.errors import JournalCorrupt
+from alluse_core.model import OrderState
 from alluse_core.orders import checkpoint as module
 from alluse_core.orders import history, verification
 from alluse_core.orders.checkpoint import checkpoint_path, read_checkpoint
@@ -163,6 +164,47 @@ def test_a_checkpoint_holds_these_words(path: Path) -> None:
     }
     assert digest.decode() == hashlib.sha256(content).hexdigest()
     assert not list(path.parent.glob("*.new"))
+
+
+@pytest.mark.parametrize("state", [each for each in OrderState if each is not OrderState.INTENT])
+def test_a_start_is_given_the_orders_that_have_not_ended(path: Path, state: OrderState) -> None:
+    journal = opened(path)
+    live(journal, "one")
+    event(journal, "one", state)
+    journal.close()
+    journal = opened(path)
+    assert ("one" in stories(journal)) is not state.is_terminal
+    journal.close()
+
+
+def test_one_new_record_is_worth_a_checkpoint_when_the_journal_closes(path: Path) -> None:
+    journal = opened(path)
+    event(journal, "lives", "ACCEPTED")
+    journal.close()
+    checkpoint = read_checkpoint(checkpoint_path(path))
+    assert checkpoint is not None
+    assert checkpoint.walk.head.sequence == 63
+
+
+def test_a_problem_found_at_the_opening_stays_whatever_is_read_back(path: Path) -> None:
+    edit(path, "UPDATE record SET body = '{}' WHERE seq = 2")
+    journal = opened(path)
+    for _ in range(2):
+        assert journal.problem == "record 2 is not what was written"
+        event(journal, "lives", "ACCEPTED")
+        journal.sign_off()
+    journal.close()
+
+
+def test_nothing_is_read_back_where_nothing_is_new(path: Path) -> None:
+    journal = opened(path)
+    journal.sign_off()
+    assert journal._readers == []
+    event(journal, "lives", "ACCEPTED")
+    journal.sign_off()
+    journal.sign_off()
+    assert len(journal._readers) == 1
+    journal.close()
 
 
 def test_each_problem_is_found_at_its_record(path: Path) -> None:

@@ -100,10 +100,12 @@ def test_what_becomes_of_commands(tmp_path: Path) -> None:
             await desk.orders.modify("one", quantity=150)
             await desk.settle()
             assert live.words[-1] == "modify: SEND"
+            (change,) = live.commands
             assert report.terms is not None
             terms = attrs.evolve(report.terms, quantity=Decimal(150))
             done = attrs.evolve(report, terms=terms, remaining=Decimal(150))
             assert heard(desk, live, done) == ["modify: CONFIRM", "report: WORK"]
+            assert change.reason == ""
             await desk.orders.cancel("one")
             await desk.settle()
             (cancel,) = live.commands
