@@ -55,6 +55,12 @@ def test_options_that_leave_for_shares_at_the_strike_were_assigned_or_exercised(
     assert seen.cause(fill(AAPL, shares, 200, "95")) is None, "that is somebody's trade"
 
 
+def test_each_cause_keeps_the_word_that_journals_hold() -> None:
+    assert {cause.value: cause.name.lower() for cause in Cause} == {
+        cause.value: cause.value for cause in Cause
+    }
+
+
 def test_an_adjustment_that_is_told_again_is_written_down_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

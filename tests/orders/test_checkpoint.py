@@ -147,7 +147,7 @@ def test_a_checkpoint_holds_these_words(path: Path) -> None:
     journal.close()
     content, digest = checkpoint_path(path).read_bytes().split(b"\n")
     assert json.loads(content) == {
-        "format": 1,
+        "format": 2,
         "sequence": 66,
         "hash": head.hash.hex(),
         "records": 66,
@@ -156,6 +156,8 @@ def test_a_checkpoint_holds_these_words(path: Path) -> None:
         "standing": {
             "orders": 21,
             "live": {"lives": [1, 2], "ended-3": [63]},
+            "ended": {},
+            "family": {},
             "revived": ["ended-3"],
             "matters": {"ids/a": 64},
             "each": [65],
@@ -205,6 +207,15 @@ def test_nothing_is_read_back_where_nothing_is_new(path: Path) -> None:
     journal.sign_off()
     assert len(journal._readers) == 1
     journal.close()
+
+
+def test_a_checkpoint_is_read_back_as_it_was_written(path: Path) -> None:
+    checkpoint = read_checkpoint(checkpoint_path(path))
+    assert checkpoint is not None
+    checkpoint.walk.found, checkpoint.walk.accepted_at = (5, "record 5 is bad"), 6
+    checkpoint.standing.revived.add("lives")
+    checkpoint.write(checkpoint_path(path))
+    assert read_checkpoint(checkpoint_path(path)) == checkpoint
 
 
 def test_each_problem_is_found_at_its_record(path: Path) -> None:

@@ -81,6 +81,8 @@ def test_what_was_taken_before_the_close_is_on_disk(tmp_path: Path) -> None:
 def test_a_close_waits_for_the_writer_thread_and_ends_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         journal = opened(tmp_path / "journal.db", committer=ThreadCommitter())
+        (thread,) = [each for each in threading.enumerate() if each.name == "alluse-journal"]
+        assert thread.daemon, "a process that dies does not wait for it"
         journal.append(noted(journal))
         await asyncio.sleep(0)
         journal.close()

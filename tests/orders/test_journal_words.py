@@ -339,20 +339,20 @@ def test_an_order_that_bears_our_name_and_that_the_journal_lost(tmp_path: Path) 
     assert work[2:] == ("ACCEPTED", {**WHOSE, **alive})
 
 
-@pytest.mark.parametrize("ours", [0, 3])
+@pytest.mark.parametrize(("ours", "theirs"), [(0, 1), (3, 5)])
 def test_a_position_that_differs_is_written_down_with_both_figures(
-    tmp_path: Path, ours: int
+    tmp_path: Path, ours: int, theirs: int
 ) -> None:
     async def play(desk: Floor) -> None:
         desk.broker.held["DU1", AAPL] = Decimal(ours)
         await desk.orders.reconcile("fake")
-        desk.broker.held["DU1", AAPL] = Decimal(5)
+        desk.broker.held["DU1", AAPL] = Decimal(theirs)
         await desk.orders.reconcile("fake")
 
     said = of_kind("position", said_in(tmp_path, play))
     place = "STK:AAPL:SMART:USD"
-    facts = {"mismatch": place, "ours": str(ours), "theirs": "5"}
+    facts = {"mismatch": place, "ours": str(ours), "theirs": str(theirs)}
     assert said[-2:] == [
         {**WHOSE, **facts},
-        {"broker": "fake", "positions": [["DU1", place, "5"]]},
+        {"broker": "fake", "positions": [["DU1", place, str(theirs)]]},
     ]
