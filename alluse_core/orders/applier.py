@@ -58,7 +58,8 @@ class Applier:
             desk.meters.moved(result.state)
             breaker = desk.breakers.get(live.order.broker)
             if breaker is not None:
-                breaker.heard(live.key, before, result.state, desk.clock.monotonic())
+                now = desk.clock.monotonic()
+                breaker.heard(live.key, before, result.state, now, reason)
         body: dict[str, Any] = {
             "broker": live.order.broker,
             "account": live.order.account,

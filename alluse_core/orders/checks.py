@@ -187,7 +187,7 @@ _HINTS = {
     "trading_state": "resume with your name: alluse resume --by NAME",
     "link": "it connects again by itself; 'alluse doctor' says what keeps it from that",
     "reconciling": "wait: it asks again by itself until the broker has told everything",
-    "breaker": "it tries again by itself; a person may close it: alluse orders close-breaker",
+    "breaker": "where it is not off it tries again by itself; see alluse orders close-breaker",
     "approval": "'alluse orders status' shows them; alluse orders approve --by NAME",
     "canary": "see [orders.canary]; alluse orders lift --by NAME ends the caps",
     "queue": "send more slowly, or raise [orders] max_unfinished",

@@ -10,7 +10,12 @@ from alluse_core.orders.wiring import Parts
 from alluse_core.ports import TradingState
 from alluse_core.telemetry import Registry
 
-_LEVELS = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 0.5, BreakerState.OPEN: 1.0}
+_LEVELS = {
+    BreakerState.CLOSED: 0.0,
+    BreakerState.HALF_OPEN: 0.5,
+    BreakerState.OPEN: 1.0,
+    BreakerState.OFF: 1.0,
+}
 
 
 def observe(telemetry: Registry, parts: Parts) -> None:

@@ -40,10 +40,10 @@ def take_over(parts: Parts) -> None:
 
 def _reopen(parts: Parts, general: Sequence[Entry]) -> None:
     now = parts.desk.clock.monotonic()
-    for broker, reason in left_open(general).items():
+    for broker, (state, reason) in left_open(general).items():
         if broker in parts.desk.breakers:
-            parts.desk.breakers[broker].reopen(now, reason)
-            _log.warning("the breaker of %s was open when the last process ended", broker)
+            parts.desk.breakers[broker].reopen(state, now, reason)
+            _log.warning("the breaker of %s was %s when the last process ended", broker, state)
 
 
 def _withdraw_unreleased(live: LiveOrder, applier: Applier) -> None:

@@ -263,5 +263,9 @@ class Parts:
             self.journal.append(self.journal.scribe.row(Kind.CONTROL, body))
 
         return Breaker(
-            settings.breaker_failures, settings.breaker_window, settings.breaker_pause, changed
+            settings.breaker_failures,
+            settings.breaker_window,
+            settings.breaker_pause,
+            changed,
+            settings.breaker_alike,
         )

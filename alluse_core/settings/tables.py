@@ -138,7 +138,9 @@ class OrdersSettings:
     """``[orders]``: the pipeline.
 
     ``breaker_failures`` orders refused or not answered within ``breaker_window`` stop new risk to
-    that broker; after ``breaker_pause`` one order may try (0 failures: never). An order that adds
+    that broker; after ``breaker_pause`` one order may try (0 failures: never).
+    ``breaker_alike`` of them refused for one reason stop it until a person closes the breaker (0:
+    never). An order that adds
     risk and could not leave within ``send_within`` is not sent any more (0: it waits for ever); an
     order may bring a ``send_within`` of its own.
     ``stages`` names the order stages that run. Times are seconds. ``stage_budget`` is how long
@@ -165,6 +167,7 @@ class OrdersSettings:
     max_unfinished: int = attrs.field(default=10_000, validator=ge(1))
     pacing: bool = True
     breaker_failures: int = attrs.field(default=20, validator=ge(0))
+    breaker_alike: int = attrs.field(default=10, validator=ge(0))
     breaker_window: float = attrs.field(default=60.0, validator=gt(0))
     breaker_pause: float = attrs.field(default=30.0, validator=gt(0))
     send_within: float = attrs.field(default=60.0, validator=ge(0))

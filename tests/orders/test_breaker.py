@@ -225,6 +225,88 @@ def test_orders_without_an_answer_open_it(tmp_path: Path) -> None:
     run(scenario())
 
 
+def _refused(breaker: Breaker, key: str, now: float, reason: str) -> None:
+    breaker.heard(key, S.SUBMITTED, S.REJECTED, now, reason)
+
+
+def test_refusals_of_one_reason_turn_it_off_until_a_person_closes_it() -> None:
+    said: list[tuple[BreakerState, str]] = []
+    breaker = Breaker(4, 60.0, 30.0, lambda state, why: said.append((state, why)), 3)
+    _refused(breaker, "one", 0.0, "201 needs 1,234.50 USD")
+    _refused(breaker, "two", 1.0, "201 no permission")
+    _refused(breaker, "three", 2.0, "201 needs 99 USD")
+    breaker.heard("four", S.SUBMITTED, S.UNKNOWN, 3.0, "no answer")
+    assert breaker.state(3.0) is B.OPEN
+    _refused(breaker, "five", 3.5, "201 needs 7 USD")
+    assert breaker.state(3.5) is B.OFF
+    assert said[-1] == (B.OFF, "3 orders were refused for one reason in 60 s: # needs # USD")
+    for later in (40.0, 1e9):
+        assert breaker.state(later) is B.OFF
+        assert "a person must close it" in breaker.refuses(later)
+        breaker.sent("probe", later)
+        breaker.heard("probe", S.SUBMITTED, S.ACCEPTED, later)
+        breaker.failed("late", later, "no answer came")
+    assert len(said) == 2
+    assert breaker.close("Ada")
+    assert breaker.refuses(1e9) == ""
+    _refused(breaker, "six", 1e9, "201 needs 5 USD")
+    assert breaker.state(1e9) is B.CLOSED, "it counts anew"
+
+
+def test_refusals_of_several_reasons_or_far_apart_do_not_turn_it_off() -> None:
+    breaker = Breaker(0, 60.0, 30.0, alike=3)
+    for turn in range(40):
+        _refused(breaker, str(turn), turn * 31.0, "201 margin")
+        _refused(breaker, f"other {turn}", turn * 31.0, f"201 {'x' * turn}")
+    for turn in range(5):
+        breaker.failed(f"unheard {turn}", 1e6, "no answer came")
+        _refused(breaker, "same", 1e6, "201 margin")
+    assert breaker.state(1e6) is B.CLOSED
+    never = Breaker(0, 60.0, 30.0)
+    for turn in range(100):
+        _refused(never, str(turn), 0.0, "201 margin")
+    assert never.state(0.0) is B.CLOSED
+
+
+def test_a_probe_that_is_refused_for_the_same_reason_again_turns_it_off() -> None:
+    breaker = Breaker(2, 600.0, 30.0, alike=3)
+    _refused(breaker, "one", 0.0, "201 margin")
+    _refused(breaker, "two", 1.0, "201 margin")
+    assert breaker.state(31.0) is B.HALF_OPEN
+    breaker.sent("probe", 31.0)
+    _refused(breaker, "probe", 32.0, "201 margin")
+    assert (breaker.state(32.0), breaker.probe) == (B.OFF, "")
+
+
+def test_what_is_off_stays_off_over_restarts_until_a_person_closes_it(tmp_path: Path) -> None:
+    alike = attrs.evolve(THREE, breaker_failures=0, breaker_alike=3)
+
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=alike) as desk:
+            desk.broker.mode = "reject"
+            for turn in range(3):
+                await desk.orders.submit(buy(f"refused-{turn}"))
+                await desk.settle()
+            assert desk.orders.breakers == {"fake": B.OFF}
+            broker, clock = desk.broker, desk.clock
+        broker.mode = "accept"
+        async with floor(tmp_path, settings=alike, broker=broker, clock=clock) as again:
+            await again.settle(10_000)
+            with pytest.raises(OrderDenied, match="a person must close it") as denied:
+                await again.orders.submit(buy("more"))
+            assert "close-breaker" in denied.value.hint
+        unguarded = attrs.evolve(alike, breaker_alike=0)
+        async with floor(tmp_path, settings=unguarded, broker=broker, clock=clock) as without:
+            assert without.orders.breakers == {"fake": B.CLOSED}
+        async with floor(tmp_path, settings=alike, broker=broker, clock=clock) as third:
+            await third.orders.close_breaker("fake", by="Ada")
+            await third.orders.submit(buy("allowed"))
+        async with floor(tmp_path, settings=alike, broker=broker, clock=clock) as fourth:
+            assert fourth.orders.breakers == {"fake": B.CLOSED}
+
+    run(scenario())
+
+
 def test_a_restart_does_not_close_it_and_its_pause_begins_anew(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path, settings=THREE) as desk:
