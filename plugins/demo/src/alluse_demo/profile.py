@@ -25,7 +25,12 @@ def settings(port: int, seconds: float) -> dict[str, Any]:
                 "reconnect_max": 2.0,
             }
         },
-        "orders": {"default_broker": "gateway", "reconcile_every": 30.0},
+        "orders": {
+            "default_broker": "gateway",
+            "reconcile_every": 30.0,
+            # Nobody sits beside a demo to close the breaker of an incident of rejects.
+            "breaker_alike": 0,
+        },
         "rules": {
             "trading_error_rate_high": {"window": _WINDOW, "keep_firing_for": _HOLD},
             "trading_latency_high": {
