@@ -135,8 +135,7 @@ def test_a_person_gets_a_process_out_of_trouble_by_the_command_line(
 
         gateway.control(do="half_open")
         trading.send("lost", "BUY", "1")
-        while "lost is SUBMITTED" not in here("orders", "status")[1]:
-            pass
+        assert any("lost is SUBMITTED" in here("orders", "status")[1] for _ in range(100))
         gateway.control(do="drop", abort=True)
         assert trading.told() == {"key": "lost", "state": "UNKNOWN"}
         resolve = ("orders", "resolve", "lost", "--as", "canceled", "--by", "Ada")
