@@ -291,7 +291,7 @@ def test_what_is_off_stays_off_over_restarts_until_a_person_closes_it(tmp_path: 
             broker, clock = desk.broker, desk.clock
         broker.mode = "accept"
         async with floor(tmp_path, settings=alike, broker=broker, clock=clock) as again:
-            await again.settle(10_000)
+            await again.settle(300)
             with pytest.raises(OrderDenied, match="a person must close it") as denied:
                 await again.orders.submit(buy("more"))
             assert "close-breaker" in denied.value.hint

@@ -24,7 +24,11 @@ _KEPT = 50
 _ORDERS = int(os.environ.get("ALLUSE_SOAK_ORDERS", "800"))
 _SECONDS = float(os.environ.get("ALLUSE_SECONDS", "inf"))
 _SETTINGS = OrdersSettings(
-    stages=(), settle_seconds=0.0, breaker_failures=0, reconcile_every=3_600.0
+    stages=(),
+    settle_seconds=0.0,
+    breaker_failures=0,
+    breaker_alike=0,
+    reconcile_every=3_600.0,
 )
 
 
