@@ -5,7 +5,7 @@ from __future__ import annotations
 from alluse_core.errors import OrderNotFound
 from alluse_core.orders.book import Book
 from alluse_core.orders.journal import Journal
-from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.live import ORPHAN, LiveOrder
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.recovery import rebuild
 
@@ -17,6 +17,7 @@ class Archive:
         self._book = book
         self._journal = journal
         self._reader: JournalReader | None = None
+        self._adopted: bool | None = None
 
     def get(self, key: str) -> LiveOrder | None:
         """Return the order of a key, from memory or from the journal."""
@@ -30,6 +31,19 @@ class Archive:
         """Return the order that the journal holds under an orderRef, None where it holds none."""
         key = self.reader().key_of(reference) if self._holds_more() else None
         return None if key is None else self._restore(key)
+
+    def adopted(self, reference: str) -> LiveOrder | None:
+        """Return the order that the broker knew by an orderRef and the journal did not."""
+        live = self._book.by_reference(reference)
+        if live is not None or not self._has_adopted():
+            return live
+        return self._restore(ORPHAN + reference)
+
+    def _has_adopted(self) -> bool:
+        if self._adopted is None:
+            beyond = ORPHAN[:-1] + chr(ord(ORPHAN[-1]) + 1)
+            self._adopted = self._holds_more() and self.reader().holds_key_from(ORPHAN, beyond)
+        return self._adopted or self._book.adopted
 
     def reader(self) -> JournalReader:
         """Return the journal, opened for reading until :meth:`close`."""

@@ -81,12 +81,14 @@ class Book:
     """Live orders and the newest ended ones; positions and account figures as last told.
 
     At most ``keep_ended`` ended orders stay, beside those that are kept by :meth:`keep`; older
-    ones are read from the journal. ``told`` names the brokers that have told their positions.
+    ones are read from the journal. ``told`` names the brokers that have told their positions,
+    ``adopted``: orders were taken in that bear our name and that the journal had lost.
     """
 
     def __init__(self, keep_ended: int = 5_000) -> None:
         self.keep_ended = keep_ended
         self.forgotten = 0
+        self.adopted = False
         self.recent = Recent()
         self.unknown: dict[str, LiveOrder] = {}
         self.positions: dict[tuple[str, str, Instrument], Decimal] = {}
@@ -103,6 +105,7 @@ class Book:
         self._kept: set[str] = set()
         self._owed: dict[str, LiveOrder] = {}
         self._strays: OrderedDict[str, Execution] = OrderedDict()
+        self._stray_references: set[str] = set()
 
     # --- finding --------------------------------------------------------------------------------
 
@@ -239,9 +242,16 @@ class Book:
         """Note a fill of no order of ours; return the one it replaces, or itself if known."""
         known = self._strays.get(base)
         self._strays[base] = execution
+        if execution.identity.order_ref:
+            self._stray_references.add(execution.identity.order_ref)
         if len(self._strays) > 50_000:
-            self._strays.popitem(last=False)
+            _, oldest = self._strays.popitem(last=False)
+            self._stray_references.discard(oldest.identity.order_ref)
         return known
+
+    def bears(self, reference: str) -> bool:
+        """Return whether a fill of no order that is known bears an orderRef."""
+        return reference in self._stray_references
 
     def strays_of(self, broker: str) -> dict[str, Execution]:
         """Return the fills of no order of ours that a broker told of, by what names them."""

@@ -93,7 +93,8 @@ class Fills:
         if live.executed > live.quantity:
             desk.meters.overfills.value += 1
             _log.error("order %s is filled beyond its quantity: %s", live.key, live.executed)
-        whole = live.executed >= live.order.quantity
+        # More may be working where a change that was not answered, or a person, enlarged it.
+        whole = live.executed >= live.quantity
         event = Event.FILL if whole and not live.twin_lives() else Event.PART_FILL
         self._applier.happen(live, event, source, fields=body, kind=Kind.FILL)
 

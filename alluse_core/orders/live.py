@@ -24,6 +24,9 @@ from alluse_core.orders.states import CommandState
 from alluse_core.ports import Decision, WorkingOrder
 
 ZERO = Decimal(0)
+ORPHAN = "orphan/"
+"""How the keys of orders begin that the broker knew and the journal had lost."""
+
 _KEPT_WORDS = 16
 _KEPT_DOUBTS = 8
 
@@ -122,12 +125,13 @@ class LiveOrder:
 
     @property
     def quantity(self) -> Decimal:
-        """The most that may fill: a modify that may have been made counts with the larger quantity.
+        """The most that may fill: a change that may have been made, by us or by a person in TWS,
+        counts with the larger quantity.
 
         A message that seems to refuse one may speak of something else; terms that the broker
         shows afterwards do not.
         """
-        quantity = self.order.quantity
+        quantity = max(self.order.quantity, self.told_quantity or ZERO)
         for command in self.commands:
             if command.order is not None and command.state in _UNDECIDED:
                 quantity = max(quantity, command.order.quantity)
@@ -227,6 +231,7 @@ class LiveOrder:
         """Note for how much the broker says that it has an order; completed ones may say 0."""
         if quantity:
             self.told[perm_id] = quantity
+            self.listing = None
 
     def known_fill(self, base: str) -> Execution | None:
         """Return the newest revision of an execution, of a combo's leg as well."""

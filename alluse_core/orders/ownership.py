@@ -9,7 +9,7 @@ from typing import Any
 from alluse_core.model import OrderIdentity, OrderReport, OrderState
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.live import LiveOrder, rebuilt
+from alluse_core.orders.live import ORPHAN, LiveOrder, rebuilt
 from alluse_core.orders.records import Kind, digest_of, order_fields
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Ownership:
         identity, desk = report.identity, self._desk
         if report.terms is None or not desk.references.claims(identity.order_ref):
             return None
-        order = rebuilt(f"orphan/{identity.order_ref}", report.terms, report.broker)
+        order = rebuilt(ORPHAN + identity.order_ref, report.terms, report.broker)
         if order is None:
             return None
         live = LiveOrder(order, digest_of(order), identity.order_ref, adopted=True, durable=True)
@@ -48,6 +48,7 @@ class Ownership:
         live.submitted_at = desk.clock.monotonic()
         live.state = OrderState.SUBMITTED
         desk.book.add(live)
+        desk.book.adopted = True
         desk.meters.orphans.value += 1
         said = "order %s (client id %d) bears our name and is not in the journal"
         _log.error(said, identity.order_ref, identity.client_id)

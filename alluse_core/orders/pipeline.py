@@ -56,6 +56,7 @@ class Pipeline:
         settings: OrdersSettings,
         node: NodeIdentity,
         remember: Callable[[str], LiveOrder | None],
+        adopted: Callable[[str], LiveOrder | None] = lambda _: None,
     ) -> None:
         self._desk = desk
         self._checks = checks
@@ -66,6 +67,7 @@ class Pipeline:
         self._settings = settings
         self._node = node
         self._remember = remember
+        self._adopted = adopted
         self.undurable = 0
         self.let_through: Callable[[int], None] = lambda _: None
 
@@ -125,12 +127,31 @@ class Pipeline:
                         hint="a key is unique for ever: use a new one for new content",
                     )
                 found.append(live)
+            else:
+                self._refuse_lost(order.key)
         if found and len(found) != len(orders):
             raise KeyConflict(
                 f"key {found[0].key!r} was used before, outside of this group",
                 hint="a key is unique for ever: use new ones for a new group",
             )
         return tuple(found)
+
+    def _refuse_lost(self, key: str) -> None:
+        """Raise KeyConflict where the broker has this key's order and the journal lost it."""
+        reference = self._desk.references.of(key)
+        live = self._adopted(reference)
+        if live is not None:
+            raise KeyConflict(
+                f"key {key!r} was used before: the broker has its order, which the journal had lost"
+                f" and which is known as {live.key!r} now",
+                hint="look at that one; a key is unique for ever",
+            )
+        if self._desk.book.bears(reference):
+            raise KeyConflict(
+                f"key {key!r} was used before: the broker told fills of its order {reference},"
+                " which the journal lost",
+                hint="a key is unique for ever: use a new one",
+            )
 
     # --- one step without an await: check, reserve, append --------------------------------------
 

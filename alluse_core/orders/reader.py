@@ -186,6 +186,11 @@ class JournalReader:
         rows = self._rows("SELECT key FROM record WHERE ref = ? AND kind = 'order'", reference)
         return next((str(key) for (key,) in rows), None)
 
+    def holds_key_from(self, first: str, beyond: str) -> bool:
+        """Return whether a record's key is ``first`` or after it, and before ``beyond``."""
+        rows = self._rows("SELECT 1 FROM record WHERE key >= ? AND key < ? LIMIT 1", first, beyond)
+        return any(True for _ in rows)
+
     def order(self, key: str) -> OrderSummary:
         """Return one order. Raises OrderNotFound."""
         story = self.story(key)

@@ -210,7 +210,10 @@ class Reconciler:
         if answers.complete:
             lost = [live for live in self._desk.book.live(self._broker.name) if live.key in keys]
             for live in sorted(lost, key=lambda live: live.key):
-                if self._has_expired(live):
+                if live.executed >= live.order.quantity:
+                    # It is not open any more: a larger quantity that was counted does not hold.
+                    self._applier.happen(live, Event.FILL, "executions")
+                elif self._has_expired(live):
                     self._applier.happen(live, Event.EXPIRE, "trading hours", "its time ran out")
                     expired.append(live.key)
                 else:

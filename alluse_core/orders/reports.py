@@ -40,7 +40,7 @@ class Reports:
         if live is None:
             return None
         now = desk.clock.monotonic()
-        event = event_of(report, live.order.quantity)
+        event = event_of(report, live.quantity if report.remaining is None else live.order.quantity)
         if source == OPEN_ORDERS and live.state.is_terminal and event in _ALIVE:
             if asked_at is not None and live.ended_at >= asked_at:
                 # It ended while the list was on its way: the list is the older word.
@@ -51,6 +51,7 @@ class Reports:
             # The broker has it and does not work it: a bracket whose last order never arrived.
             event = Event.HOLD
         fields = self._ownership.name(live, report.identity)
+        self._notice_more(live, report)
         filled = max(live.reported, report.filled or live.reported)
         if filled != live.reported:
             live.reported = filled
@@ -68,7 +69,18 @@ class Reports:
         if event is Event.CANCEL:
             self._note_unasked(live)
         self._applier.happen(live, event, source, report.reason, fields)
+        if event is Event.REVIVE and live.filled:
+            self._applier.happen(live, Event.PART_FILL, source)
         return live
+
+    def _notice_more(self, live: LiveOrder, report: OrderReport) -> None:
+        """Count what a status says is working beyond what the order is known to be for."""
+        if report.filled is None or report.remaining is None or not report.remaining:
+            return
+        total = report.filled + report.remaining
+        if total > live.quantity:
+            live.hear(report.identity.perm_id, total)
+            self._desk.ask(report.broker, f"order {live.key} works for {total} there")
 
     def count_unasked(self, live: LiveOrder) -> None:
         """Count a cancel that nobody asked for: once, though status and message both tell it."""

@@ -158,15 +158,16 @@ def event_of(report: OrderReport, quantity: Decimal) -> Event:
     """Return what a report says of an order of ``quantity``.
 
     A status of "filled" that leaves a remainder, or a fill beside a live status, is a part fill;
-    a cancel of what is filled whole is a fill.
+    a cancel of what is filled whole is a fill. A remainder that is told outweighs ``quantity``,
+    which a change may have enlarged unheard.
     """
     event = _EVENTS[report.status]
     filled = report.filled or Decimal(0)
     if event is E.FILL and report.remaining:
         return E.PART_FILL
     if event in _ALIVE and filled > 0:
-        return E.FILL if filled >= quantity else E.PART_FILL
-    if event is E.CANCEL and filled >= quantity:
+        return E.FILL if filled >= quantity and not report.remaining else E.PART_FILL
+    if event is E.CANCEL and filled >= quantity and not report.remaining:
         return E.FILL
     return event
 

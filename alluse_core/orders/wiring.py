@@ -148,6 +148,7 @@ class Parts:
             settings,
             node,
             self.archive.by_key,
+            self.archive.adopted,
         )
         self.commands = Commands(desk, checks, self.applier, self.brokers, self.outboxes)
         self.control = Control(
