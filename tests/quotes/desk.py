@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -126,3 +126,48 @@ def make_desk(
         needed=lambda: needed,
     )
     return Desk(clock, broker, cache, telemetry, quotes)
+
+
+def scenario(desk: Callable[[], Desk], body: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
+        made = desk()
+        await made.quotes.start()
+        try:
+            await body(made)
+        finally:
+            await made.quotes.stop()
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "a stopped service left tasks"
+
+    asyncio.run(whole())
+
+
+async def soon(work: Coroutine[Any, Any, Quote], desk: Desk) -> asyncio.Task[Quote]:
+    task = asyncio.create_task(work)
+    await desk.clock.advance(0.0)
+    return task
+
+
+async def alive(
+    desk: Desk, seconds: float, *read: Instrument, peeked: Sequence[Instrument] = ()
+) -> None:
+    """Let time pass with all lines alive and silent.
+
+    ``read`` is read all the while, and so is ``peeked``, by ``cached`` alone and with a quote
+    each time.
+    """
+    for _ in range(int(seconds / 0.5)):
+        for line in desk.broker.lines.values():
+            line.alive_at = desk.clock.monotonic()
+        await desk.pass_time(0.5)
+        for line in desk.broker.lines.values():
+            line.alive_at = desk.clock.monotonic()
+        for instrument in read:
+            await desk.quotes.get(instrument)
+        for instrument in peeked:
+            assert desk.quotes.cached(instrument) is not None
+
+
+async def line_with_a_tick(desk: Desk, instrument: Instrument) -> None:
+    read = await soon(desk.quotes.get(instrument), desk)
+    desk.broker.tick(quote(instrument))
+    await read

@@ -8,6 +8,7 @@ import struct
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import date
 from typing import Any
 
 from alluse_gateway import wire
@@ -24,6 +25,8 @@ MSFT = Instrument.stock("MSFT")
 EURUSD = Instrument.forex("EURUSD")
 LIBRARIES = ("ib_insync", "ib_async")
 START = 1_700_000_000.0
+
+CALL = Instrument.option("AAPL", date(2024, 1, 19), 100, "C")
 
 
 def make_exchange(latency_ms: float = 0, **more: Any) -> Exchange:
@@ -133,3 +136,17 @@ async def until(condition: Callable[[], object], what: str = "", seconds: float 
     while not condition():
         assert loop.time() < deadline, f"waited {seconds} s for {what or condition}"
         await asyncio.sleep(0.005)
+
+
+def run(story: Any) -> None:
+    """Run a story; a stuck one fails."""
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def option_exchange() -> Exchange:
+    """Return an exchange with AAPL and a call on it."""
+    model = FillModel(latency_ms=0, enforce_hours=False)
+    listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(CALL)]
+    exchange = Exchange(SystemClock(), listings, fill_model=model)
+    quote(exchange, AAPL, 101.9, 102.1)
+    return exchange

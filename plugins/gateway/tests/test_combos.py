@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
@@ -16,7 +15,7 @@ from alluse_gateway.server import SimulatedGateway
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
 from alluse_paper.market import Listing
-from gateway_lab import AAPL, LIBRARIES, client, library, quote, until
+from gateway_lab import AAPL, LIBRARIES, client, library, quote, run, until
 
 from alluse_core import Instrument
 from alluse_core.clock import SystemClock
@@ -26,10 +25,6 @@ LOW = Instrument.option("AAPL", date(2027, 6, 18), 100, "C")
 HIGH = Instrument.option("AAPL", date(2027, 6, 18), 110, "C")
 SPREAD = Instrument.combo("AAPL", (ComboLeg(LOW, Side.BUY), ComboLeg(HIGH, Side.SELL)))
 EVERY_COMBO = 28812380
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def option_exchange() -> Exchange:

@@ -13,13 +13,9 @@ from typing import Any
 import pytest
 from alluse_gateway.control import COMMANDS, Control
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import AAPL, START, client, library, make_exchange, quote, until
+from gateway_lab import AAPL, START, client, library, make_exchange, quote, run, until
 
 from alluse_core.errors import StateError, UsageError
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 @asynccontextmanager

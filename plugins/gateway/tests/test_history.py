@@ -20,15 +20,12 @@ from gateway_lab import (
     library,
     make_exchange,
     quote,
+    run,
     trade,
     until,
 )
 
 OPENED = datetime(2026, 3, 4, 14, 30, tzinfo=UTC)
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 60))
 
 
 def gateway_of(**more: Any) -> SimulatedGateway:

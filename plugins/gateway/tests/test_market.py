@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alluse_gateway.bars import BarHistory, merged
@@ -13,13 +11,9 @@ from alluse_paper.exchange import Exchange
 from alluse_paper.market import TopOfBook
 from alluse_paper.recording import Recording
 from alluse_paper.synthetic import SyntheticMarket
-from gateway_lab import AAPL, START, client, library, make_exchange, quote, trade, until
+from gateway_lab import AAPL, START, client, library, make_exchange, quote, run, trade, until
 
 from alluse_core.clock import SystemClock
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 60))
 
 
 @pytest.fixture

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import pytest
 from alluse_gateway.account import REFRESH_SECONDS
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import AAPL, START, RawClient, client, make_exchange, quote, until
+from gateway_lab import AAPL, START, RawClient, client, make_exchange, quote, run, until
 from test_order_faults import trading, working
 
 ADVISED = ("DF1000000", "DU1000001", "DU1000002")
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 @pytest.mark.parametrize("name", ["ib_insync", "ib_async"])

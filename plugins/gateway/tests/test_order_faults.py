@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -19,14 +18,11 @@ from gateway_lab import (
     library,
     make_exchange,
     quote,
+    run,
     until,
 )
 
 from alluse_core.errors import UsageError
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 class Trader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from alluse_gateway.server import SimulatedGateway
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
 from alluse_paper.market import Listing, QuoteEvent
-from gateway_lab import AAPL, START, client, make_exchange, quote, trade, until
+from gateway_lab import AAPL, START, client, make_exchange, quote, run, trade, until
 from test_order_faults import trading, working
 
 from alluse_core.clock import SystemClock
@@ -19,10 +18,6 @@ from alluse_core.clock import SystemClock
 DAWN = datetime(2026, 1, 6, 13, 0, tzinfo=UTC).timestamp()
 OPEN = datetime(2026, 1, 6, 14, 30, tzinfo=UTC).timestamp()
 CLOSE = datetime(2026, 1, 6, 21, 0, tzinfo=UTC).timestamp()
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def exchange_with_hours(at: float) -> Exchange:

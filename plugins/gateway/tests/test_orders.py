@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +10,8 @@ from alluse_gateway import wire
 from alluse_gateway.order_terms import moment
 from alluse_gateway.rate import MessageRate
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, until
+from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, run, until
 from test_wire import order_fields
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def place(raw: RawClient, order_id: int, **changes: str) -> None:

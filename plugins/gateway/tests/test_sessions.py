@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from typing import Any
 
 import pytest
 from alluse_gateway import wire
 from alluse_gateway.ports import PortInUse
 from alluse_gateway.server import SimulatedGateway
 from alluse_gateway.session import HIGH_WATER, Session
-from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, until
+from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, run, until
 
 from alluse_core.clock import SystemClock
 
@@ -24,10 +23,6 @@ class SteppedClock(SystemClock):
 
     def monotonic(self) -> float:  # type: ignore[override]
         return time.monotonic() + self.offset
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def test_a_second_client_with_the_same_id_is_told_326_and_disconnected() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +10,7 @@ from alluse_gateway.server import SimulatedGateway
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
 from alluse_paper.market import Listing
-from gateway_lab import AAPL, client, library, quote, trade, until
+from gateway_lab import AAPL, client, library, quote, run, trade, until
 
 from alluse_core import Instrument
 from alluse_core.clock import SystemClock
@@ -24,10 +23,6 @@ MORNING = datetime(2026, 1, 16, 15, 0, tzinfo=UTC).timestamp()
 AFTER_CLOSE = datetime(2026, 1, 16, 21, 0, 1, tzinfo=UTC).timestamp()
 AFTER_FUTURES = datetime(2026, 1, 16, 22, 0, 1, tzinfo=UTC).timestamp()
 ACCOUNT = "DU1000001"
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def option_exchange() -> Exchange:

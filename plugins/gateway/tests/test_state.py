@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alluse_gateway.server import SimulatedGateway
@@ -15,17 +13,13 @@ from alluse_gateway.state import FILE
 from alluse_paper.exchange import Exchange
 from alluse_paper.fill_model import FillModel
 from alluse_paper.market import Listing
-from gateway_lab import AAPL, START, client, make_exchange, quote, until
+from gateway_lab import AAPL, START, client, make_exchange, quote, run, until
 from test_order_faults import trading, working
 
 from alluse_core.clock import SystemClock
 from alluse_core.errors import StateError
 
 ACCOUNT = "DU1000001"
-
-
-def run(story: Any) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 class LaterClock:
