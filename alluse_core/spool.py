@@ -20,6 +20,7 @@ import attrs
 from alluse_core.errors import StateError
 
 SPOOL = "requests"
+_PARTIAL = ".partial"
 _LARGEST = 65_536
 _POLL = 0.05
 
@@ -96,11 +97,13 @@ class Spool:
 
     def clear(self) -> None:
         """Throw away what an earlier process left; called before a new one takes requests."""
-        for path in [*self._folder.glob("*.taken"), *self._folder.glob("*.answer")]:
-            path.unlink(missing_ok=True)
+        for kind in (".taken", ".answer", _PARTIAL):
+            for path in self._folder.glob(f"*{kind}"):
+                path.unlink(missing_ok=True)
 
 
 def _write(path: Path, body: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}")
+    # A name that no pattern of this folder finds: half a request would be taken and thrown away.
+    partial = path.with_name(f"{path.name}{_PARTIAL}")
     partial.write_text(json.dumps(body), "utf-8")
     os.replace(partial, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -25,6 +26,22 @@ def test_a_request_is_answered_to_whoever_asked(tmp_path: Path) -> None:
     asking.join(10)
     assert answers == [{"state": "HALTED"}]
     assert not list((tmp_path / SPOOL).iterdir()), "nothing is left behind"
+
+
+def test_a_request_is_not_taken_before_all_of_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, replace, met = Spool(tmp_path), os.replace, []
+
+    def slowly(partial: Path, path: Path) -> None:
+        met.extend(spool.take())
+        replace(partial, path)
+
+    monkeypatch.setattr(os, "replace", slowly)
+    with pytest.raises(StateError, match="did not take the request"):
+        spool.ask("halt", {"reason": "x"}, 0.1)
+    assert not met
+    assert not list((tmp_path / SPOOL).iterdir())
 
 
 def test_a_request_that_nobody_took_is_withdrawn(tmp_path: Path) -> None:
