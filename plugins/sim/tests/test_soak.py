@@ -41,6 +41,15 @@ def test_a_week_of_restarts_a_login_and_a_dst_change_leaves_nothing_wrong_or_lar
     assert min(held[-3:]) < 1.1 * max(held[:3]), held
 
 
+@pytest.mark.slow
+def test_an_early_close_ends_the_orders_of_its_day_and_no_others() -> None:
+    """Thanksgiving, when nothing opens, and the Friday after it, which ends at 13:00."""
+    told = soak(2, first=date(2026, 11, 26))
+    assert not told.problems
+    assert told.early_closes == 1
+    assert told.days[0].fills == 0 < told.days[1].fills
+
+
 def test_the_week_that_is_played_holds_a_change_of_the_clocks() -> None:
     from datetime import datetime, timedelta
 

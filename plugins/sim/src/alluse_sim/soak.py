@@ -1,4 +1,5 @@
-"""Days on end: an agent that trades a little, a gateway that restarts every night.
+"""Days on end: an agent that trades a little, a gateway that restarts every night, an exchange
+with its own hours and holidays.
 
 The clocks of New York are what a person reads there, so a change to or from daylight saving time
 lies in the span where its days do. Between its hours the agent's process is not running.
@@ -18,10 +19,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import attrs
+from alluse_paper.holidays import US_EQUITIES, special_day
 
 import alluse_core
 from alluse_core.errors import OrderDenied
-from alluse_core.model import LinkState, Order, Side, TimeInForce
+from alluse_core.model import LinkState, Order, OrderState, Side, TimeInForce
 from alluse_core.orders.committer import InlineCommitter
 from alluse_sim.agent import Agent
 from alluse_sim.checker import compare
@@ -40,9 +42,12 @@ RESTART = time(23, 45)
 _AWAY = 120.0
 _LOGIN = time(9, 0)
 _PATIENCE = 60.0
+_CLOSE = time(16, 0)
 _FRIDAY, _SUNDAY = 4, 6
 _HOUR = 3600.0
 _OURS = ("alluse_core", "alluse_ibkr")
+_ALIVE = frozenset({OrderState.ACCEPTED, OrderState.HELD})
+_RUN_OUT = frozenset({OrderState.EXPIRED, OrderState.CANCELED})
 
 
 @attrs.frozen
@@ -64,6 +69,7 @@ class Soak:
     restarts: int
     logins: int
     jumps: int
+    early_closes: int = 0
 
     @property
     def problems(self) -> list[str]:
@@ -99,7 +105,7 @@ class _Soak:
     ) -> None:
         # The agent's wall clock may jump; the gateway's does not.
         self._clock, self._true = LoopClock(loop, began), LoopClock(loop, began)
-        self._world = World(seed, self._true)
+        self._world = World(seed, self._true, hours=True)
         self._folder = folder
         self._plan = Plan(seed, library=library)
         self._dice = random.Random(f"soak {seed}")
@@ -107,6 +113,8 @@ class _Soak:
         self._agent = Agent(f"soak-{seed}", self._world.prices, self._dice)
         self._count = 0
         self._resting = ""
+        self._of_the_day: list[str] = []
+        self._early_closes = 0
         self._problems: list[str] = []
         self._restarts = self._logins = self._jumps = 0
 
@@ -117,15 +125,19 @@ class _Soak:
                 told.append(await self._day(first + timedelta(days=number)))
                 if not goes_on(told[-1]):
                     break
-        return Soak(told, self._restarts, self._logins, self._jumps)
+        return Soak(told, self._restarts, self._logins, self._jumps, self._early_closes)
 
     async def _day(self, day: date) -> Day:
         self._problems = []
         await self._skip_to(day, _LOGIN)
         await self._world.control.resume_listening()
-        if day.weekday() < _SUNDAY - 1:
+        close = _close_of(day)
+        if close is not None:
             await self._skip_to(day, time(10, 0))
             await self._trade(day)
+        if close is not None and close < _CLOSE:
+            await self._skip_to(day, time(close.hour - 1, 58))
+            await self._close_early(day, close)
         await self._skip_to(day, time(23, 40))
         await self._night(day)
         ledger = self._world.ledger
@@ -138,7 +150,13 @@ class _Soak:
         gap = max(then - self._true.now(), timedelta(0))
         self._true.began += gap
         self._clock.began += gap
+        self._show_the_time()
         await asyncio.sleep(2)
+
+    def _show_the_time(self) -> None:
+        """Let the market say what time it is, and so whose session has ended."""
+        for instrument in self._world.prices:
+            self._world.show(instrument)
 
     async def _until(self, day: date, local: time) -> None:
         then = datetime.combine(day, local, NEW_YORK)
@@ -186,6 +204,7 @@ class _Soak:
                 AAPL, Side.BUY, 10, price, key=self._resting, time_in_force=TimeInForce.GTC
             )
             await self._submit(runtime, rests)
+            await self._rest_for_the_day(runtime, day)
             await asyncio.sleep(90)
             await self._agree(runtime, "after trading")
             self._clock.skew = 0.0
@@ -193,11 +212,49 @@ class _Soak:
             await self._agree(runtime, "after the clock was set right")
         await self._world.gone()
 
+    async def _rest_for_the_day(self, runtime: Any, day: date) -> None:
+        """Leave an order with the broker that the day's close ends."""
+        key = self._key(day)
+        price = self._world.prices[AAPL] // 200
+        await self._submit(runtime, Order.limit(AAPL, Side.BUY, 5, price, key=key))
+        self._of_the_day.append(key)
+
+    async def _close_early(self, day: date, close: time) -> None:
+        """Be there when the session ends hours before it does on other days."""
+        self._early_closes += 1
+        async with AsyncExitStack() as stack:
+            runtime = await self._process(stack)
+            await self._rest_for_the_day(runtime, day)
+            await self._until(day, time(close.hour - 1, 59, 55))
+            for key in (*self._of_the_day, self._resting):
+                if runtime.orders.get(key).state not in _ALIVE:
+                    self._problems.append(f"{key} ended before the early close")
+            await self._until(day, time(close.hour, close.minute, 2))
+            self._show_the_time()
+            await asyncio.sleep(5)
+            self._ended(runtime, "after the early close")
+            if runtime.orders.get(self._resting).state not in _ALIVE:
+                self._problems.append("a lasting order ended with the early close")
+            # It waits for the next session: nothing is wrong with the link.
+            if await self._denies(runtime, day):
+                self._problems.append("the early close gated new risk")
+            await self._agree(runtime, "after the early close")
+        await self._world.gone()
+
+    def _ended(self, runtime: Any, when: str) -> None:
+        """Check that the orders of the day ran out, and that nobody had asked for it."""
+        for key in self._of_the_day:
+            ticket = runtime.orders.get(key)
+            if ticket.state not in _RUN_OUT or not ticket.known.settled:
+                self._problems.append(f"{when} {key} is {ticket.state.value}, its session is over")
+        self._of_the_day.clear()
+
     async def _night(self, day: date) -> None:
         """Be there while the gateway restarts; on Sunday it waits for a person's login."""
         login = day.weekday() == _SUNDAY
         async with AsyncExitStack() as stack:
             runtime = await self._process(stack)
+            self._ended(runtime, "at night")
             # On Friday at 23:00 IBKR's weekend reset begins, which gates until Saturday.
             weekend = day.weekday() == _FRIDAY
             if await self._denies(runtime, day) is not weekend:
@@ -262,6 +319,14 @@ class _Soak:
                 self._problems += [f"{when}: {each}" for each in found]
                 return
             await asyncio.sleep(2)
+
+
+def _close_of(day: date) -> time | None:
+    """Return when the exchange closes; None where it does not open."""
+    special = special_day(US_EQUITIES, day)
+    if special is not None:
+        return special.close
+    return None if day.weekday() >= _SUNDAY - 1 else _CLOSE
 
 
 def _held() -> int:

@@ -42,10 +42,15 @@ class SharedRate(MessageRate):
 
 
 class World(SimulatedGateway):
-    """The gateway, its market, and one message rate over all its connections."""
+    """The gateway, its market, and one message rate over all its connections.
 
-    def __init__(self, seed: int, clock: Clock, story: Story | None = None) -> None:
-        hours = story is not None and story.hours
+    With ``hours``, or where its story wants it, the exchange opens and closes.
+    """
+
+    def __init__(
+        self, seed: int, clock: Clock, story: Story | None = None, *, hours: bool = False
+    ) -> None:
+        hours = hours or (story is not None and story.hours)
         listed = story.listed if story is not None else {}
         model = FillModel(latency_ms=2, queue=False, enforce_hours=hours, check_margin=False)
         listings = [Listing.of(AAPL, primary_exchange="NASDAQ"), Listing.of(MSFT)]
