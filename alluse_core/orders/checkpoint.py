@@ -74,16 +74,19 @@ class Standing:
             self.orders += 1
         if row.kind == Kind.BRACKET or (row.kind == Kind.ORDER and _OF_A_BRACKET in row.body):
             self._bracket(row, json.loads(row.body))
-        self._story(sequence, row)
+        story = self.live.get(row.key)
+        if story is not None and row.state not in _ENDED:
+            story.append(sequence)
+        else:
+            self._turn(sequence, row)
 
-    def _story(self, sequence: int, row: Row) -> None:
-        key = row.key
-        known = self.live if key in self.live else self.ended
-        alive = row.state not in _ENDED if row.state else known is self.live
-        story = known.pop(key, None)
-        if story is None and not (row.state and alive):
-            return
+    def _turn(self, sequence: int, row: Row) -> None:
+        """Take a record that may begin a story, or end it, or be of one that ended."""
+        key, alive = row.key, bool(row.state) and row.state not in _ENDED
+        story = (self.live if key in self.live else self.ended).pop(key, None)
         if story is None:
+            if not alive:
+                return
             story = []
             if row.kind != Kind.ORDER:
                 self.revived.add(key)

@@ -153,12 +153,15 @@ class LiveOrder:
         until that is in hand the quantity counts here, or it would count nowhere. An order that a
         broken link doubled counts with each of its permIds.
         """
-        told = ZERO if self._is_combo else max(self.reported - self.executed, ZERO)
         if len(self.perm_ids) > 1:
-            return max(sum(map(self.left_of, self.perm_ids), ZERO), told)
+            return max(sum(map(self.left_of, self.perm_ids), ZERO), self._awaited)
         if not self.state.is_terminal:
             return max(self.quantity - self.executed, ZERO)
-        return told
+        return self._awaited
+
+    @property
+    def _awaited(self) -> Decimal:
+        return ZERO if self._is_combo else max(self.reported - self.executed, ZERO)
 
     @property
     def told_quantity(self) -> Decimal | None:
