@@ -142,8 +142,10 @@ def test_a_bracket_that_was_denied_is_not_read_back_by_a_start(tmp_path: Path) -
 
 
 def test_an_open_bracket_stays_in_memory_among_orders_that_leave_it(tmp_path: Path) -> None:
+    quiet = attrs.evolve(SETTINGS, breaker_failures=0, breaker_alike=0)
+
     async def scenario() -> None:
-        async with floor(tmp_path, settings=attrs.evolve(SETTINGS, breaker_failures=0)) as desk:
+        async with floor(tmp_path, settings=quiet) as desk:
             desk.orders._book.keep_ended = 5
             _, take, stop = await opened(desk)
             desk.broker.cancel_by_broker(take.order_ref)
