@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alluse_gateway.protobuf.order_replies import CONDITION_ROWS
+from alluse_gateway.protobuf.order_replies import CONDITION_ROWS, LEG, NEUTRAL, SCALED
 from alluse_gateway.protobuf.writing import Writer, flag, ordered, printed, put, tags_joined
 
 
@@ -35,19 +35,6 @@ ORDER = "contract.secIdType contract.secId " + _of_order(
 )
 """What follows the contract in placeOrder's row."""
 
-_LEG = (
-    *("conId", "ratio", "action", "exchange", "openClose", "shortSalesSlot"),
-    *("designatedLocation", "exemptCode"),
-)
-_DELTA_NEUTRAL = (
-    *("deltaNeutralConId", "deltaNeutralSettlingFirm", "deltaNeutralClearingAccount"),
-    *("deltaNeutralClearingIntent", "deltaNeutralOpenClose", "deltaNeutralShortSale"),
-    *("deltaNeutralShortSaleSlot", "deltaNeutralDesignatedLocation"),
-)
-_SCALE = (
-    *("scalePriceAdjustValue", "scalePriceAdjustInterval", "scaleProfitOffset", "scaleAutoReset"),
-    *("scaleInitPosition", "scaleInitFillQty", "scaleRandomPercent"),
-)
 _BENCHMARK = (
     *("referenceContractId", "isPeggedChangeAmountDecrease", "peggedChangeAmount"),
     *("referenceChangeAmount", "referenceExchangeId"),
@@ -68,7 +55,7 @@ def beyond_text(message: Any) -> dict[str, str]:
     return terms
 
 
-def _all(part: Any, names: tuple[str, ...]) -> list[str]:
+def _all(part: Any, names: Sequence[str]) -> list[str]:
     return [put(part, name) for name in names]
 
 
@@ -78,7 +65,7 @@ def _combo(message: Any, row: list[str]) -> None:
     legs = message.contract.comboLegs
     row.append(str(len(legs)))
     for leg in legs:
-        row += _all(leg, _LEG)
+        row += _all(leg, LEG.split())
     row += [str(len(legs)), *[put(leg, "perLegPrice") for leg in legs]]
     _tags(message.order.smartComboRoutingParams, row)
 
@@ -91,12 +78,12 @@ def _tags(options: Mapping[str, str], row: list[str]) -> None:
 
 def _delta_neutral_order(message: Any, row: list[str]) -> None:
     if message.order.deltaNeutralOrderType:
-        row += _all(message.order, _DELTA_NEUTRAL)
+        row += _all(message.order, NEUTRAL.split())
 
 
 def _scale(message: Any, row: list[str]) -> None:
     if message.order.scalePriceIncrement > 0:
-        row += _all(message.order, _SCALE)
+        row += _all(message.order, SCALED.split())
 
 
 def _hedge(message: Any, row: list[str]) -> None:

@@ -33,14 +33,27 @@ _TERMS = (
 )
 _SHORT_SALE = "shortSaleSlot designatedLocation exemptCode"
 _STOCK_RANGE = "startingPrice stockRefPrice delta stockRangeLower stockRangeUpper displaySize"
-_LEG = "conId ratio action exchange openClose shortSalesSlot designatedLocation exemptCode"
+LEG = "conId ratio action exchange openClose shortSalesSlot designatedLocation exemptCode"
+"""The leg of a combo, as requests have it too."""
+
+SCALED = (
+    "scalePriceAdjustValue scalePriceAdjustInterval scaleProfitOffset scaleAutoReset"
+    " scaleInitPosition scaleInitFillQty scaleRandomPercent"
+)
+"""What follows a price increment, as in requests."""
+
+NEUTRAL = (
+    "deltaNeutralConId deltaNeutralSettlingFirm deltaNeutralClearingAccount"
+    " deltaNeutralClearingIntent deltaNeutralOpenClose deltaNeutralShortSale"
+    " deltaNeutralShortSaleSlot deltaNeutralDesignatedLocation"
+)
+"""What follows the type of a delta neutral order, as in requests."""
+
 _SCALE = (
-    "scaleInitLevelSize scaleSubsLevelSize scalePriceIncrement?(scalePriceAdjustValue"
-    " scalePriceAdjustInterval scaleProfitOffset scaleAutoReset scaleInitPosition scaleInitFillQty"
-    " scaleRandomPercent) hedgeType?(hedgeParam)"
+    f"scaleInitLevelSize scaleSubsLevelSize scalePriceIncrement?({SCALED}) hedgeType?(hedgeParam)"
 )
 _ROUTING = (
-    f"contract(comboLegsDescrip comboLegs*({_LEG})) @leg_prices order(smartComboRoutingParams{{}}"
+    f"contract(comboLegsDescrip comboLegs*({LEG})) @leg_prices order(smartComboRoutingParams{{}}"
     f" {_SCALE}"
 )
 _DELTA_NEUTRAL = "contract(deltaNeutralContract?(conId delta price))"
@@ -64,10 +77,7 @@ OPEN_ORDER = (
     " goodAfterTime _ faGroup faMethod faPercentage modelCode goodTillDate rule80A percentOffset"
     f" settlingFirm {_SHORT_SALE} _ {_STOCK_RANGE} blockOrder sweepToFill allOrNone minQty ocaType"
     " _ _ _ parentId triggerMethod volatility volatilityType deltaNeutralOrderType"
-    " deltaNeutralAuxPrice ?deltaNeutralOrderType(deltaNeutralConId"
-    " deltaNeutralSettlingFirm deltaNeutralClearingAccount deltaNeutralClearingIntent"
-    " deltaNeutralOpenClose deltaNeutralShortSale"
-    " deltaNeutralShortSaleSlot deltaNeutralDesignatedLocation) continuousUpdate"
+    f" deltaNeutralAuxPrice ?deltaNeutralOrderType({NEUTRAL}) continuousUpdate"
     f" referencePriceType trailStopPrice trailingPercent _ _) {_ROUTING} optOutSmartRouting"
     f" clearingAccount clearingIntent notHeld) {_DELTA_NEUTRAL} order(algoStrategy?(algoParams{{}})"
     f" solicited whatIf) orderState({_STATE}) order(randomizeSize randomizePrice @benchmark"

@@ -16,14 +16,13 @@ import attrs
 from google.protobuf.message import Message
 
 from alluse_gateway.protobuf.order_questions import ORDER, order_steps
+from alluse_gateway.protobuf.order_replies import TRADED
 from alluse_gateway.protobuf.schema import schema
 from alluse_gateway.protobuf.writing import Writer, flag, flattened, put, tags_joined
 
-_CONTRACT_NAMES = (
-    *("conId", "symbol", "secType", "lastTradeDateOrContractMonth", "strike", "right"),
-    *("multiplier", "exchange", "primaryExch", "currency", "localSymbol", "tradingClass"),
+CONTRACT = " ".join(
+    f"contract.{name}" for name in TRADED.replace("exchange", "exchange primaryExch").split()
 )
-CONTRACT = " ".join(f"contract.{name}" for name in _CONTRACT_NAMES)
 """The twelve fields that name a contract in a request."""
 
 _WITHOUT_PRIMARY = CONTRACT.replace(" contract.primaryExch", "")
