@@ -51,7 +51,7 @@ def alluse_commands() -> Iterator[Command]:
             # Nobody should have to remember a group while positions run away.
             yield Command(name, text, target)
     yield Command("journal export", "Write the journal's records.", f"{cli}.journal:journal_export")
-    yield Command("journal verify", "Check the journal's chain.", f"{cli}.orders:journal_verify")
+    yield Command("journal verify", "Check the journal's chain.", f"{cli}.journal:journal_verify")
     yield Command("alerts list", "List alerts.", f"{cli}.alerts:alerts_list")
     yield Command("metrics list", "List series.", f"{cli}.metrics:metrics_list")
     yield Command("metrics export", "Write samples as CSV.", f"{cli}.metrics:metrics_export")

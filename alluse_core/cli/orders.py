@@ -1,4 +1,4 @@
-"""``alluse orders list|show`` and ``alluse journal verify``: what the journal knows."""
+"""``alluse orders list|show``: what the journal knows of orders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from alluse_core.cli.output import print_json, print_table
 from alluse_core.cli.story import tell
 from alluse_core.model import OrderState
 from alluse_core.orders.reader import Entry, JournalReader, OrderSummary
-from alluse_core.orders.verification import verify
 from alluse_core.state import JOURNAL
 
 _out = click.option(
@@ -86,30 +85,6 @@ def orders_show(key: str, out: Path, as_json: bool) -> None:
         for entry in story
     ]
     print_table(("time (UTC)", "who", "what they said or did", "state then"), rows)
-
-
-@click.command()
-@_out
-@_json
-def journal_verify(out: Path, as_json: bool) -> int:
-    """Check that the journal is what was written: chain, order, and length against its anchor."""
-    found = verify(out / JOURNAL)
-    if as_json:
-        print_json(
-            {
-                "ok": found.ok,
-                "records": found.records,
-                "head": found.head.hash.hex(),
-                "problem": found.problem,
-                "at": found.at,
-                "accepted": found.accepted,
-            }
-        )
-    elif found.ok:
-        click.echo(f"ok: {found.records} records; chain and anchor agree")
-    else:
-        click.echo(f"NOT WHOLE at record {found.at}: {found.problem}")
-    return 0 if found.ok else 1
 
 
 def _order_facts(order: OrderSummary) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import attrs
 from alluse_core.orders.chain import GENESIS, Head, link
 from alluse_core.orders.reader import COLUMNS, Entry, entry
 from alluse_core.orders.records import Kind, Row
-from alluse_core.orders.verification import Walk
+from alluse_core.orders.verification import Damage, Walk
 
 _FORMAT = 2
 _OF_A_BRACKET = '"group_kind":"bracket"'
@@ -194,7 +194,10 @@ def _checkpoint(written: dict[str, Any]) -> Checkpoint | None:
     if written["format"] != _FORMAT:
         return None
     head = Head(written["sequence"], bytes.fromhex(written["hash"]))
-    found = None if written["found"] is None else (written["found"][0], written["found"][1])
+    found = None
+    if written["found"] is not None:
+        at, problem, damage = written["found"]
+        found = (at, problem, Damage(damage))
     standing = Standing(**written["standing"])
     standing.revived = set(standing.revived)
     return Checkpoint(Walk(head, written["records"], found, written["accepted_at"]), standing)

@@ -144,9 +144,13 @@ class JournalReader:
         start: datetime | None = None,
         end: datetime | None = None,
         key: str = "",
+        first: int | None = None,
     ) -> Iterator[Entry]:
-        """Yield records of one kind and key (empty: all) with start <= time < end, in order."""
-        where, values = ["1"], []
+        """Yield records of one kind and key (empty: all) with start <= time < end, in order.
+
+        ``first``: from this number on.
+        """
+        where, values = ["1" if first is None else f"seq >= {int(first)}"], []
         if kind:
             where.append("kind = ?")
             values.append(kind)
@@ -173,6 +177,11 @@ class JournalReader:
         """Return how many orders were let through after a sequence number."""
         sql = "SELECT count(DISTINCT key) FROM record WHERE seq > ? AND state = 'SUBMITTED'"
         return next(int(count) for (count,) in self._rows(sql, str(sequence)))
+
+    def digest(self, sequence: int) -> bytes | None:
+        """Return the hash that a record was stored with; None where there is no such record."""
+        rows = self._rows("SELECT hash FROM record WHERE seq = ?", sequence)
+        return next((bytes(digest) for (digest,) in rows), None)
 
     def story(self, key: str) -> list[Entry]:
         """Return all that is recorded of one order, in order. Raises OrderNotFound."""

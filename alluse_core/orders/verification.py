@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
@@ -15,7 +17,32 @@ from alluse_core.orders.records import Kind, Row
 
 UNREADABLE = (sqlite3.DatabaseError, ArithmeticError, KeyError, TypeError, ValueError)
 """What reading a damaged database, or decoding what it holds, raises."""
-_TOLD_EVERY = 10_000
+TOLD_EVERY = 10_000
+"""Whoever watches a long check or export hears of each so many records."""
+
+
+class Damage(StrEnum):
+    """What kind of damage a check of the journal found."""
+
+    EDITED = "edited"
+    GONE = "gone"
+    SHORTER = "shorter"
+    ANCHOR = "anchor"
+    UNSOUND = "unsound"
+
+
+_COMPARE = "compare with the broker's statement, then 'alluse orders resume --by NAME'"
+_RESTORE = "restore journal.db and journal.db.anchor from one copy; or " + _COMPARE
+WAYS_OUT: Mapping[Damage, str] = MappingProxyType(
+    {
+        Damage.EDITED: _RESTORE,
+        Damage.GONE: _RESTORE,
+        Damage.SHORTER: f"a start finds missing orders at the broker by their orderRef; {_COMPARE}",
+        Damage.ANCHOR: f"restore journal.db.anchor beside the journal; or {_COMPARE}",
+        Damage.UNSOUND: "stop the process, delete journal.db.checked and start: the indexes are"
+        " made anew from the records",
+    }
+)
 
 
 @attrs.frozen
@@ -31,6 +58,12 @@ class Verification:
     problem: str
     at: int
     accepted: bool
+    damage: Damage | None
+
+    @property
+    def way_out(self) -> str:
+        """What to do about the problem; empty where there is none."""
+        return "" if self.damage is None else WAYS_OUT[self.damage]
 
     @property
     def ok(self) -> bool:
@@ -42,25 +75,26 @@ class Verification:
 class Walk:
     """Checks the chain record by record while they are read; see :func:`verify`.
 
-    ``found``: where and what the problem is that counts, so far. Later problems than one that was
-    accepted matter; of several open ones, the first does.
+    ``found``: where, what and of which kind the problem is that counts, so far. Later problems than
+    one that was accepted matter; of several open ones, the first does.
     """
 
     head: Head = EMPTY
     records: int = 0
-    found: tuple[int, str] | None = None
+    found: tuple[int, str, Damage] | None = None
     accepted_at: int = 0
 
     def take(self, sequence: int, row: Row, stored: bytes) -> bool:
         """Check the next record; return whether it is what was written."""
         whole = True
         if sequence <= self.head.sequence:
-            self._report(1, f"record {sequence} is none of the journal's")
+            self._report(1, f"record {sequence} is none of the journal's", Damage.EDITED)
             return False
         if sequence != self.head.sequence + 1:
-            self._report(sequence, f"records {self.head.sequence + 1} to {sequence - 1} are gone")
+            gone = f"records {self.head.sequence + 1} to {sequence - 1} are gone"
+            self._report(sequence, gone, Damage.GONE)
         elif link(self.head.hash, sequence, row) != stored:
-            self._report(sequence, f"record {sequence} is not what was written")
+            self._report(sequence, f"record {sequence} is not what was written", Damage.EDITED)
             whole = False
         if whole and row.kind == Kind.ACCEPTED:
             self.accepted_at = sequence
@@ -71,34 +105,37 @@ class Walk:
     def passed_anchor(self, anchor: Head, sequence: int, stored: bytes) -> None:
         """Compare the record that the anchor names."""
         if sequence == anchor.sequence and stored != anchor.hash:
-            self._report(sequence, f"record {sequence} is not the one the anchor names")
+            other = f"record {sequence} is not the one the anchor names"
+            self._report(sequence, other, Damage.EDITED)
 
     def finish(self, anchor: Head | None, unsound: str) -> Verification:
         """Compare the end with the anchor and return the verdict.
 
         ``unsound``: what SQLite says of the file, where that is not sound.
         """
+        after = self.head.sequence + 1
         if anchor is None:
             if self.records:
-                self._report(self.head.sequence + 1, "the anchor is missing or unreadable")
+                self._report(after, "the anchor is missing or unreadable", Damage.ANCHOR)
         elif anchor.sequence > self.head.sequence:
-            self._report(
-                self.head.sequence + 1,
+            shorter = (
                 f"the journal ends at record {self.head.sequence},"
-                f" the anchor knows {anchor.sequence}",
+                f" the anchor knows {anchor.sequence}"
             )
+            self._report(after, shorter, Damage.SHORTER)
         if unsound:
-            self._report(self.head.sequence + 1, f"the file is not sound: {unsound}")
+            self._report(after, f"the file is not sound: {unsound}", Damage.UNSOUND)
         return self.verdict()
 
     def verdict(self) -> Verification:
         """Return what is known so far."""
-        at, problem = self.found or (0, "")
-        return Verification(self.records, self.head, problem, at, self.accepted_at > at > 0)
+        at, problem, damage = self.found or (0, "", None)
+        accepted = self.accepted_at > at > 0
+        return Verification(self.records, self.head, problem, at, accepted, damage)
 
-    def _report(self, at: int, problem: str) -> None:
+    def _report(self, at: int, problem: str, damage: Damage) -> None:
         if self.found is None or self.accepted_at > self.found[0]:
-            self.found = (at, problem)
+            self.found = (at, problem, damage)
 
 
 def walk(
@@ -158,7 +195,7 @@ def verify(path: Path, progress: Callable[[int, int], None] | None = None) -> Ve
         try:
             last = reader.last
             for sequence, _ in walk(reader.connection, anchor, checker):
-                if progress is not None and sequence % _TOLD_EVERY == 0:
+                if progress is not None and sequence % TOLD_EVERY == 0:
                     progress(sequence, last)
             unsound = unsoundness(reader.connection)
         except UNREADABLE as error:

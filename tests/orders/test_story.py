@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from desk_floor import AAPL, NODE, buy, floor, run
 
-from alluse_core.cli.journal import journal_export
-from alluse_core.cli.orders import journal_verify, orders_show
+from alluse_core.cli.journal import journal_export, journal_verify
+from alluse_core.cli.orders import orders_show
 from alluse_core.model import BrokerNotice, Commission, OrderGroup
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal
