@@ -43,9 +43,8 @@ class Standing:
     ``live``: those of each order that has not ended. ``ended``: those of each that has, and whose
     bracket is not over; ``family`` names the entry of each order of such a bracket. ``revived``:
     orders that count again after their end, whose earlier records are found by their key.
-    ``matters``: the newest record of each
-    matter that is about no order. ``each``: records about no order that all count. ``orders``: how
-    many there ever were.
+    ``matters``: the newest record of each matter that is about no order. ``each``: records about no
+    order that all count. ``orders``: how many there ever were.
     """
 
     orders: int = 0
