@@ -29,8 +29,8 @@ QUICK = {"lengths": (500, 1_000), "rounds": 1}
 
 NODE = NodeIdentity("bench", "bench", "bench", "bench")
 AAPL = Instrument.stock("AAPL")
-LIVE_EVERY = 20_000
-"""One order of so many records still lives: a journal of a million holds fifty."""
+LIVE = 20
+"""So many orders still live, however long the journal is: they are what a start needs."""
 BATCH = 2_000
 GOAL = 3.0
 
@@ -60,9 +60,11 @@ def write(path: Path, length: int) -> None:
     journal = Journal(path, clock=SystemClock(), node=NODE, committer=InlineCommitter())
     rows: list[Row] = []
     number = written = 0
+    every = length // LIVE
     while written + len(rows) < length:
         number += 1
-        ends = (written + len(rows)) // LIVE_EVERY == (written + len(rows) + 6) // LIVE_EVERY
+        here = written + len(rows)
+        ends = here // every == (here + 5) // every
         rows += _life(journal.scribe, number, ends=ends)
         if len(rows) >= BATCH:
             journal.append(*rows)

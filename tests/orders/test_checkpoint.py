@@ -26,7 +26,7 @@ from alluse_core.orders.journal import Journal
 from alluse_core.orders.reader import JournalReader, anchor_path
 from alluse_core.orders.records import Kind, Row
 from alluse_core.orders.storage import Storage, allocate, connect
-from alluse_core.orders.verification import verify
+from alluse_core.orders.verification import Damage, verify
 from alluse_core.testing import VirtualClock
 
 
@@ -212,7 +212,8 @@ def test_nothing_is_read_back_where_nothing_is_new(path: Path) -> None:
 def test_a_checkpoint_is_read_back_as_it_was_written(path: Path) -> None:
     checkpoint = read_checkpoint(checkpoint_path(path))
     assert checkpoint is not None
-    checkpoint.walk.found, checkpoint.walk.accepted_at = (5, "record 5 is bad"), 6
+    checkpoint.walk.found = (5, "record 5 is bad", Damage.EDITED)
+    checkpoint.walk.accepted_at = 6
     checkpoint.standing.revived.add("lives")
     checkpoint.write(checkpoint_path(path))
     assert read_checkpoint(checkpoint_path(path)) == checkpoint
