@@ -245,7 +245,7 @@ def test_each_problem_is_found_at_its_record(path: Path) -> None:
 
 
 def test_a_long_check_tells_how_far_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "_TOLD_EVERY", 20)
+    monkeypatch.setattr(verification, "TOLD_EVERY", 20)
     told: list[tuple[int, int]] = []
     assert verify(path, lambda *so_far: told.append(so_far)).ok
     assert told == [(20, 62), (40, 62), (60, 62)]
