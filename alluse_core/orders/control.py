@@ -13,9 +13,10 @@ import attrs
 from alluse_core.errors import AllUseError, CommandRejected, UsageError
 from alluse_core.model import Instrument, LinkState, Order, OrderState, Position, Side, Verb
 from alluse_core.orders.checks import Gate
+from alluse_core.orders.closing import CLOSING, closers, makes_way, possibly_closed
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.increase import CLOSING, risk_increasing
+from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.pipeline import Pipeline
@@ -119,16 +120,18 @@ class Control:
         """Halt at once; what increases risk is cancelled within a second."""
         self._turn(TradingState.HALTED, "halt", reason)
 
-    async def cancel_risk(self, by: str) -> list[LiveOrder]:
-        """Ask for a cancel of all working orders that increase risk; those of people stay.
+    async def cancel_risk(self, by: str, others: Iterable[LiveOrder] = ()) -> list[LiveOrder]:
+        """Ask for a cancel of all working orders that increase risk, and of ``others``.
 
-        Of one whose last cancel came to nothing only where its pause is over.
+        Those of people stay, and those of brokers that the settings do not name any more. Of one
+        whose last cancel came to nothing only where its pause is over.
         """
-        lives, now = self._desk.book.live(), self._desk.clock.monotonic()
+        lives, now = self._reachable(), self._desk.clock.monotonic()
         self._cancels.keep({live.key for live in lives})
+        found = risk_increasing(self._desk.book, lives, self._gate.reconciling)
         chosen = [
             live
-            for live in risk_increasing(self._desk.book, lives, self._gate.reconciling)
+            for live in dict.fromkeys((*found, *others))
             if live.pending is not Verb.CANCEL and self._cancels.passes(live.key, now)
         ]
         await asyncio.gather(*(self._cancel(live, by) for live in chosen))
@@ -141,8 +144,13 @@ class Control:
         UsageError in shadow mode.
         """
         self.begin_flatten()
+        until = self._desk.clock.monotonic() + self._patience
         closing = await self._close_all()
-        await asyncio.gather(*(self._await_end(live) for live in closing))
+        others = [live for live in self._closers() if live not in closing]
+        if others:
+            await asyncio.gather(*(self._await_end(live, until) for live in others))
+            closing += await self._close_all()
+        await asyncio.gather(*(self._await_end(live, until) for live in closing))
         await self.pursue()
         open_still = tuple(row.instrument for row in self._held())
         return Flattened(tuple(live.key for live in closing), open_still)
@@ -164,7 +172,7 @@ class Control:
         """Do what is left of a halt or flatten; called each second."""
         if self.flattening and not self._shadow:
             await self._close_all()
-            if not self._held() and self._all_told() and not self._desk.book.live():
+            if not self._held() and self._all_told() and not self._reachable():
                 self.flattening = False
                 self._turn(self._gate.state, "flattened", self._gate.reason)
         elif self._gate.state is TradingState.HALTED:
@@ -200,13 +208,20 @@ class Control:
     # --- flatten --------------------------------------------------------------------------------
 
     async def _close_all(self) -> list[LiveOrder]:
-        """Cancel what increases risk, protection without a position included; close the rest."""
-        await self.cancel_risk("flatten")
+        """Cancel what increases risk or is in the way; close what nothing else may close."""
+        await self.cancel_risk("flatten", filter(makes_way, self._closers()))
         made = await asyncio.gather(*(self._close(row) for row in self._held()))
         return [live for live in made if live is not None]
 
     def _held(self) -> list[Position]:
         return [row for row in self._desk.book.held() if row.broker in self._outboxes]
+
+    def _reachable(self) -> list[LiveOrder]:
+        return [live for live in self._desk.book.live() if live.order.broker in self._outboxes]
+
+    def _closers(self) -> list[LiveOrder]:
+        rows = [row for row in self._held() if self._may_close(row.broker)]
+        return [live for row in rows for live in closers(self._desk.book, row)]
 
     def _all_told(self) -> bool:
         return not self._gate.reconciling and set(self._outboxes) <= self._desk.book.told
@@ -243,27 +258,16 @@ class Control:
         return up and broker not in self._gate.reconciling
 
     def _unclosed(self, row: Position) -> Decimal:
-        """Return how much is held beyond what flatten's own orders may still close.
-
-        One that is UNKNOWN counts as possibly filled.
-        """
-        book, account = self._desk.book, (row.broker, row.account)
-        under_way = sum(
-            (
-                live.exposed
-                for live in book.working(account, row.instrument)
-                if live.key.startswith(CLOSING) and live.order.side.sign * row.quantity < 0
-            ),
-            Decimal(0),
-        )
+        """Return how much is held beyond what other orders may close by themselves."""
+        under_way = possibly_closed(closers(self._desk.book, row))
         return max(abs(row.quantity) - under_way, Decimal(0))
 
-    async def _await_end(self, live: LiveOrder) -> None:
+    async def _await_end(self, live: LiveOrder, until: float) -> None:
         await wait_until(
             lambda: live.settled or live.state is OrderState.UNKNOWN,
             lambda: live.observers,
             self._desk.clock,
-            self._patience,
+            max(until - self._desk.clock.monotonic(), 0.0),
         )
 
 

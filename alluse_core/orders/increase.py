@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from decimal import Decimal
 
-from alluse_core.model import Instrument, OrderType
+from alluse_core.model import Instrument
 from alluse_core.orders.book import Book
+from alluse_core.orders.closing import CLOSING, STOPS
 from alluse_core.orders.live import LiveOrder
-
-CLOSING = "flatten/"
-"""How the keys of flatten's own orders begin."""
-
-_STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 
 def risk_increasing(
@@ -22,17 +18,18 @@ def risk_increasing(
 
     Of the orders on a position's closing side, stops before limits, as many are protective as
     the position is large; of orders that cancel each other one counts. A bracket's exits follow
-    their entry and are left to it; flatten's own orders are no one's to cancel. ``asking`` names
-    brokers whose evidence is being asked for: there, and before positions were told, what looks
-    like protection stays, since the position it protects may not be known yet.
+    their entry and are left to it. Flatten's own orders count apart: beside protection that rests
+    they are no surplus, beyond the position they are. ``asking`` names brokers whose evidence is
+    being asked for: there, and before positions were told, what looks like protection stays, since
+    the position it protects may not be known yet.
     """
     found: list[LiveOrder] = []
-    used: dict[tuple[str, str, Instrument], Decimal] = {}
+    used: dict[tuple[str, str, Instrument, bool], Decimal] = {}
     groups: dict[tuple[str, str, Instrument], dict[str, Decimal]] = {}
-    ordered = sorted(lives, key=lambda live: live.order.order_type not in _STOPS)
+    ordered = sorted(lives, key=lambda live: live.order.order_type not in STOPS)
     for live in ordered:
         order = live.order
-        if live.key.startswith(CLOSING) or _follows(book, live):
+        if _follows(book, live):
             continue
         if _looks_protective(live) and (order.broker in asking or order.broker not in book.told):
             continue
@@ -44,13 +41,14 @@ def risk_increasing(
         if live.adopted and live.exposed <= abs(position):
             # The group that it may belong to is not known: two exits may exclude each other.
             continue
+        counted = (*place, live.key.startswith(CLOSING))
         shared = groups.setdefault(place, {})
         already = shared.get(live.oca_group, Decimal(0)) if live.oca_group else Decimal(0)
         more = max(live.exposed - already, Decimal(0))
-        if used.get(place, Decimal(0)) + more > abs(position):
+        if used.get(counted, Decimal(0)) + more > abs(position):
             found.append(live)
             continue
-        used[place] = used.get(place, Decimal(0)) + more
+        used[counted] = used.get(counted, Decimal(0)) + more
         if live.oca_group:
             shared[live.oca_group] = already + more
     return found
@@ -62,4 +60,4 @@ def _follows(book: Book, live: LiveOrder) -> bool:
 
 
 def _looks_protective(live: LiveOrder) -> bool:
-    return live.order.order_type in _STOPS or live.reducing or bool(live.entry)
+    return live.order.order_type in STOPS or live.reducing or bool(live.entry)

@@ -7,12 +7,14 @@ import logging
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
 from alluse_core.errors import JournalError, NotSent
 from alluse_core.model import GroupKind, LinkState, OrderState, Verb
 from alluse_core.orders.applier import Applier
+from alluse_core.orders.background import Background
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
@@ -98,10 +100,10 @@ class Outbox:
         self._lanes = {priority: Lane() for priority in _LANES}
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    def start(self, background: Background) -> None:
         """Begin to send."""
         self._tasks = [
-            asyncio.create_task(self._run(priority), name=f"{self.broker.name}-{priority.name}")
+            background.task(f"{self.broker.name}-{priority.name}", partial(self._run, priority))
             for priority in _LANES
         ]
 

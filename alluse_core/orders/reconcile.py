@@ -119,7 +119,7 @@ class Reconciler:
         self._wanted.set()
 
     async def run(self) -> None:
-        """Serve wishes for ever."""
+        """Serve wishes until something raises that is not a broker's failure to answer."""
         pause = _RETRY_FIRST
         while True:
             await self._wanted.wait()
@@ -137,6 +137,10 @@ class Reconciler:
                 self._desk.retries[self._broker.name].repeated(self._desk.clock.monotonic())
                 pause = min(2 * pause, _RETRY_MOST)
                 self._wanted.set()
+            except BaseException:
+                # The wish outlives this task: whoever runs it again serves it.
+                self._wanted.set()
+                raise
 
     async def round(self) -> Reconciliation:
         """Ask and apply once. Raises BrokerUnavailable or RequestFailed: then nothing is proven."""

@@ -108,6 +108,7 @@ class Orders:
         self._canary = parts.canary
         self._reconcilers = parts.reconcilers
         self._overdue = parts.overdue
+        self._background = parts.background
         self._protection = parts.protection
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
@@ -127,17 +128,29 @@ class Orders:
         body = {"brokers": sorted(self._brokers), "problem": self._journal.problem}
         self._journal.append(self._journal.scribe.row(Kind.START, body))
         for outbox in self._outboxes.values():
-            outbox.start()
+            outbox.start(self._background)
         for name in self._brokers:
             needed = self._needs_approval(name)
             self._approval.begin(name, self._archive.reader(), needed=needed)
         self._canary.begin()
         await asyncio.gather(*(self._first_round(name) for name in self._brokers))
+        self._name_what_is_out_of_reach()
         self._tasks = [
-            asyncio.create_task(reconciler.run(), name=f"reconcile-{name}")
+            self._background.task(f"reconcile-{name}", reconciler.run)
             for name, reconciler in self._reconcilers.items()
         ]
-        self._tasks.append(asyncio.create_task(self._watch(), name="order-watch"))
+        self._tasks.append(self._background.task("order-watch", self._watch))
+
+    def _name_what_is_out_of_reach(self) -> None:
+        for live in self._book.live():
+            if live.order.broker not in self._brokers:
+                _log.error(
+                    "order %r is %s at broker %r, which the settings do not name any more: it"
+                    " counts, and can be neither watched nor cancelled from here",
+                    live.key,
+                    live.state.value,
+                    live.order.broker,
+                )
 
     async def stop(self) -> None:
         """Stop sending and asking; orders at the broker stay as they are."""
@@ -167,11 +180,13 @@ class Orders:
         await self._journal.flushed()
 
     async def _first_round(self, name: str) -> None:
-        try:
-            await self._reconcilers[name].round()
-        except BrokerError as error:
-            _log.warning("evidence of %s could not be had: %s", name, error)
-            self._reconcilers[name].want()
+        with self._background.guarded(f"reconcile-{name}"):
+            try:
+                await self._reconcilers[name].round()
+                return
+            except BrokerError as error:
+                _log.warning("evidence of %s could not be had: %s", name, error)
+        self._reconcilers[name].want()
 
     def _needs_approval(self, name: str) -> bool:
         broker = self._brokers[name]
@@ -179,15 +194,20 @@ class Orders:
         return self._settings.approve_start or AccountMode.LIVE in modes
 
     async def _watch(self) -> None:
+        guarded = self._background.guarded
         while True:
             await self._clock.sleep(_WATCH_PERIOD)
-            self._journal.retry()
-            self._journal.sign_off()
-            await self._control.pursue()
-            self._protection.tend()
-            self._protection.look()
+            # Each step apart: none may keep those after it from being done.
+            with guarded("journal-retry"):
+                self._journal.retry()
+                self._journal.sign_off()
+            with guarded("stopping"):
+                await self._control.pursue()
+            with guarded("protection"):
+                self._protection.look()
             for name in self._brokers:
-                self._overdue.ask(name)
+                with guarded(f"overdue-{name}"):
+                    self._overdue.ask(name)
 
     # --- evidence -------------------------------------------------------------------------------
 

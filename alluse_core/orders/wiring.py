@@ -11,6 +11,7 @@ from alluse_core.orders.adjustments import Adjustments
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.approval import Approval
 from alluse_core.orders.archive import Archive
+from alluse_core.orders.background import Background
 from alluse_core.orders.book import Book
 from alluse_core.orders.breaker import Breaker, BreakerState
 from alluse_core.orders.canary import Canary
@@ -91,6 +92,7 @@ class Parts:
             unsure=self._unsure,
             told=told,
         )
+        self.background = Background(desk)
         self.archive = Archive(self.book, journal)
         self.applier = Applier(desk)
         self._make_readers_of_evidence()
