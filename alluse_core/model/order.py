@@ -401,13 +401,20 @@ class LinkState(StrEnum):
     """Whether the broker can be reached.
 
     DEGRADED: the socket is up while the broker's own uplink is not (IBKR 1100), so new risk is
-    gated.
+    gated. GATED: all of it works, and the broker wants no new risk for now (a restart window);
+    what reduces risk passes.
     """
 
     DOWN = "down"
     CONNECTING = "connecting"
     DEGRADED = "degraded"
+    GATED = "gated"
     UP = "up"
+
+    @property
+    def works(self) -> bool:
+        """Whether messages reach the venue, so that positions can be closed and evidence had."""
+        return self in (LinkState.GATED, LinkState.UP)
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from alluse_core.model import LinkState, Sample, SeriesId, labels
+from alluse_core.model import Sample, SeriesId, labels
 from alluse_core.ports import Broker
 from alluse_core.telemetry import Registry
 
@@ -75,7 +75,7 @@ class GcPauses:
 class BrokersSource:
     """Whether the order path to each broker works: ``broker.link_up{broker=}``, 1 or 0.
 
-    DEGRADED is 0: the socket is up while nothing can be traded.
+    DEGRADED is 0: the socket is up while nothing can be traded. GATED is 1: exits find their way.
     """
 
     name = "brokers"
@@ -88,7 +88,7 @@ class BrokersSource:
         """Yield one sample a broker."""
         for name, broker in self._brokers.items():
             series = SeriesId("broker", "link_up", labels(broker=name))
-            yield Sample(series, float(broker.link is LinkState.UP))
+            yield Sample(series, float(broker.link.works))
 
 
 class PythonSource:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from alluse_core.errors import AllUseError, CommandRejected, UsageError
-from alluse_core.model import Instrument, LinkState, Order, OrderState, Position, Side, Verb
+from alluse_core.model import Instrument, Order, OrderState, Position, Side, Verb
 from alluse_core.orders.checks import Gate
 from alluse_core.orders.closing import CLOSING, closers, makes_way, possibly_closed
 from alluse_core.orders.commands import Commands
@@ -254,8 +254,8 @@ class Control:
 
     def _may_close(self, broker: str) -> bool:
         # By an old position two exits could flip it: the evidence is waited for, and tried again.
-        up = self._outboxes[broker].broker.link is LinkState.UP
-        return up and broker not in self._gate.reconciling
+        works = self._outboxes[broker].broker.link.works
+        return works and broker not in self._gate.reconciling
 
     def _unclosed(self, row: Position) -> Decimal:
         """Return how much is held beyond what other orders may close by themselves."""

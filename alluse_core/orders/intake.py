@@ -81,7 +81,9 @@ class Intake:
         journal.append(journal.scribe.row(Kind.NOTICE, body))
         meters = self._desk.meters
         meters.count("link_changes", broker=report.broker, state=report.state).value += 1
-        self._gate.reconciling.add(report.broker)
-        if report.state is LinkState.UP and self.started:
+        if report.state is not LinkState.GATED:
+            # A gate that closes leaves what is known as true as it was.
+            self._gate.reconciling.add(report.broker)
+        if report.state.works and report.broker in self._gate.reconciling and self.started:
             self._outboxes[report.broker].resume_deferred()
             self._desk.ask(report.broker, report.reason)

@@ -12,7 +12,6 @@ import attrs
 from alluse_core.errors import BrokerError
 from alluse_core.model import (
     Execution,
-    LinkState,
     OrderReport,
     OrderState,
     Snapshot,
@@ -161,7 +160,7 @@ class Reconciler:
             if self._holdings.unsure:
                 self._gate.reconciling.add(self._broker.name)
                 self.want()
-            elif self._broker.link is LinkState.UP:
+            elif self._broker.link.works:
                 self._gate.reconciling.discard(self._broker.name)
             self._desk.meters.count("reconciliations", broker=self._broker.name).value += 1
             return Reconciliation(

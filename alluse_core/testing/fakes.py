@@ -292,7 +292,7 @@ class FakeBroker:
         return (limit - touch) * wanted.side.sign >= 0
 
     def _refuse_without_link(self) -> None:
-        if self.link not in (LinkState.UP, LinkState.DEGRADED):
+        if self.link in (LinkState.DOWN, LinkState.CONNECTING):
             raise NotSent(f"{self.name} is not connected")
 
     # --- questions ------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ class FakeBroker:
         self.queries += 1
         found = tuple(rows)
         await asyncio.sleep(0)
-        if self.link is not LinkState.UP:
+        if not self.link.works:
             raise BrokerUnavailable(f"{self.name} is not connected")
         if self.lists_fail:
             raise RequestFailed("the fake was told to fail")
@@ -345,7 +345,7 @@ class FakeBroker:
 
     async def snapshots(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
         """Return what ``quotes`` holds."""
-        if self.link is not LinkState.UP:
+        if not self.link.works:
             raise BrokerUnavailable(f"{self.name} is not connected")
         return {each: self.quotes[each] for each in instruments if each in self.quotes}
 
@@ -381,6 +381,6 @@ class FakeBroker:
     async def probe(self) -> float:
         """Answer at once, if connected."""
         started = self.clock.monotonic()
-        if self.link is not LinkState.UP:
+        if not self.link.works:
             raise BrokerUnavailable(f"{self.name} is not connected")
         return self.clock.monotonic() - started

@@ -158,5 +158,6 @@ def test_a_link_counts_as_up_only_while_orders_can_go(
         "broker.link_up{broker=down}": 0.0,
         "broker.link_up{broker=connecting}": 0.0,
         "broker.link_up{broker=degraded}": 0.0,
+        "broker.link_up{broker=gated}": 1.0,
         "broker.link_up{broker=up}": 1.0,
     }

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from desk_floor import AAPL, Floor, buy, floor, run
 
-from alluse_core.errors import TradingHalted
-from alluse_core.model import LinkState, Order, OrderState, Side
+from alluse_core.errors import OrderDenied, TradingHalted
+from alluse_core.model import Instrument, LinkState, Order, OrderState, Side
 from alluse_core.ports import TradingState
 
 S = OrderState
@@ -215,6 +215,54 @@ def test_a_refused_closing_order_is_tried_again_with_growing_pauses(tmp_path: Pa
             desk.broker.mode = "fill"
             await desk.settle(60)
             assert not desk.orders.positions().rows
+            assert not desk.orders.flattening
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("from_", [LinkState.UP, LinkState.DOWN])
+def test_a_flatten_in_the_restart_window_closes_and_a_halt_cancels_stops(
+    tmp_path: Path, from_: LinkState
+) -> None:
+    """Safe means able to get out: the gate is for new risk, and the socket works."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await hold(desk)
+            msft = Instrument.stock("MSFT")
+            entry = Order.stop(msft, Side.BUY, 10, "120", key="stop-entry")
+            opening = await desk.orders.submit(entry)
+            protection = await desk.orders.submit(stop("stop"))
+            await desk.settle()
+            desk.broker.turn(from_)
+            desk.broker.turn(LinkState.GATED, "the nightly reset")
+            await desk.settle(1)
+            with pytest.raises(OrderDenied, match="gated"):
+                await desk.orders.submit(buy("new"))
+            await desk.orders.halt("test")
+            await desk.settle(2)
+            assert (opening.state, protection.state) == (S.CANCELED, S.ACCEPTED)
+            desk.broker.mode = "fill"
+            await desk.orders.begin_flatten()
+            await desk.settle(5)
+            assert not any(desk.broker.held.values())
+            assert not desk.orders.flattening
+
+    run(scenario())
+
+
+def test_a_flatten_while_the_uplink_is_lost_waits_for_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await hold(desk)
+            desk.broker.turn(LinkState.DEGRADED, "1100")
+            desk.broker.mode = "fill"
+            await desk.orders.begin_flatten()
+            await desk.settle(5)
+            assert kinds(desk) == []
+            desk.broker.turn(LinkState.UP, "1102")
+            await desk.settle(5)
+            assert kinds(desk) == ["place"]
             assert not desk.orders.flattening
 
     run(scenario())

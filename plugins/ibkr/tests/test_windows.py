@@ -159,7 +159,7 @@ def test_new_risk_is_gated_in_the_window_and_allowed_after_it(library: str) -> N
                 await until(lambda: broker.link is LinkState.UP, "the link")
                 clock.moment = at("2026-01-06 05:15:01")
                 await clock.advance(LOOK_EVERY)
-                assert broker.link is LinkState.DEGRADED
+                assert broker.link is LinkState.GATED
                 assert lab.of(LinkReport)[-1].reason == "the nightly reset is until 06:45 UTC"
                 assert broker._orders.ready, "what reduces risk still finds a socket"
                 clock.moment = at("2026-01-06 06:45:00")
@@ -184,8 +184,8 @@ def test_in_the_window_a_link_that_comes_back_lets_waiting_cancels_go_and_stays_
                 gate.control.drop(17, abort=True)
                 await until(lambda: len(lab.of(LinkReport)) >= before + 3, "down and up")
                 states = [each.state for each in lab.of(LinkReport)[before:]]
-                assert states == [LinkState.DOWN, LinkState.UP, LinkState.DEGRADED]
-                assert broker.link is LinkState.DEGRADED
+                assert states == [LinkState.DOWN, LinkState.UP, LinkState.GATED]
+                assert broker.link is LinkState.GATED
 
     asyncio.run(story())
 

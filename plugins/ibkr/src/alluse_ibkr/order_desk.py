@@ -284,8 +284,8 @@ class OrderDesk(Listener):
 
     @property
     def link(self) -> LinkState:
-        """The state of the link; DEGRADED also where it works and new risk is gated."""
-        return LinkState.DEGRADED if self._gated and self._state is LinkState.UP else self._state
+        """The state of the link; GATED where it works and new risk is not allowed."""
+        return LinkState.GATED if self._gated and self._state is LinkState.UP else self._state
 
     @property
     def works(self) -> bool:
@@ -300,7 +300,7 @@ class OrderDesk(Listener):
         self.emit(LinkReport(self._broker, state, reason, code, data_lost))
         if self._gated and state is LinkState.UP:
             # UP first: cancels that waited for the link must leave, window or not.
-            self.emit(LinkReport(self._broker, LinkState.DEGRADED, self._gated))
+            self.emit(LinkReport(self._broker, LinkState.GATED, self._gated))
 
     def gate(self, reason: str) -> None:
         """Allow no new risk for ``reason``, or allow it again ("")."""
@@ -308,7 +308,7 @@ class OrderDesk(Listener):
         if bool(before) == bool(reason) or self._state is not LinkState.UP:
             return
         if reason:
-            self.emit(LinkReport(self._broker, LinkState.DEGRADED, reason))
+            self.emit(LinkReport(self._broker, LinkState.GATED, reason))
         else:
             self.emit(LinkReport(self._broker, LinkState.UP, "the restart window is over"))
 

@@ -274,7 +274,7 @@ class _Soak:
             if login and link is LinkState.UP:
                 self._problems.append("the link is up without the weekly login")
             if not login:
-                wanted = LinkState.DEGRADED if weekend else LinkState.UP
+                wanted = LinkState.GATED if weekend else LinkState.UP
                 if link is not wanted:
                     self._problems.append(f"the link is {link.value} after the restart")
                 if await self._denies(runtime, day) is not weekend:

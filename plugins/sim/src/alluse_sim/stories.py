@@ -209,7 +209,7 @@ def _adjusted(cause: str) -> Reaction:
 def _window(word: str) -> Reaction:
     return (
         f"new risk was gated by {word!r}",
-        lambda w: any(word in reason for reason in w.links.get("degraded", ())),
+        lambda w: any(word in reason for reason in w.links.get("gated", ())),
     )
 
 
