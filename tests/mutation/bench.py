@@ -111,7 +111,10 @@ class _Collected(_Watch):
             return None
         for item, after in zip(items, [*items[1:], None], strict=True):
             _limit(item, self._reach)
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            try:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            except BaseException as error:  # noqa: BLE001  it got past pytest: no test passes so
+                return Verdict("killed", f"{type(error).__name__} out of {item.nodeid}")
             if self.failed:
                 break
         return self.verdict()

@@ -305,6 +305,7 @@ def test_a_file_of_the_systems_is_synced_and_closed(
     descriptor = file._file
     file.sync()
     assert synced == [descriptor]
+    assert os.fstat(descriptor).st_mode & 0o777 == 0o600, "nobody else reads it"
     file.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
