@@ -48,7 +48,7 @@ def modules() -> dict[str, Path]:
     named = [each.strip().removeprefix("*/") for each in config if each.strip().startswith("*/")]
     globs = [glob for name in named for glob in (name, f"plugins/*/src/{name}")]
     paths = sorted(path for glob in globs for path in ROOT.glob(glob))
-    return {_name(path): path for path in paths if mutants(path)}
+    return {_name(path): path for path in paths if path.name != "__init__.py"}
 
 
 def _name(path: Path) -> str:
@@ -78,20 +78,22 @@ def equivalents() -> list[Mapping[str, str]]:
     return entries
 
 
-def is_equivalent(mutant: Mutant) -> bool:
-    """Whether equivalent.toml names this mutant."""
+def is_equivalent(mutant: Mutant, entries: Sequence[Mapping[str, str]]) -> bool:
+    """Whether one of the entries of equivalent.toml names this mutant."""
     module = str(mutant.path.relative_to(ROOT))
-    near = [entry for entry in equivalents() if entry["module"] == module]
-    return bool(near) and was_and_is(mutant) in [(entry["was"], entry["is"]) for entry in near]
+    line = mutant.path.read_text().splitlines()[mutant.line - 1].strip()
+    near = [each["is"] for each in entries if (each["module"], each["was"]) == (module, line)]
+    return bool(near) and was_and_is(mutant)[1] in near
 
 
 def judge(judging: Bench, chosen: Sequence[Mutant], until: float = math.inf) -> Counter[str]:
     """Count the verdicts, each told as it falls; at ``until`` on the clock it ends."""
     tally: Counter[str] = Counter()
+    entries = equivalents()
     for mutant in chosen:
         if time.monotonic() > until and tally.total() >= FEWEST:
             break
-        known = is_equivalent(mutant)
+        known = is_equivalent(mutant, entries)
         verdict = Verdict("equivalent") if known else judging.judge(mutant)
         tally[verdict.word] += 1
         print(f"{verdict.word}: {mutant} {verdict.by}".rstrip(), flush=True)

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutants import Mutant, difference, mutants, was_and_is
+from mutants import Mutant, difference, mutants
 from reach import Reach
-from sample import ROOT, equivalents, fast_tests, in_order, modules
+from sample import ROOT, equivalents, fast_tests, in_order, is_equivalent, modules
 
 STATES = ROOT / "alluse_core/orders/states.py"
 
@@ -40,7 +40,7 @@ def test_a_mutant_meets_the_tests_that_run_its_statement_the_soonest_done_first(
 
 def test_a_mutant_differs_from_its_module_in_one_place() -> None:
     for path in modules().values():
-        for mutant in mutants(path)[:2]:
+        for mutant in mutants(path)[:1]:
             lines = difference(mutant).splitlines()[2:]
             assert len([line for line in lines if line.startswith("@@")]) == 1, lines
             assert any(line.startswith("-") for line in lines), lines
@@ -59,9 +59,7 @@ def test_each_equivalent_mutant_still_exists_and_says_why() -> None:
     assert len(equivalents()) <= 12, "a list this long is a list of gaps"
     for entry in equivalents():
         found = [
-            mutant
-            for mutant in mutants(ROOT / entry["module"])
-            if was_and_is(mutant) == (entry["was"], entry["is"])
+            mutant for mutant in mutants(ROOT / entry["module"]) if is_equivalent(mutant, [entry])
         ]
         assert len(found) == 1, f"{len(found)} mutants are {entry}"
         assert len(entry["why"]) > 20, entry
