@@ -49,6 +49,7 @@ def _intent(entry: Entry) -> LiveOrder:
 
 def _apply(live: LiveOrder, entry: Entry) -> None:
     body = entry.body
+    before = live.state
     if entry.state:
         live.state = OrderState(entry.state)
     if body.get("reason"):
@@ -56,6 +57,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
     perm_id = body.get("perm_id", 0)
     if perm_id and perm_id not in live.perm_ids:
         live.perm_ids += (perm_id,)
+    if live.state is not before and live.state.is_terminal and live.state is not OrderState.FILLED:
+        live.ended_perm_ids = frozenset(live.perm_ids)
     # Whatever is told of it but its intent shows that it was let go.
     ours = entry.kind in (Kind.COMMAND, Kind.BRACKET)
     live.waits = body.get("waits", False) or (live.waits and ours)
