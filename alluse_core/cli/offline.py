@@ -9,7 +9,7 @@ from typing import Any
 from alluse_core.clock import SystemClock
 from alluse_core.errors import StateError
 from alluse_core.model import NodeIdentity
-from alluse_core.orders.control import control_fields
+from alluse_core.orders.control import accept, control_fields
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.records import Kind
 from alluse_core.ports import TradingState
@@ -34,9 +34,13 @@ async def decide(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str
         changed = _decided(verb, fields, state, reason, flattening)
         if changed is not None:
             state, reason, flattening = changed
+            if verb == "resume" and journal.problem:
+                accept(journal, fields.get("by", ""))
             body = control_fields(state, verb, reason, fields.get("by", ""), flattening)
             journal.append(journal.scribe.row(Kind.CONTROL, body))
             await journal.flushed()
+        if journal.problem and state is TradingState.ACTIVE:
+            state, reason = TradingState.REDUCING, journal.problem
     finally:
         journal.close()
     return {"state": state, "reason": reason, "flattening": flattening, "running": False}

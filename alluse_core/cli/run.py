@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 import alluse_core as alluse
+from alluse_core.cli.numbers import FiniteRange
 from alluse_core.cli.output import print_json
 from alluse_core.errors import SettingsError, UsageError
 
@@ -23,7 +24,9 @@ _INTERRUPTED = 130
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Where reports are written."
 )
-@click.option("--seconds", type=float, help="Stop by itself after so long.")
+@click.option(
+    "--seconds", type=FiniteRange(min=0, min_open=True), help="Stop by itself after so long."
+)
 @click.option("--live", metavar="ACCOUNT", help="Allow live orders on this very account.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def run(
@@ -37,8 +40,6 @@ def run(
     """
     settings = alluse.Settings.load(config)
     _check_live(settings.orders.live_account, live)
-    if seconds is not None and not seconds > 0:
-        raise UsageError(f"--seconds is positive, not {seconds:g}")
     written, interrupted = asyncio.run(_run(settings, out, seconds))
     if as_json:
         print_json({"written": written})

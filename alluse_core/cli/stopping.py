@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from alluse_core.cli.numbers import FiniteRange
 from alluse_core.cli.output import print_json
 from alluse_core.errors import AllUseError, OrderError, StateError, StateLocked, UsageError
 from alluse_core.model import OrderState
@@ -23,7 +24,7 @@ _state = click.option(
     help="State folder of the process, instead of the settings'.",
 )
 _patience = click.option(
-    "--patience", type=click.FloatRange(min=0.1), default=10.0, help="Seconds to wait."
+    "--patience", type=FiniteRange(min=0.1), default=10.0, help="Seconds to wait."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _by = click.option("--by", required=True, metavar="NAME", help="Who decides it.")

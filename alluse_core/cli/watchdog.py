@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from alluse_core.cli.numbers import FiniteRange
 from alluse_core.errors import UsageError
 from alluse_core.heartbeat import Beat, read_file, read_port
 from alluse_core.settings import Settings
@@ -37,7 +38,7 @@ _ACTED = 6
 )
 @click.option(
     "--after",
-    type=click.FloatRange(min=1.0),
+    type=FiniteRange(min=1.0),
     default=30.0,
     show_default=True,
     help="Act when the heart stood still for so many seconds.",
@@ -53,7 +54,7 @@ _ACTED = 6
 @click.option("--page", default="", metavar="COMMAND", help="Run it, JSON on its standard input.")
 @click.option(
     "--patience",
-    type=click.FloatRange(min=1.0),
+    type=FiniteRange(min=1.0),
     default=120.0,
     show_default=True,
     help="Seconds to wait until what was asked for is so.",

@@ -17,6 +17,7 @@ from alluse_core.orders.closing import CLOSING, closers, makes_way, possibly_clo
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.increase import risk_increasing
+from alluse_core.orders.journal import Journal
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.pipeline import Pipeline
@@ -182,11 +183,8 @@ class Control:
         """Allow new risk again, also after a damaged journal. Raises UsageError without a name."""
         if not by.strip():
             raise UsageError("resuming needs the name of who decides it", hint="resume(by='...')")
-        journal = self._desk.journal
-        if journal.problem:
-            body = {"by": by, "problem": journal.problem}
-            journal.append(journal.scribe.row(Kind.ACCEPTED, body))
-            journal.problem = ""
+        if self._desk.journal.problem:
+            accept(self._desk.journal, by)
         self.flattening = False
         self._turn(TradingState.ACTIVE, "resume", "", by)
 
@@ -269,6 +267,13 @@ class Control:
             self._desk.clock,
             max(until - self._desk.clock.monotonic(), 0.0),
         )
+
+
+def accept(journal: Journal, by: str) -> None:
+    """Write down that a person takes a journal that is not whole for what it is."""
+    body = {"by": by, "problem": journal.problem}
+    journal.append(journal.scribe.row(Kind.ACCEPTED, body))
+    journal.problem = ""
 
 
 def control_fields(

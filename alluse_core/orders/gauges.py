@@ -31,7 +31,9 @@ def observe(telemetry: Registry, parts: Parts) -> None:
     )
     watch(
         "new_risk_allowed",
-        lambda: float(gate.state is TradingState.ACTIVE and not gate.reconciling),
+        lambda: float(
+            gate.state is TradingState.ACTIVE and not gate.reconciling and not parts.journal.problem
+        ),
     )
     for broker, breaker in parts.desk.breakers.items():
         watch("breaker_open", partial(_level, breaker, parts), broker=broker)

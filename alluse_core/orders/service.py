@@ -111,6 +111,7 @@ class Orders:
         self._background = parts.background
         self._protection = parts.protection
         self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._started = False
         observe(telemetry, parts)
         take_over(parts)
@@ -125,6 +126,7 @@ class Orders:
         if self._started:
             return
         self._started = self._intake.started = True
+        self._loop = asyncio.get_running_loop()
         body = {"brokers": sorted(self._brokers), "problem": self._journal.problem}
         self._journal.append(self._journal.scribe.row(Kind.START, body))
         for outbox in self._outboxes.values():
@@ -242,8 +244,11 @@ class Orders:
         The same key with the same content returns the ticket of the first time. A submit that is
         cancelled is not retracted. Raises OrderDenied (TradingHalted) where a control refused it,
         KeyConflict for a key with other content, JournalError where it could not be made durable
-        and so will not be sent.
+        and so will not be sent, UsageError for what is no order, or from another event loop.
         """
+        self._check_caller()
+        if not isinstance(order, Order | OrderGroup):
+            raise UsageError(f"submit takes an Order or an OrderGroup, not {type(order).__name__}")
         lives = await self._pipeline.submit(order)
         tickets = tuple(Ticket(live, self._clock) for live in lives)
         return GroupTicket(order.key, tickets) if isinstance(order, OrderGroup) else tickets[0]
@@ -261,6 +266,7 @@ class Orders:
         Raises OrderNotFound, CommandRejected where the order ended, OrderDenied where a control
         refuses the new terms.
         """
+        self._check_caller()
         live = self._live(key)
         command = await self._commands.modify(live, limit_price, stop_price, quantity)
         return CommandTicket(live, command, self._clock)
@@ -270,6 +276,7 @@ class Orders:
 
         Raises OrderNotFound, CommandRejected where the order ended already.
         """
+        self._check_caller()
         live = self._live(key)
         return CommandTicket(live, await self._commands.cancel(live), self._clock)
 
@@ -384,7 +391,9 @@ class Orders:
 
     @property
     def state(self) -> TradingState:
-        """What may be sent."""
+        """What may be sent; with a journal that is not whole only what reduces risk."""
+        if self._journal.problem and self._gate.state is TradingState.ACTIVE:
+            return TradingState.REDUCING
         return self._gate.state
 
     @property
@@ -410,7 +419,20 @@ class Orders:
     @property
     def reason(self) -> str:
         """Why not everything may be sent; empty while ACTIVE."""
-        return self._gate.reason
+        return self._gate.reason or self._journal.problem
+
+    def _check_caller(self) -> None:
+        """Refuse what would be lost, or touched by two threads at once."""
+        if not self._started:
+            raise OrderError(
+                "the runtime is closed, so nothing is sent any more",
+                hint="use it inside 'async with alluse.open(...)'",
+            )
+        if asyncio.get_running_loop() is not self._loop:
+            raise UsageError(
+                "orders are taken in the event loop that the runtime was opened in",
+                hint="alluse.open_sync serves threads and other loops",
+            )
 
     def _as_of(self) -> datetime:
         known = [each.as_of for each in self._reconcilers.values() if each.as_of is not None]

@@ -7,7 +7,12 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from alluse_core.errors import UsageError
+
 T = TypeVar("T")
+
+_CLOSED = "the runtime is closed, so nothing can be asked of it any more"
+_INSIDE = "code that runs in the runtime's own loop cannot wait for that loop"
 
 
 class Loop:
@@ -21,7 +26,13 @@ class Loop:
         self._thread.start()
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run ``work`` in the loop and return its result; Ctrl-C cancels it."""
+        """Run ``work`` in the loop and return its result; Ctrl-C cancels it.
+
+        Raises UsageError where the loop is closed, or is the caller's own.
+        """
+        if self._loop.is_closed() or threading.current_thread() is self._thread:
+            work.close()
+            raise UsageError(_CLOSED if self._loop.is_closed() else _INSIDE)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

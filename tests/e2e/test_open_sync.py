@@ -15,7 +15,7 @@ import pytest
 
 import alluse_core as alluse
 from alluse_core import Instrument, Order, OrderState, Side
-from alluse_core.errors import OrderDenied, OrderError, OrderNotFound
+from alluse_core.errors import OrderDenied, OrderError, OrderNotFound, UsageError
 from alluse_core.orders.breaker import BreakerState
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.states import CommandState
@@ -71,6 +71,16 @@ def test_a_plain_script_reads_trades_and_reports(tmp_path: Path) -> None:
         written = runtime.report(tmp_path / "reports")
         assert {path.name for path in written} >= {"report.json", "summary.md", "dashboard.png"}
     assert {thread.name for thread in set(threading.enumerate()) - threads} == set()
+
+
+def test_a_closed_runtime_says_so_and_code_in_its_loop_cannot_wait_for_it(tmp_path: Path) -> None:
+    order = Order.limit(Instrument.stock("AAPL"), Side.BUY, 1, "100", key="late")
+    with alluse.open_sync(SETTINGS, state=tmp_path) as runtime:
+        loop = runtime.orders._loop
+        with pytest.raises(UsageError, match="own loop"):
+            loop.call(lambda: runtime.orders.submit(order))
+    with pytest.raises(UsageError, match="closed"):
+        runtime.orders.submit(order)
 
 
 def test_it_is_not_usable_before_it_is_entered(tmp_path: Path) -> None:

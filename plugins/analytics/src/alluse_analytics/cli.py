@@ -12,6 +12,7 @@ import click
 
 from alluse_analytics.csv_input import Column, read_column
 from alluse_analytics.settings import AnomalySettings, ForecastSettings, TrendSettings
+from alluse_core.cli.numbers import FiniteRange
 from alluse_core.cli.output import print_json
 from alluse_core.errors import UsageError
 from alluse_core.model import Finding
@@ -34,7 +35,7 @@ _PRODUCTION_PERIOD = 60.0
 )
 @click.option(
     "--false-alarms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=AnomalySettings().false_alarms_per_day,
     show_default=True,
     help="Alarm budget, in false alarms a day.",

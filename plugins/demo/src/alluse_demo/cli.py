@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from alluse_core.cli.numbers import FiniteRange
 from alluse_core.errors import UsageError
 from alluse_core.state import LOCK, StateFolder
 from alluse_demo.incident import IncidentKind
@@ -23,7 +24,7 @@ _INTERRUPTED = 130
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True)
+@click.option("--seconds", type=FiniteRange(min=1), default=60.0, show_default=True)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -36,7 +37,7 @@ _INTERRUPTED = 130
     type=click.Path(exists=True, path_type=Path),
     help="Recording to serve instead of the synthetic market: a CSV.gz file or a folder.",
 )
-@click.option("--speed", type=click.FloatRange(min=0.01), default=1.0, show_default=True)
+@click.option("--speed", type=FiniteRange(min=0.01), default=1.0, show_default=True)
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option(
     "--incident",

@@ -13,6 +13,7 @@ import attrs
 import click
 
 import alluse_core as alluse
+from alluse_core.cli.numbers import FiniteRange
 from alluse_core.clock import Clock
 from alluse_core.errors import RecordingError, SettingsError, UsageError, did_you_mean
 from alluse_core.model.instrument import Instrument
@@ -114,7 +115,9 @@ async def _flush_regularly(recorder: Recorder, clock: Clock) -> None:
     help="Folder of the recording.",
 )
 @click.option("--broker", "broker_name", help="Which of the configured brokers; the first.")
-@click.option("--seconds", type=float, help="Stop by itself after so long.")
+@click.option(
+    "--seconds", type=FiniteRange(min=0, min_open=True), help="Stop by itself after so long."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(
     instruments: Sequence[str],
@@ -129,8 +132,6 @@ def command(
     INSTRUMENT is a US stock's symbol, or an id such as CASH:EUR:IDEALPRO:USD.
     """
     wanted = [_parse(text) for text in instruments]
-    if seconds is not None and not seconds > 0:
-        raise UsageError(f"--seconds is positive, not {seconds:g}")
     result = asyncio.run(_run(config, broker_name, wanted, out, seconds))
     files = sorted(str(path) for path in out.glob("*.csv.gz"))
     if as_json:
