@@ -66,7 +66,7 @@ async def agree(runtime: Runtime, gateway: SimulatedGateway) -> None:
     await until(lambda: held(runtime) == truth(gateway), "the positions")
     await runtime.orders.reconcile("main")
     assert held(runtime) == truth(gateway)
-    assert runtime.orders._meters.mismatches.value == 0
+    assert runtime.orders._desk.meters.mismatches.value == 0
 
 
 def spread(key: str, quantity: int, limit: str) -> Order:
