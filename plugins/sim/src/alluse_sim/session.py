@@ -61,7 +61,7 @@ class Result:
     peak: int = 0
     seconds: float = 0.0
     digest: str = ""
-    unprotected: Decimal = Decimal(0)
+    unprotected: float = 0.0
 
     def __str__(self) -> str:
         told = "\n  ".join(self.problems)
@@ -321,7 +321,7 @@ class Session:
             world.shared_rate.peak,
             self._loop.time(),
             _digest(entries, self._belief),
-            sum(self._belief.unprotected.values(), Decimal(0)),
+            float(sum(self._belief.unprotected.values())),
         )
 
 
