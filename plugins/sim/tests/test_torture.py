@@ -21,7 +21,7 @@ from alluse_sim.torture import Tally, hunt, torture
 SESSIONS = int(os.environ.get("ALLUSE_SESSIONS", "500"))
 REPEATS = int(os.environ.get("ALLUSE_REPEATS", "50"))
 FIRST_REPEAT = 1 + int(os.environ.get("ALLUSE_REPEATS_FROM", "0"))
-BRACKETED = max(8, SESSIONS // 60)
+BRACKETED = max(6, SESSIONS // 80)
 
 
 @pytest.mark.slow
@@ -88,16 +88,9 @@ def test_the_same_seed_plays_the_same_session_in_another_process(
 def test_a_planted_bug_is_caught(name: str) -> None:
     found = hunt(name)
     assert found.caught, f"nothing noticed that this rule was broken: {found.undoes}"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", planted.OF_PROTECTION)
-def test_a_bug_of_protection_is_seen_by_what_is_held_and_covered_alone(name: str) -> None:
-    bug = planted.find(name)
-    with bug.planted():
-        problems = simulate(bug.session(hunt(name).seed)).problems
-    assert problems
-    assert all("open without protection" in problem for problem in problems)
+    if name in planted.OF_PROTECTION:
+        # Only the comparison of what is held with what covers it can show these.
+        assert all("open without protection" in problem for problem in found.problems)
 
 
 @pytest.mark.slow

@@ -208,7 +208,9 @@ def _hunt(names: list[str], as_json: bool) -> None:
             click.echo(f"{found.bug:<32}{verdict[:160]}")
     caught = sum(each.caught for each in hunts)
     if as_json:
-        rows = [{**attrs.asdict(each), "caught": each.caught} for each in hunts]
+        rows = [
+            {**attrs.asdict(each), "problem": each.problem, "caught": each.caught} for each in hunts
+        ]
         click.echo(json.dumps({"caught": caught, "planted": len(hunts), "bugs": rows}, indent=2))
     else:
         click.echo(f"{caught} of {len(hunts)} planted bugs were caught")

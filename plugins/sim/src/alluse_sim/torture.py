@@ -101,8 +101,13 @@ class Hunt:
 
     bug: str
     undoes: str
-    seed: int
-    problem: str
+    seed: int = 0
+    problems: Sequence[str] = ()
+
+    @property
+    def problem(self) -> str:
+        """The first problem that showed it; empty where nothing did."""
+        return self.problems[0] if self.problems else ""
 
     @property
     def caught(self) -> bool:
@@ -117,5 +122,5 @@ def hunt(name: str, seeds: Iterable[int] = range(1, SEEDS_FOR_A_BUG + 1)) -> Hun
         for seed in seeds:
             result = simulate(bug.session(seed))
             if result.problems:
-                return Hunt(bug.name, bug.undoes, seed, result.problems[0])
-    return Hunt(bug.name, bug.undoes, 0, "")
+                return Hunt(bug.name, bug.undoes, seed, result.problems)
+    return Hunt(bug.name, bug.undoes)
