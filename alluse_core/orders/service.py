@@ -206,6 +206,7 @@ class Orders:
             with guarded("stopping"):
                 await self._control.pursue()
             with guarded("protection"):
+                self._protection.tend()
                 self._protection.look()
             for name in self._brokers:
                 with guarded(f"overdue-{name}"):
