@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     path = os.environ.get("ALLUSE_RAN", os.devnull)
     until = time.monotonic() + float(os.environ.get("ALLUSE_SECONDS", "inf"))
     total = Tally()
-    with closing(torture(range(first, first + count))) as results:  # type: ignore[type-var]
+    with closing(torture(range(first, first + count))) as results:
         for result in results:
             total.add(result)
             tell(path, ran=1)

@@ -6,6 +6,9 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
 
 import attrs
 import click
@@ -13,11 +16,12 @@ import click
 from alluse_core.errors import UsageError
 from alluse_sim import planted
 from alluse_sim.plan import LIBRARIES, Plan
-from alluse_sim.session import Result, simulate
+from alluse_sim.session import LEDGER, Result, simulate
 from alluse_sim.stories import STORIES
 from alluse_sim.torture import Hunt, Tally, hunt, torture
 
 _EVERY_SECONDS = 2.0
+_INTERRUPTED = 130
 
 
 @click.command()
@@ -31,6 +35,11 @@ _EVERY_SECONDS = 2.0
 @click.option(
     "--scenario", metavar="NAME", help="Play one of the gateway's scenarios; 'all': each."
 )
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the journal, the broker's ledger and the plan of one session in this folder.",
+)
 @click.option("--list", "listing", is_flag=True, help="List faults and bugs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -42,6 +51,7 @@ def command(
     days: int,
     client: str | None,
     scenario: str | None,
+    keep: Path | None,
     listing: bool,
     as_json: bool,
 ) -> None:
@@ -49,11 +59,16 @@ def command(
 
     Every session runs the real order path, the IBKR adapter and the client library against the
     simulated gateway; a number decides all of it. One session is played again, and told in
-    detail, by --sessions 1 --seed N. Ends with status 1 where a promise was broken. --client
-    ib_insync or ib_async counts what a bot on the library alone loses in the same sessions.
+    detail, by --sessions 1 --seed N; --keep DIR leaves its journal and the broker's ledger. Ends
+    with status 1 where a promise was broken, with 130 after Ctrl-C. --client ib_insync or ib_async
+    counts what a bot on the library alone loses in the same sessions.
     """
     if sessions < 1 or jobs < 0 or days < 0:
         raise UsageError("--sessions is 1 or more, --jobs and --soak are not negative")
+    if keep is not None and (sessions != 1 or days or client or all_planted or scenario):
+        raise UsageError("--keep keeps one session", hint="--sessions 1 --seed N --keep DIR")
+    if client and (bug or all_planted):
+        raise UsageError("--client plays a bare library, in which no bug of ours can be planted")
     logging.disable(logging.CRITICAL)
     if listing:
         _list(as_json)
@@ -68,7 +83,7 @@ def command(
     elif scenario:
         _scenarios(list(STORIES) if scenario == "all" else [scenario], seed, as_json)
     elif sessions == 1:
-        _one(seed, as_json)
+        _one(seed, keep, as_json)
     else:
         _many(range(seed, seed + sessions), jobs, as_json)
 
@@ -97,8 +112,8 @@ def _list(as_json: bool) -> None:
 # --- sessions -----------------------------------------------------------------------------------
 
 
-def _one(seed: int, as_json: bool) -> None:
-    result = simulate(Plan.draw(seed))
+def _one(seed: int, keep: Path | None, as_json: bool) -> None:
+    result = simulate(Plan.draw(seed), keep)
     if as_json:
         click.echo(json.dumps(attrs.asdict(result), indent=2))
     else:
@@ -112,33 +127,48 @@ def _one(seed: int, as_json: bool) -> None:
         click.echo(f"digest {result.digest}")
         for problem in result.problems:
             click.echo(f"BROKEN  {problem}")
+        if keep is not None:
+            click.echo(f"alluse orders show KEY --out {keep}    an order's story by the journal")
+            click.echo(f"{keep / LEDGER}    by the broker")
     sys.exit(bool(result.problems))
 
 
 def _many(seeds: range, jobs: int, as_json: bool) -> None:
-    total, began, told = Tally(), time.perf_counter(), 0.0
-    for result in torture(seeds, jobs):
+    total, interrupted = Tally(), False
+    with closing(torture(seeds, jobs)) as results:
+        try:
+            _follow(results, total, len(seeds), as_json)
+        except KeyboardInterrupt:
+            interrupted = True
+            click.echo(f"interrupted after {total.sessions} of {len(seeds)} sessions", err=True)
+    if as_json:
+        click.echo(json.dumps({**total.as_json(), "interrupted": interrupted}, indent=2))
+    else:
+        _sum_up(total)
+    sys.exit(_INTERRUPTED if interrupted else bool(total.broken))
+
+
+def _follow(results: Iterable[Result], total: Tally, wanted: int, as_json: bool) -> None:
+    """Count results as they come, and tell how far it is."""
+    began, told = time.perf_counter(), 0.0
+    for result in results:
         total.add(result)
         total.seconds = time.perf_counter() - began
         if result.problems and not as_json:
             click.echo(_broken(result))
         if total.seconds - told > _EVERY_SECONDS:
             told = total.seconds
-            left = (len(seeds) - total.sessions) * total.seconds / total.sessions
+            left = (wanted - total.sessions) * total.seconds / total.sessions
             click.echo(
-                f"{total.sessions} of {len(seeds)} sessions, {len(total.broken)} broken, "
+                f"{total.sessions} of {wanted} sessions, {len(total.broken)} broken, "
                 f"about {left:.0f} s to go",
                 err=True,
             )
-    if as_json:
-        click.echo(json.dumps(total.as_json(), indent=2))
-    else:
-        _sum_up(total)
-    sys.exit(bool(total.broken))
 
 
 def _broken(result: Result) -> str:
-    return f"BROKEN {result}\n  again: alluse torture --sessions 1 --seed {result.plan.seed}"
+    again = f"alluse torture --sessions 1 --seed {result.plan.seed} --keep DIR"
+    return f"BROKEN {result}\n  again, with its journal and the broker's ledger: {again}"
 
 
 def _sum_up(total: Tally) -> None:

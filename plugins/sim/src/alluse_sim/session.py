@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,9 @@ from alluse_sim.plan import Plan
 from alluse_sim.stories import Scene, Story
 from alluse_sim.witness import Witness
 from alluse_sim.world import World
+
+LEDGER = "ledger.jsonl"
+"""The file of a kept session in which the broker tells what happened."""
 
 _IN_MEMORY = Path("/dev/shm")
 _ENDING_TAKES = 60.0
@@ -69,12 +73,15 @@ class Result:
         return f"seed {self.plan.seed} ({self.plan.library}; faults: {faults}):\n  {told}"
 
 
-def simulate(plan: Plan) -> Result:
-    """Play one session in virtual time. An error that ends it is its problem."""
+def simulate(plan: Plan, keep: Path | None = None) -> Result:
+    """Play one session in virtual time. An error that ends it is its problem.
+
+    ``keep`` is a folder in which its plan, the last process's journal and the broker's ledger stay.
+    """
     network = Network(plan.seed)
     try:
         with tempfile.TemporaryDirectory(prefix="alluse-sim-", dir=in_memory()) as folder:
-            return run(lambda loop: Session(loop, plan, Path(folder)).play(), network)
+            return run(lambda loop: Session(loop, plan, Path(folder), keep).play(), network)
     except AllUseError as error:
         return Result(plan, [f"the session ended: {type(error).__name__}: {error}"])
 
@@ -90,8 +97,11 @@ def in_memory() -> Path | None:
 class Session:
     """The state of one session while it is played."""
 
-    def __init__(self, loop: VirtualLoop, plan: Plan, folder: Path) -> None:
+    def __init__(
+        self, loop: VirtualLoop, plan: Plan, folder: Path, keep: Path | None = None
+    ) -> None:
         self._loop = loop
+        self._keep = keep
         self._plan = plan
         self._folder = folder
         self._story = plan.story
@@ -107,6 +117,7 @@ class Session:
         self._acts = plan.orders
         self._kills = 0
         self._problems: list[str] = []
+        self._disk = folder
         self._belief = Belief((), {})
         self._witness = Witness()
 
@@ -121,7 +132,16 @@ class Session:
                 mover.cancel()
                 await asyncio.gather(mover, return_exceptions=True)
             await world.gone()
+        if self._keep is not None:
+            self._save(self._keep)
         return self._result()
+
+    def _save(self, folder: Path) -> None:
+        """Keep what a person needs to see what happened."""
+        shutil.copytree(self._disk, folder, dirs_exist_ok=True)
+        (folder / "plan.json").write_text(json.dumps(attrs.asdict(self._plan), indent=2) + "\n")
+        lines = [json.dumps(entry, default=str) + "\n" for entry in self._world.ledger]
+        (folder / LEDGER).write_text("".join(lines))
 
     async def _processes(self, mover: asyncio.Task[None]) -> None:
         """Run one process of the agent after the other until the last one has settled."""
@@ -129,6 +149,7 @@ class Session:
         while True:
             machine = Machine(self._network, disk)
             disk.mkdir(exist_ok=True)
+            self._disk = disk
             last = restarts == 0
             killed = await self._process(machine, mover, first=first, last=last)
             first = False

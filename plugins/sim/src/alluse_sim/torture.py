@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -64,7 +65,7 @@ class Tally:
         }
 
 
-def torture(seeds: Sequence[int], jobs: int = 0) -> Iterator[Result]:
+def torture(seeds: Sequence[int], jobs: int = 0) -> Generator[Result, None, None]:
     """Play the sessions of ``seeds`` in ``jobs`` processes (0: one for each core), in order."""
     jobs = jobs or os.cpu_count() or 1
     if jobs == 1 or len(seeds) == 1:
@@ -73,11 +74,16 @@ def torture(seeds: Sequence[int], jobs: int = 0) -> Iterator[Result]:
     # Spawned, so that nothing of this process (a bug that is planted, a thread) goes along.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
-        yield from pool.map(_one, seeds, chunksize=_AT_ONCE)
+        try:
+            yield from pool.map(_one, seeds, chunksize=_AT_ONCE)
+        finally:
+            # Whoever stops early waits for the sessions that are being played, not for all.
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def quiet() -> None:
-    """Log nothing in this process."""
+    """Log nothing in this process, and leave Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Faults are logged by the thousand here; the results say what matters.
     logging.disable(logging.CRITICAL)
 

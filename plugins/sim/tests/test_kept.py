@@ -1,0 +1,64 @@
+"""What a person gets of a session beyond its verdict, and of sessions that are interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alluse_sim.checker import truth_of
+from alluse_sim.cli import command
+from alluse_sim.plan import Plan
+from alluse_sim.session import LEDGER, simulate
+from click.testing import CliRunner
+
+from alluse_core.orders.journal import JournalReader
+
+
+def test_a_kept_session_has_its_journal_and_the_brokers_ledger(tmp_path: Path) -> None:
+    plan = Plan.draw(7)
+    result = simulate(plan, tmp_path)
+    assert json.loads((tmp_path / "plan.json").read_text())["seed"] == 7
+    entries = [json.loads(line) for line in (tmp_path / LEDGER).read_text().splitlines()]
+    assert sum(entry["event"] == "placed" for entry in entries) == result.sent
+    with JournalReader(tmp_path / "journal.db") as reader:
+        references = {summary.ref for summary in reader.orders()}
+    assert set(truth_of(entries).orders) - {""} <= references
+    assert result.digest == simulate(plan).digest
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--sessions", "2", "--keep", "x"],
+        ["--sessions", "1", "--soak", "1", "--keep", "x"],
+        ["--planted", "no-sync", "--client", "ib_insync"],
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: list[str]) -> None:
+    result = CliRunner().invoke(command, arguments)
+    assert result.exception is not None
+    assert "--keep" in str(result.exception) or "--client" in str(result.exception)
+
+
+def test_sessions_that_are_interrupted_say_what_was_played() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alluse_core", "torture", "--sessions", "100000", "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert "sessions" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "interrupted after" in errors
+    assert "0 sessions with an order lost" in told
+    assert "Traceback" not in errors
