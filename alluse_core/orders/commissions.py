@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from decimal import Decimal
 
 from alluse_core.model import Commission
@@ -14,16 +15,21 @@ _KEPT = 50_000
 
 
 class Commissions:
-    """Journals each commission once, under the order whose execution it belongs to."""
+    """Journals each commission once, under the order whose execution it belongs to.
 
-    def __init__(self, desk: Desk) -> None:
+    ``find`` gives the order of a key, also one that left memory.
+    """
+
+    def __init__(self, desk: Desk, find: Callable[[str], LiveOrder | None]) -> None:
         self._desk = desk
-        self._owners: OrderedDict[str, LiveOrder | None] = OrderedDict()
+        self._find = find
+        # Keys, not orders: what waits for its cost here would keep ended orders in memory.
+        self._owners: OrderedDict[str, str] = OrderedDict()
         self._costs: OrderedDict[tuple[str, Decimal], None] = OrderedDict()
 
     def expect(self, execution_id: str, live: LiveOrder | None) -> None:
         """Note whose an execution is, None: of no order of ours."""
-        self._owners[execution_id] = live
+        self._owners[execution_id] = live.key if live is not None else ""
         if len(self._owners) > _KEPT:
             self._owners.popitem(last=False)
 
@@ -35,7 +41,8 @@ class Commissions:
         self._costs[known] = None
         if len(self._costs) > _KEPT:
             self._costs.popitem(last=False)
-        live = self._owners.get(cost.execution_id)
+        owner = self._owners.get(cost.execution_id)
+        live = self._find(owner) if owner else None
         body = {
             "broker": cost.broker,
             "account": live.order.account if live else "",

@@ -125,7 +125,7 @@ class Parts:
         desk, applier = self.desk, self.applier
         self.ownership = Ownership(desk, applier, self.archive.by_reference)
         self.reports = Reports(desk, applier, self.ownership, Echoes(desk, applier))
-        self.commissions = Commissions(desk)
+        self.commissions = Commissions(desk, self.archive.get)
         self.adjustments = Adjustments(desk)
         self.fills = Fills(desk, applier, self.ownership, self.commissions, self.adjustments)
         table = table_with(self._settings.errors)

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 from desk_floor import AAPL, buy, floor, run
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from alluse_core.model import (
@@ -132,6 +132,7 @@ _EXAMPLES = settings(
 
 @_EXAMPLES
 @given(said=words())
+@example(said=[(0, "working"), (0, "cancel")])  # its permId has ended, after a restart as before
 def test_a_story_is_rebuilt_to_the_order_that_it_tells_of(
     said: list[tuple[int, Any]], tmp_path_factory: Any, ran: Callable[[int], None]
 ) -> None:
