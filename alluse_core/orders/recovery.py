@@ -80,6 +80,7 @@ def _event(live: LiveOrder, entry: Entry) -> None:
     live.say(f"{body.get('source', 'agent')}: {body['event']}")
     if "ended_perm_id" in body:
         live.ended_perm_ids |= {body["ended_perm_id"]}
+    live.ended_perm_ids -= {body.get("revived_perm_id", 0)}
     live.shadow = live.shadow or body["event"] == "SHADOW"
     if "order_id" in body:
         live.order_id, live.client_id = body["order_id"], body["client_id"]

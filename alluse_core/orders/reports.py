@@ -51,6 +51,8 @@ class Reports:
             # The broker has it and does not work it: a bracket whose last order never arrived.
             event = Event.HOLD
         fields = self._ownership.name(live, report.identity)
+        if event is Event.REVIVE:
+            fields = {**fields, "revived_perm_id": report.identity.perm_id}
         self._notice_more(live, report)
         filled = max(live.reported, report.filled or live.reported)
         if filled != live.reported:
