@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import overload
 
@@ -81,7 +81,8 @@ class Book:
     """Live orders and the newest ended ones; positions and account figures as last told.
 
     At most ``keep_ended`` ended orders stay, beside those that are kept by :meth:`keep`; older
-    ones are read from the journal. ``told`` names the brokers that have told their positions,
+    ones are read from the journal. ``told`` names the brokers that have told their positions;
+    ``absent`` is what of those their newest list left out, (account, instrument's id) by broker.
     ``adopted``: orders were taken in that bear our name and that the journal had lost.
     """
 
@@ -93,6 +94,7 @@ class Book:
         self.unknown: dict[str, LiveOrder] = {}
         self.positions: dict[tuple[str, str, Instrument], Decimal] = {}
         self.told: set[str] = set()
+        self.absent: dict[str, Collection[tuple[str, str]]] = {}
         self.unexplained = Unexplained()
         self.costs: dict[tuple[str, str, Instrument], Decimal] = {}
         self.values: dict[tuple[str, str, str], AccountValue] = {}
@@ -173,21 +175,35 @@ class Book:
         """Return whether ``order`` is proven to reduce the position; see ports.OrderView."""
         account = (order.broker, order.account)
         position = self.position(account, order.instrument)
-        if position * order.side.sign >= 0:
+        if position * order.side.sign >= 0 or not self.certain(order):
             return False
+        changed = self._keys.get(without) if without else None
+        # What a change leaves to fill; what is filled is in the position already.
         possible = order.quantity
+        if changed is not None and len(changed.perm_ids) < 2:
+            possible -= changed.executed
         exclusive: dict[str, Decimal] = {}
+        if changed is not None and changed.oca_group:
+            exclusive[changed.oca_group] = possible
+            possible = ZERO
         for live in self.working(account, order.instrument):
             if live.order.side is not order.side:
                 continue
-            changed = live.key in (order.key, without)
-            exposed = live.elder_exposed if changed else live.exposed
+            replaced = live.key in (order.key, without)
+            exposed = live.elder_exposed if replaced else live.exposed
             if live.oca_group:
                 most = max(exclusive.get(live.oca_group, ZERO), exposed)
                 exclusive[live.oca_group] = most
             else:
                 possible += exposed
         return possible + sum(exclusive.values()) <= abs(position)
+
+    def certain(self, order: Order) -> bool:
+        """Return whether the broker told the position that an order is about."""
+        if order.broker not in self.told:
+            return False
+        absent = self.absent.get(order.broker)
+        return not absent or (order.account, order.instrument.id) not in absent
 
     # --- changing -------------------------------------------------------------------------------
 

@@ -48,15 +48,18 @@ class Canary:
             self.since = self._desk.clock.now()
             self._write("canary", "")
 
-    def check(self, order: Order) -> Decision | None:
-        """Return the denial of an order beyond the caps, None where it is within them."""
+    def check(self, order: Order, new: int = 1) -> Decision | None:
+        """Return the denial of an order beyond the caps, None where it is within them.
+
+        ``new`` is how many orders its intent adds: all those of a group, none where one changes.
+        """
         if self.lifted:
             return None
         caps = self._settings
         if caps.max_quantity and order.quantity > caps.max_quantity:
             return self._deny("its quantity", caps.max_quantity, order.quantity)
-        if caps.max_orders and self.taken >= caps.max_orders:
-            return self._deny("the number of orders", caps.max_orders, self.taken + 1)
+        if caps.max_orders and new and self.taken + new > caps.max_orders:
+            return self._deny("the number of orders", caps.max_orders, self.taken + new)
         if caps.max_value:
             price = self._price(order)
             if price is None:

@@ -9,6 +9,7 @@ import attrs
 from alluse_core.errors import OrderDenied, TradingHalted
 from alluse_core.model import AccountMode, GroupKind, LinkState, Order, OrderGroup
 from alluse_core.orders.desk import Desk
+from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.view import BookView, DefinitionLookup, QuoteLookup
 from alluse_core.ports import Broker, Decision, OrderStage, StagePhase, TradingState, deny
 from alluse_core.settings import OrdersSettings
@@ -27,7 +28,8 @@ class Gate:
     unfinished: Callable[[], int] = lambda: 0
     unapproved: Callable[[str], int] = lambda _: 0
     """How many differences of a broker's start wait for approval; 1 while it is being asked."""
-    canary: Callable[[Order], Decision | None] = lambda _: None
+    canary: Callable[[Order, int], Decision | None] = lambda _, __: None
+    """(an order, how many new ones its intent has): why they are beyond a new version's caps."""
 
 
 class Checks:
@@ -87,7 +89,12 @@ class Checks:
         account = self._account(order, broker)
         if account is not None:
             return account, False
-        reducing = forced or _closes_its_entry(order, group) or view.reduces(order)
+        reducing = (
+            forced
+            or view.reduces(order)
+            or _closes_its_entry(order, group, view)
+            or self._tightens(order, without)
+        )
         before, after = self._always
         stages = before + after if reducing else before + self._risk + after
         if order.reduce_only and not reducing:
@@ -98,10 +105,24 @@ class Checks:
             shut = self._shut(view, broker)
             if shut is not None:
                 return shut, False
-            capped = self._gate.canary(order)
+            new = 0 if without else len(group.orders) if group is not None else 1
+            capped = self._gate.canary(order, new)
             if capped is not None:
                 return ("canary", capped), False
         return self._run(stages, order, view, reducing), reducing
+
+    def _tightens(self, order: Order, without: str) -> bool:
+        """Whether a change moves no more than the price of an order that a halt would leave."""
+        book = self._desk.book
+        live = book.get(without) if without else None
+        if live is None or order.quantity > live.order.quantity or not book.certain(order):
+            return False
+        account = (order.broker, order.account)
+        entry = book.get(live.entry) if live.entry else None
+        if entry is not None and not entry.state.is_terminal:
+            # It works once its entry has filled: what an entry closes, its exit would open again.
+            return book.position(account, order.instrument) * order.side.sign <= 0
+        return live not in risk_increasing(book, book.working(account, order.instrument))
 
     def _account(self, order: Order, broker: Broker) -> Denial | None:
         if order.account not in broker.accounts:
@@ -167,8 +188,11 @@ class Checks:
         return None
 
 
-def _closes_its_entry(order: Order, group: OrderGroup | None) -> bool:
-    """Whether an order is a bracket's exit that cannot do more than close its entry."""
+def _closes_its_entry(order: Order, group: OrderGroup | None, view: BookView) -> bool:
+    """Whether an order is a bracket's exit that cannot do more than close what its entry opens.
+
+    What an entry closes, its exits would open again.
+    """
     if group is None or group.kind is not GroupKind.BRACKET:
         return False
     entry = group.orders[0]
@@ -177,6 +201,7 @@ def _closes_its_entry(order: Order, group: OrderGroup | None) -> bool:
         and order.instrument is entry.instrument
         and order.side is entry.side.opposite
         and order.quantity <= entry.quantity
+        and not view.reduces(entry)
     )
 
 

@@ -158,6 +158,7 @@ class Holdings:
             _log.warning("%s lists no position of %s: it is asked again", self._broker.name, names)
             self._desk.meters.count("position_rows_absent", broker=self._broker.name).value += 1
         self.absent = absent if recent else {}
+        self._desk.book.absent[self._broker.name] = self.absent
         return bool(recent)
 
     def _remember(self, snapshot: Snapshot[Position]) -> None:

@@ -77,7 +77,7 @@ class Pipeline:
         """Return the orders of the intent once they are durable."""
         group = self._complete_group(intent) if isinstance(intent, OrderGroup) else None
         orders = group.orders if group else (self.complete(intent),)  # type: ignore[arg-type]
-        lives = self._known(orders) or self._take(orders, group, forced)
+        lives = self._known(orders, group) or self._take(orders, group, forced)
         if not lives[-1].durable:
             durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             lives[-1].waiters.append(durable)
@@ -115,7 +115,7 @@ class Pipeline:
     def _complete_group(self, group: OrderGroup) -> OrderGroup:
         return attrs.evolve(group, orders=tuple(self.complete(order) for order in group.orders))
 
-    def _known(self, orders: Sequence[Order]) -> tuple[LiveOrder, ...]:
+    def _known(self, orders: Sequence[Order], group: OrderGroup | None) -> tuple[LiveOrder, ...]:
         """Return the orders of these keys if all are known with this content, () if none is."""
         found = []
         for order in orders:
@@ -129,9 +129,11 @@ class Pipeline:
                 found.append(live)
             else:
                 self._refuse_lost(order.key)
-        if found and len(found) != len(orders):
+        # Nothing ties orders together at the broker that were sent one by one.
+        apart = [live for live in found if group is not None and not _belongs(live, group)]
+        if found and (apart or len(found) != len(orders)):
             raise KeyConflict(
-                f"key {found[0].key!r} was used before, outside of this group",
+                f"key {(apart or found)[0].key!r} was used before, outside of this group",
                 hint="a key is unique for ever: use new ones for a new group",
             )
         return tuple(found)
@@ -311,6 +313,10 @@ class Pipeline:
                 live.unsent = False
                 self._desk.journal.append(intent)
                 self._applier.happen(live, Event.NOT_SENT, "journal", f"not sent: {error}")
+
+
+def _belongs(live: LiveOrder, group: OrderGroup) -> bool:
+    return (live.group, live.group_kind) == (group.key, group.kind)
 
 
 def _not_written(lives: Sequence[LiveOrder], error: JournalError) -> JournalError:

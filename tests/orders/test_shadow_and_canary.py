@@ -120,6 +120,24 @@ def test_orders_from_before_a_version_began_do_not_count_towards_its_caps(tmp_pa
     run(scenario())
 
 
+def test_a_group_counts_with_all_its_orders(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=capped(max_orders=4)) as desk:
+            with pytest.raises(OrderDenied, match="number of orders"):
+                await desk.orders.submit(OrderGroup.oca(*(buy(f"k{i}") for i in range(5)), key="g"))
+            assert desk.broker.sent == []
+            await desk.orders.submit(OrderGroup.bracket(buy("e"), take_profit="110", stop="90"))
+            with pytest.raises(OrderDenied, match="number of orders"):
+                await desk.orders.submit(OrderGroup.oca(buy("a"), buy("b"), key="pair"))
+            await desk.orders.submit(buy("one"))
+            await desk.settle()
+            await desk.orders.modify("one", limit_price="99")
+            with pytest.raises(OrderDenied, match="number of orders"):
+                await desk.orders.submit(buy("two"))
+
+    run(scenario())
+
+
 def test_the_caps_never_hold_back_an_exit(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path, settings=capped(max_quantity=Decimal(10))) as desk:
