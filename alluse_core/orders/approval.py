@@ -18,6 +18,8 @@ from alluse_core.orders.records import Kind, execution_from
 
 _log = logging.getLogger(__name__)
 
+_INTERRUPTED = "an earlier start ended before it could compare what it was told with the journal"
+
 Place = tuple[str, str]
 """(account, instrument's id)"""
 
@@ -26,9 +28,9 @@ Place = tuple[str, str]
 class Difference:
     """One thing that a start found to be otherwise than the journal says.
 
-    ``kind``: position, ended, filled, unknown, orphan or external; ``what`` is the order's key or
-    the instrument's id, of an external order the broker's permanent number, empty where it is
-    about none of them. ``text`` of an external order tells all its terms.
+    ``kind``: position, ended, filled, unknown, orphan, external or interrupted; ``what`` is the
+    order's key or the instrument's id, of an external order the broker's permanent number, empty
+    where it is about none of them. ``text`` of an external order tells all its terms.
     """
 
     broker: str
@@ -176,6 +178,10 @@ class Approval:
     """Holds new risk back while differences of the start wait for a person's name.
 
     An order of others that was approved once is not asked about again while its terms stay.
+
+    What the first evidence tells is journaled as it comes, before the comparison is. So where a
+    start needs approval, its beginning is journaled first: a start after one that did not come to
+    its comparison cannot tell what that one learnt, and waits for a name.
     """
 
     def __init__(self, desk: Desk) -> None:
@@ -184,6 +190,7 @@ class Approval:
         self._needed = False
         self._opened_at = desk.journal.verification.head.sequence + 1
         self._told: dict[str, int] = {}
+        self._begun: dict[str, int] = {}
         self.waiting: set[str] = set()
         self.differences: tuple[Difference, ...] = ()
         self._accepted: set[Difference] = set()
@@ -197,6 +204,10 @@ class Approval:
                 rows = entry.body["differences"]
                 self.differences = tuple(Difference(*row) for row in rows)
                 self._needed = entry.body["needed"]
+            elif entry.kind == Kind.CONTROL and entry.body.get("action") == "approval begun":
+                self._begun[entry.body["broker"]] = entry.body["since"] or entry.sequence
+            elif entry.kind == Kind.CONTROL and entry.body.get("action") == "approval ended":
+                self._begun.pop(entry.body["broker"], None)
             elif entry.kind == Kind.CONTROL and entry.body.get("action") == "approve":
                 self.differences = ()
                 rows = entry.body.get("accepted", ())
@@ -209,8 +220,16 @@ class Approval:
         self._needed = self._needed or needed
         if not self._needed:
             self.differences = ()
-        if needed:
-            self.waiting.add(broker)
+        if not needed:
+            return
+        self.waiting.add(broker)
+        since = self._begun.get(broker, 0)
+        if since and _learnt_after(reader, broker, since):
+            interrupted = Difference(broker, "interrupted", "", _INTERRUPTED)
+            if interrupted not in self.differences:
+                self.differences += (interrupted,)
+                self._write_differences()
+        self._write({"action": "approval begun", "broker": broker, "since": since})
 
     @property
     def open(self) -> tuple[Difference, ...]:
@@ -237,6 +256,7 @@ class Approval:
         before = self._before.get(broker)
         if before is None:
             return
+        begun = broker in self.waiting
         now = self.expected(broker, carried)
         del self._before[broker]
         self.waiting.discard(broker)
@@ -248,13 +268,9 @@ class Approval:
         kept = [e for e in self.differences if (e.broker, e.kind, e.what) not in known]
         self.differences = (*kept, *found)
         if found:
-            body = {
-                "action": "differences",
-                "needed": self._needed,
-                "differences": [attrs.astuple(each) for each in self.differences],
-            }
-            journal = self._desk.journal
-            journal.append(journal.scribe.row(Kind.CONTROL, body))
+            self._write_differences()
+        if begun:
+            self._write({"action": "approval ended", "broker": broker})
 
     def approve(self, by: str) -> tuple[Difference, ...]:
         """Take a person's word that what was found is right; return what was approved."""
@@ -267,6 +283,22 @@ class Approval:
             "differences": [str(each) for each in approved],
             "accepted": [attrs.astuple(each) for each in accepted],
         }
+        self._write(body)
+        return approved
+
+    def _write_differences(self) -> None:
+        rows = [attrs.astuple(each) for each in self.differences]
+        self._write({"action": "differences", "needed": self._needed, "differences": rows})
+
+    def _write(self, body: Mapping[str, object]) -> None:
         journal = self._desk.journal
         journal.append(journal.scribe.row(Kind.CONTROL, body))
-        return approved
+
+
+def _learnt_after(reader: JournalReader, broker: str, sequence: int) -> bool:
+    """Return whether a broker told anything of orders or positions after a record."""
+    return any(
+        entry.body.get("broker") == broker
+        for kind in (Kind.POSITION, Kind.FILL, Kind.EVENT)
+        for entry in reader.after(sequence, kind)
+    )

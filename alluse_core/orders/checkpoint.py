@@ -149,6 +149,8 @@ def matter_of(kind: str, body: dict[str, Any]) -> str:
     action = body.get("action")
     if action == "breaker":
         return f"breaker/{broker}"
+    if action in ("approval begun", "approval ended"):
+        return f"approval/{broker}"
     return "differences" if action == "differences" else EACH
 
 

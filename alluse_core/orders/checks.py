@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -25,6 +26,7 @@ class Gate:
     state: TradingState = TradingState.ACTIVE
     reason: str = ""
     reconciling: set[str] = attrs.field(factory=set)
+    link_changes: Counter[str] = attrs.field(factory=Counter)
     unfinished: Callable[[], int] = lambda: 0
     unapproved: Callable[[str], int] = lambda _: 0
     """How many differences of a broker's start wait for approval; 1 while it is being asked."""

@@ -84,6 +84,7 @@ class Intake:
         if report.state is not LinkState.GATED:
             # A gate that closes leaves what is known as true as it was.
             self._gate.reconciling.add(report.broker)
+            self._gate.link_changes[report.broker] += 1
         if report.state.works and report.broker in self._gate.reconciling and self.started:
             self._outboxes[report.broker].resume_deferred()
             self._desk.ask(report.broker, report.reason)

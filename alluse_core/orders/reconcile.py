@@ -98,6 +98,7 @@ class Reconciler:
         self._gate = gate
         self._settings = settings
         self._definitions = definitions
+        self._unsure = False
         self._wanted = asyncio.Event()
         self._lock = asyncio.Lock()
         self._namesakes = Namesakes(broker, desk.page)
@@ -122,7 +123,7 @@ class Reconciler:
         pause = _RETRY_FIRST
         while True:
             await self._wanted.wait()
-            if self._holdings.unsure:
+            if self._unsure:
                 await self._desk.clock.sleep(self._settings.acknowledge_within / _ASKED_MEANWHILE)
             self._wanted.clear()
             try:
@@ -144,6 +145,7 @@ class Reconciler:
     async def round(self) -> Reconciliation:
         """Ask and apply once. Raises BrokerUnavailable or RequestFailed: then nothing is proven."""
         async with self._lock:
+            changes = self._gate.link_changes[self._broker.name]
             answers = await self._ask()
             listed = self._apply(answers)
             open_questions = self._unproven(answers, listed)
@@ -155,17 +157,31 @@ class Reconciler:
                 open_questions &= self._unproven(answers, listed)
             unknown, expired = self._conclude(open_questions, answers)
             self._answer_commands(answers, listed)
-            if await self._holdings.ask() and answers.complete:
+            whole = await self._holdings.ask() and answers.complete
+            if whole:
                 self._learnt(self._broker.name, self._holdings.carried, self._others)
-            if self._holdings.unsure:
-                self._gate.reconciling.add(self._broker.name)
-                self.want()
-            elif self._broker.link.works:
-                self._gate.reconciling.discard(self._broker.name)
+            self._open_or_ask_again(whole=whole, changes=changes)
             self._desk.meters.count("reconciliations", broker=self._broker.name).value += 1
             return Reconciliation(
                 self._broker.name, answers.complete, self.external, unknown, expired
             )
+
+    def _open_or_ask_again(self, *, whole: bool, changes: int) -> None:
+        """Open the gate after a round that learnt everything over one link.
+
+        What was asked before an outage says nothing of what happened in it. ``changes`` is how
+        often the link had changed when the round began.
+        """
+        name, shut = self._broker.name, self._gate.reconciling
+        self._unsure = self._holdings.unsure or not whole
+        if self._holdings.unsure:
+            shut.add(name)
+            self.want()
+        elif self._broker.link.works:
+            if whole and changes == self._gate.link_changes[name]:
+                shut.discard(name)
+            elif name in shut:
+                self.want()
 
     async def _ask(self) -> Answers:
         asked_at = self._desk.clock.monotonic()

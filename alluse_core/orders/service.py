@@ -191,9 +191,11 @@ class Orders:
         self._reconcilers[name].want()
 
     def _needs_approval(self, name: str) -> bool:
-        broker = self._brokers[name]
-        modes = {broker.account_mode(account) for account in broker.accounts}
-        return self._settings.approve_start or AccountMode.LIVE in modes
+        broker, settings = self._brokers[name], self._settings
+        if settings.approve_start or not broker.accounts:
+            # A broker that is away has not said yet whether its accounts are live.
+            return settings.approve_start or bool(settings.live_account)
+        return AccountMode.LIVE in {broker.account_mode(account) for account in broker.accounts}
 
     async def _watch(self) -> None:
         guarded = self._background.guarded

@@ -301,11 +301,14 @@ def test_what_outlives_a_process_is_given_by_its_newest_record(path: Path) -> No
         (Kind.ADJUSTMENT, {"broker": "a", "execution_id": "x1"}),
         (Kind.ADJUSTMENT, {"broker": "a", "execution_id": "x2"}),
         (Kind.NOTICE, {"broker": "a"}),
+        (Kind.CONTROL, {"action": "approval begun", "broker": "a", "since": 0}),
+        (Kind.CONTROL, {"action": "approval begun", "broker": "b", "since": 0}),
+        (Kind.CONTROL, {"action": "approval ended", "broker": "a"}),
     ]
     for kind, body in bodies:
         journal.append(journal.scribe.row(kind, body))
     journal.close()
-    expected = [2, 3, 5, 7, 8, 9, 10, 13, 14, 15, 17, 18]
+    expected = [2, 3, 5, 7, 8, 9, 10, 13, 14, 15, 17, 18, 21, 22]
     for whole_below in (0, 10_000):
         journal = opened(path, whole_below=whole_below)
         general, _ = journal.recover()

@@ -223,6 +223,55 @@ def test_a_link_that_falls_while_it_asks_keeps_new_risk_out(tmp_path: Path) -> N
     run(scenario())
 
 
+def test_a_round_from_before_an_outage_does_not_let_new_risk_in_after_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            told, good = asyncio.Event(), desk.broker.account_values
+            values = await good()
+
+            async def slow() -> Snapshot[Any]:
+                await told.wait()
+                return values
+
+            desk.broker.account_values = slow  # type: ignore[method-assign]
+            asked = asyncio.create_task(desk.orders.reconcile("fake"))
+            await desk.settle()
+            desk.broker.turn(LinkState.DEGRADED, "1100")
+            desk.broker.turn(LinkState.UP, "1102")
+            desk.broker.account_values = good  # type: ignore[method-assign]
+            desk.broker.lists_fail = True
+            told.set()
+            await asked
+            await desk.settle(30)
+            assert desk.orders.reconciling
+            with pytest.raises(OrderDenied, match="evidence"):
+                await desk.orders.submit(buy("new"))
+            desk.broker.lists_fail = False
+            await desk.settle(30)
+            await desk.orders.submit(buy("newer"))
+
+    run(scenario())
+
+
+def test_lists_without_their_end_let_no_new_risk_in_and_are_asked_for_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        clock = VirtualClock()
+        broker = FakeBroker(lambda _: None, clock=clock)
+        broker.lists_complete = False
+        async with floor(tmp_path, broker=broker, clock=clock) as desk:
+            await desk.settle(60)
+            assert desk.orders.reconciling
+            asked = desk.count("reconciliations", broker="fake")
+            assert 3 <= asked <= 60, "again and again, and not without a pause"
+            with pytest.raises(OrderDenied, match="evidence"):
+                await desk.orders.submit(buy("new"))
+            broker.lists_complete = True
+            await desk.settle(30)
+            await desk.orders.submit(buy("newer"))
+
+    run(scenario())
+
+
 def test_an_unfinished_position_list_moves_no_position(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from desk_floor import AAPL, buy, floor, run
+from desk_floor import AAPL, Floor, buy, floor, run
 
 from alluse_core.errors import OrderDenied, UsageError
 from alluse_core.model import (
@@ -23,6 +25,8 @@ from alluse_core.model import (
 from alluse_core.orders.journal import JournalReader
 from alluse_core.ports import TradingState
 from alluse_core.settings import OnMismatch, OrdersSettings
+from alluse_core.testing import VirtualClock
+from alluse_core.testing.fakes import FakeBroker
 
 ASKS = OrdersSettings(stages=(), settle_seconds=0.0, approve_start=True)
 
@@ -92,6 +96,72 @@ def test_a_paper_account_shows_the_differences_and_goes_on(tmp_path: Path) -> No
     run(scenario())
 
 
+async def killed_in_its_first_round(folder: Path, desk: Floor, *, learns: bool = True) -> Path:
+    """Start over a copy of the journal, and return what the disk holds while it still asks."""
+    started, left = folder / "started", folder / "left"
+    shutil.copytree(folder / "now", started)
+    broker = desk.broker
+    questions = broker.open_orders, broker.account_values
+
+    async def hang() -> Any:
+        await asyncio.Event().wait()
+
+    if learns:
+        broker.account_values = hang  # type: ignore[method-assign]
+    else:
+        broker.open_orders = hang  # type: ignore[method-assign]
+    starting = asyncio.create_task(
+        floor(started, settings=ASKS, broker=broker, clock=desk.clock).__aenter__()
+    )
+    for _ in range(50):
+        await asyncio.sleep(0)
+    shutil.copytree(started, left)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    broker.open_orders, broker.account_values = questions  # type: ignore[method-assign]
+    for old in (started, folder / "now"):
+        shutil.rmtree(old)
+    return left.rename(folder / "now")
+
+
+def test_a_start_after_one_that_was_killed_while_it_asked_waits_for_a_name(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "now").mkdir()
+        async with floor(tmp_path / "now", settings=ASKS) as desk:
+            filled = await desk.orders.submit(buy("filled"))
+            await desk.settle()
+        broker = desk.broker
+        broker._evidence = lambda _: None
+        broker.fill(filled.order_ref)
+        broker.held["DU1", AAPL] = Decimal(130)
+        await killed_in_its_first_round(tmp_path, desk)
+        disk = await killed_in_its_first_round(tmp_path, desk, learns=False)
+        async with floor(disk, settings=ASKS, broker=broker, clock=desk.clock) as third:
+            assert [each.kind for each in third.orders.unapproved] == ["interrupted"]
+            with pytest.raises(OrderDenied, match="approval"):
+                await third.orders.submit(buy("new"))
+        async with floor(disk, settings=ASKS, broker=broker, clock=desk.clock) as fourth:
+            assert len(fourth.orders.unapproved) == 1
+            await fourth.orders.approve(by="Ada")
+        async with floor(disk, settings=ASKS, broker=broker, clock=desk.clock) as fifth:
+            await fifth.orders.submit(buy("newer"))
+
+    run(scenario())
+
+
+def test_a_start_after_one_that_learnt_nothing_needs_no_approval(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "now").mkdir()
+        async with floor(tmp_path / "now", settings=ASKS) as desk:
+            await desk.orders.submit(buy("one"))
+            await desk.settle()
+        disk = await killed_in_its_first_round(tmp_path, desk, learns=False)
+        async with floor(disk, settings=ASKS, broker=desk.broker, clock=desk.clock) as again:
+            await again.orders.submit(buy("two"))
+
+    run(scenario())
+
+
 def test_a_live_account_asks_without_being_told_to(tmp_path: Path) -> None:
     live = OrdersSettings(stages=(), settle_seconds=0.0, live_account="U1")
 
@@ -103,6 +173,31 @@ def test_a_live_account_asks_without_being_told_to(tmp_path: Path) -> None:
         async with floor(tmp_path, settings=live, broker=broker, clock=desk.clock) as again:
             with pytest.raises(OrderDenied, match="approval"):
                 await again.orders.submit(buy("new"))
+
+    run(scenario())
+
+
+def test_a_live_account_that_is_not_connected_at_the_start_asks_too(tmp_path: Path) -> None:
+    live = OrdersSettings(stages=(), settle_seconds=0.0, live_account="U1")
+
+    async def scenario() -> None:
+        clock = VirtualClock()
+        broker = FakeBroker(lambda _: None, clock=clock, accounts=("U1",))
+        broker.held["U1", AAPL] = Decimal(5)
+        connect = broker.connect
+
+        async def nothing() -> None:
+            broker.accounts, broker.link = (), LinkState.DOWN
+
+        broker.connect = nothing  # type: ignore[method-assign]
+        async with floor(tmp_path, settings=live, broker=broker, clock=clock) as desk:
+            broker.accounts = ("U1",)
+            await connect()
+            await desk.settle(60)
+            with pytest.raises(OrderDenied, match="approval"):
+                await desk.orders.submit(buy("new"))
+            await desk.orders.approve(by="Ada")
+            await desk.orders.submit(buy("newer"))
 
     run(scenario())
 
