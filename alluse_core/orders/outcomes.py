@@ -5,8 +5,8 @@ being changed. The published :data:`TABLE` is data: rules are tried in order and
 fits decides, so a user's rules (``[[orders.errors]]``) stand in front of it.
 
 Whatever the rules say, three things hold. None of the actions sends an order again. A rule that
-was added never takes away the question for evidence that the table asks. And it never turns what
-the table calls ambiguous, not found, held, or a matter of the link into the end of an order.
+was added never takes away the question for evidence that the table asks. And it never turns a
+code that the table knows into the end of an order where the table does not.
 """
 
 from __future__ import annotations
@@ -32,17 +32,7 @@ __all__ = [
     "explain",
 ]
 
-NO_PROOF = frozenset(
-    {
-        ErrorClass.HELD,
-        ErrorClass.NOT_FOUND,
-        ErrorClass.AMBIGUOUS,
-        ErrorClass.PACING,
-        ErrorClass.LINK,
-        ErrorClass.SOCKET,
-        ErrorClass.SESSION,
-    }
-)
+NO_PROOF = frozenset(ErrorClass) - {ErrorClass.DEFINITE_REJECT}
 """Classes that say nothing of an order's end; no added rule can make them say it."""
 
 _NOT_SENT = Outcome(ErrorClass.LOCAL_DENY, Action.DENY)
@@ -128,13 +118,11 @@ def _kept_careful(
     )
     if own is None:
         return found
-    ends = found.error_class is _ENDS
-    if ends and own.outcome.error_class in NO_PROOF:
+    if found.error_class is _ENDS and own.outcome.error_class in NO_PROOF:
         reasons.append(f"but an added rule cannot end an order by this code: {own.reason}")
         return own.outcome
-    more = own.outcome.evidence_needed or (ends and own.outcome.error_class is not _ENDS)
-    if more and not found.evidence_needed:
-        reasons.append("the table does not take this for an end, so evidence is asked for")
+    if own.outcome.evidence_needed and not found.evidence_needed:
+        reasons.append("the table asks for evidence, and so it is asked for")
         return attrs.evolve(found, evidence_needed=True)
     return found
 

@@ -76,12 +76,18 @@ def _refuse_as_proof(
     verbs: frozenset[Verb | None] | None,
     table: Sequence[Rule],
 ) -> None:
-    for rule in table:
-        apart = verbs is not None and rule.verbs is not None and not verbs & rule.verbs
-        codes = sorted(rule.codes.intersection(given.codes))
-        if codes and not apart and rule.outcome.error_class in NO_PROOF:
+    def speaks(of: int) -> list[Rule]:
+        return [
+            rule
+            for rule in table
+            if of in rule.codes and (verbs is None or rule.verbs is None or verbs & rule.verbs)
+        ]
+
+    for code in given.codes:
+        known = speaks(code)
+        if known and all(rule.outcome.error_class in NO_PROOF for rule in known):
             raise SettingsError(
-                f"[[orders.errors]] number {number}: {codes[0]} cannot end an order:"
-                f" it is {rule.outcome.error_class.value}, {rule.reason}",
+                f"[[orders.errors]] number {number}: {code} cannot end an order:"
+                f" it is {known[0].outcome.error_class.value}, {known[0].reason}",
                 hint="leave the code to the table; evidence settles the order",
             )

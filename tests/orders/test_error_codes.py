@@ -182,13 +182,14 @@ def test_a_certain_rule_ends_an_order_by_a_new_code_only() -> None:
     assert classify(31337, "", Verb.PLACE, table=table) == Outcome(
         C.DEFINITE_REJECT, Action.TERMINAL
     )
-    said = classify(399, "", Verb.PLACE, table=table_with([attrs.evolve(rule, codes=(399,))]))
-    assert said.evidence_needed, "what the table takes for a statement ends nothing by itself"
 
 
-@pytest.mark.parametrize(
-    "code", [code for rule in TABLE if rule.outcome.error_class in NO_PROOF for code in rule.codes]
-)
+ENDING = {
+    code for rule in TABLE if rule.outcome.error_class is C.DEFINITE_REJECT for code in rule.codes
+}
+
+
+@pytest.mark.parametrize("code", sorted({code for rule in TABLE for code in rule.codes} - ENDING))
 def test_no_rule_makes_an_end_of_what_proves_none(code: int) -> None:
     rule = _rule(code, RuleClass.DEFINITE_REJECT, certain=True)
     with pytest.raises(SettingsError, match=f"{code} cannot end an order"):
@@ -199,10 +200,40 @@ def test_no_rule_makes_an_end_of_what_proves_none(code: int) -> None:
         for link in LinkState:
             own = classify(code, "pacing", verb, link=link)
             verdict = classify(code, "pacing", verb, link=link, table=(added, *TABLE))
-            ends = (C.DEFINITE_REJECT, C.COMMAND_REJECT)
-            assert verdict.evidence_needed or verdict.error_class not in ends
-            if own.error_class in NO_PROOF:
-                assert verdict == own
+            assert verdict == own
+            assert own.error_class is not C.DEFINITE_REJECT
+
+
+@pytest.mark.parametrize("code", sorted(ENDING))
+def test_a_rule_ends_by_a_code_of_the_table_only_what_the_table_ends_by_it(code: int) -> None:
+    rule = _rule(code, RuleClass.DEFINITE_REJECT, certain=True)
+    table = table_with([rule])
+    for verb in Verb:
+        own, verdict = classify(code, "", verb), classify(code, "", verb, table=table)
+        if own.error_class in NO_PROOF:
+            assert verdict == own
+        else:
+            assert verdict.error_class is C.DEFINITE_REJECT
+            assert verdict.evidence_needed is own.evidence_needed
+
+
+@pytest.mark.parametrize("code", [399, 165, 10148, 354, 10197, 420, 162])
+def test_no_rule_ends_a_live_order_by_a_code_that_proves_no_end(tmp_path: Path, code: int) -> None:
+    (added,) = table_with([_rule(code, RuleClass.DEFINITE_REJECT, certain=True)], ())
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.orders._parts.notices._table = (added, *TABLE)
+            desk.broker.mode = "silent"
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            identity = desk.orders._live("one").identities()[0]
+            notice = BrokerNotice("fake", code, "pacing", identity, identity.order_id)
+            desk.broker.say(notice)
+            await desk.settle()
+            assert not ticket.state.is_terminal
+
+    run(scenario())
 
 
 @pytest.mark.parametrize("error_class", list(RuleClass))
