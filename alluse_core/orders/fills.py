@@ -87,8 +87,7 @@ class Fills:
             self._applier.write(live, Kind.FILL, {**body, "source": source})
             live.notify()
             return
-        live.fills[base] = fill
-        live.executed = sum((each.quantity for each in live.fills.values()), Decimal(0))
+        live.count(base, fill)
         desk.book.touch(live)
         if live.executed > live.quantity:
             desk.meters.overfills.value += 1

@@ -53,10 +53,11 @@ class Command:
 class LiveOrder:
     """An order in memory; times are monotonic seconds, NaN: not yet.
 
-    ``executed`` is the sum of its executions, ``reported`` the most that a status claimed.
-    ``unsent`` holds from the reservation until the bytes are handed to the broker; ``waits``: it
-    was rebuilt from a journal that never let it leave; ``shadow``: it was decided and journaled,
-    and is never sent. ``entry`` is the order that must fill before this one works (a bracket's
+    ``executed`` is the sum of its executions, ``reported`` the most that a status claimed,
+    ``taken_back`` what newer revisions took off executions, by what names them. ``unsent`` holds
+    from the reservation until the bytes are handed to the broker; ``waits``: it was rebuilt from a
+    journal that never let it leave; ``shadow``: it was decided and journaled, and is never sent.
+    ``entry`` is the order that must fill before this one works (a bracket's
     exits), ``oca_group`` the name of those of which one fill cancels the others. ``cancelled``: it
     ended because we asked for it; ``unasked``: its end, which nobody asked for, is counted.
     ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
@@ -93,6 +94,7 @@ class LiveOrder:
     ended_perm_ids: frozenset[int] = frozenset()
     fills: dict[str, Execution] = attrs.field(factory=dict)
     legs: dict[str, Execution] = attrs.field(factory=dict)
+    taken_back: dict[str, Decimal] = attrs.field(factory=dict)
     executed: Decimal = ZERO
     reported: Decimal = ZERO
     commands: list[Command] = attrs.field(factory=list)
@@ -121,7 +123,12 @@ class LiveOrder:
     @property
     def filled(self) -> Decimal:
         """The most that is known to be filled, by executions or by status."""
-        return max(self.executed, self.reported)
+        return max(self.executed, self._claimed)
+
+    @property
+    def _claimed(self) -> Decimal:
+        """What statuses said to be filled, without what revisions took back of told executions."""
+        return self.reported - sum(self.taken_back.values(), ZERO)
 
     @property
     def quantity(self) -> Decimal:
@@ -161,7 +168,7 @@ class LiveOrder:
 
     @property
     def _awaited(self) -> Decimal:
-        return ZERO if self._is_combo else max(self.reported - self.executed, ZERO)
+        return ZERO if self._is_combo else max(self._claimed - self.executed, ZERO)
 
     @property
     def told_quantity(self) -> Decimal | None:
@@ -202,7 +209,7 @@ class LiveOrder:
         return (
             self.state.is_terminal
             and not self.twin_lives()
-            and (self.executed >= self.reported or self._is_combo)
+            and (self.executed >= self._claimed or self._is_combo)
         )
 
     @property
@@ -235,6 +242,19 @@ class LiveOrder:
         if quantity:
             self.told[perm_id] = quantity
             self.listing = None
+
+    def count(self, base: str, fill: Execution) -> None:
+        """Take an execution of its own in, or a revision of one.
+
+        A status that was told of a trade may be repeated after the trade was busted: what the
+        newest revision takes back is filled no more, and nothing of it is still to come.
+        """
+        known = self.fills.get(base)
+        if known is not None:
+            less = self.taken_back.get(base, ZERO) + known.quantity - fill.quantity
+            self.taken_back[base] = max(less, ZERO)
+        self.fills[base] = fill
+        self.executed = sum((each.quantity for each in self.fills.values()), ZERO)
 
     def known_fill(self, base: str) -> Execution | None:
         """Return the newest revision of an execution, of a combo's leg as well."""

@@ -23,11 +23,9 @@ def rebuild(story: Sequence[Entry]) -> LiveOrder | None:
             live = _intent(entry)
         elif live is not None:
             _apply(live, entry)
-    if live is not None:
-        if live.state is OrderState.INTENT:
-            # Intent and decision are one batch; without the second nothing was sent.
-            live.state = OrderState.DENIED
-        live.executed = sum((fill.quantity for fill in live.fills.values()), Decimal(0))
+    if live is not None and live.state is OrderState.INTENT:
+        # Intent and decision are one batch; without the second nothing was sent.
+        live.state = OrderState.DENIED
     return live
 
 
@@ -66,8 +64,11 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         _event(live, entry)
     elif entry.kind == Kind.FILL:
         live.say(f"{body['source']}: {body['quantity']} at {body['price']}")
-        fills = live.fills if body["counts"] else live.legs
-        fills[body["base"]] = execution_from(entry.ref, body)
+        fill = execution_from(entry.ref, body)
+        if body["counts"]:
+            live.count(body["base"], fill)
+        else:
+            live.legs[body["base"]] = fill
     elif entry.kind == Kind.COMMAND and "command" in body:
         _command(live, entry)
     elif entry.kind == Kind.BRACKET:

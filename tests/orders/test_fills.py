@@ -63,6 +63,55 @@ def test_a_fill_counts_once_and_a_correction_replaces_it(tmp_path: Path) -> None
     run(scenario())
 
 
+def test_an_order_whose_trade_was_busted_waits_for_nothing_more(tmp_path: Path) -> None:
+    def revised(fill: Execution, revision: int, quantity: int) -> Execution:
+        name = f"aa.bb.01.{revision:02d}"
+        return attrs.evolve(fill, execution_id=name, quantity=Decimal(quantity))
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            live = desk.orders._live("one")
+            fill = desk.broker.fill(ticket.order_ref, execution_id="aa.bb.01.01")
+            filled = heard(desk, "one")
+            for revision, quantity in ((2, 0), (3, 100), (4, 60), (5, 0)):
+                desk.broker.say(revised(fill, revision, quantity))
+                desk.broker.say(filled)
+                assert (live.executed, live.filled, live.exposed) == (quantity, quantity, 0)
+                assert ticket.known.settled
+            desk.broker.held.clear()
+            await desk.orders.reconcile("fake")
+            assert (ticket.state, live.exposed) == (S.FILLED, 0)
+        async with floor(tmp_path, broker=desk.broker, clock=desk.clock) as again:
+            live = again.orders._live("one")
+            again.broker.say(filled)
+            assert (live.executed, live.exposed, live.settled) == (0, 0, True)
+            await again.orders.reconcile("fake")
+            assert not again.orders.positions().rows
+
+    run(scenario())
+
+
+def test_a_bust_takes_back_no_fill_that_has_not_come_yet(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            first = desk.broker.fill(ticket.order_ref, Decimal(40), execution_id="aa.bb.01.01")
+            filled = attrs.evolve(
+                heard(desk, "one"),
+                status=BrokerStatus.FILLED,
+                filled=Decimal(100),
+                remaining=Decimal(0),
+            )
+            desk.broker.say(filled)
+            bust = attrs.evolve(first, execution_id="aa.bb.01.02", quantity=Decimal(0))
+            desk.broker.say(bust)
+            live = desk.orders._live("one")
+            assert (live.exposed, live.settled) == (60, False)
+
+    run(scenario())
+
+
 def test_a_liquidation_pages_and_leaves_only_what_reduces(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
