@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from desk_floor import AAPL, Floor, Stage, buy, floor, run, sell
 
-from alluse_core.errors import KeyConflict, OrderDenied, RequestFailed, TradingHalted
+from alluse_core.errors import (
+    JournalCorrupt,
+    KeyConflict,
+    OrderDenied,
+    RequestFailed,
+    TradingHalted,
+)
 from alluse_core.model import LinkState, Order, OrderGroup, OrderState, Position, Side, Snapshot
 from alluse_core.orders.ticket import GroupTicket
 from alluse_core.ports import ALLOW, deny
@@ -83,6 +90,51 @@ def test_an_exit_of_a_position_once_told_passes_while_the_broker_is_away(tmp_pat
             desk.broker.turn(LinkState.UP)
             await desk.settle(2)
             assert exit_.state is OrderState.ACCEPTED
+
+    run(scenario())
+
+
+def test_cancels_that_waited_for_the_link_leave_before_all_else(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, rate=1) as desk:
+            await hold(desk)
+            await desk.orders.submit(buy("entry"))
+            await desk.settle(5)
+            before = len(desk.broker.sent)
+            desk.broker.turn(LinkState.DOWN)
+            await desk.orders.cancel("entry")
+            await desk.settle(5)
+            assert len(desk.broker.sent) == before, "it waits"
+            desk.broker.turn(LinkState.UP)
+            await desk.orders.submit(sell("exit", 10))
+            await desk.orders.submit(sell("other", 10))
+            await desk.settle(10)
+            kinds = [kind for kind, _ in desk.broker.sent[before:]]
+            assert kinds == ["cancel", "place", "place"]
+
+    run(scenario())
+
+
+def test_over_a_damaged_journal_no_new_risk_is_sent_and_exits_and_cancels_are(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await hold(desk)
+            await desk.orders.submit(buy("entry"))
+            await desk.settle()
+        with sqlite3.connect(tmp_path / "journal.db") as connection:
+            connection.execute("DELETE FROM record WHERE seq = 1")
+        connection.close()
+        async with floor(tmp_path, broker=desk.broker, clock=desk.clock) as again:
+            assert "record" in again.journal.problem
+            with pytest.raises(JournalCorrupt, match="new risk is stopped"):
+                await again.orders.submit(buy("new"))
+            exit_ = await again.orders.submit(sell("exit", reduce_only=True))
+            await again.orders.cancel("entry")
+            await again.settle()
+            assert exit_.state is OrderState.ACCEPTED
+            assert again.orders.get("entry").state is OrderState.CANCELED
 
     run(scenario())
 
