@@ -181,9 +181,10 @@ class Outbox:
     def _pop(self, lane: Lane) -> None:
         item = lane.items.popleft()
         if isinstance(item, Dispatch):
-            if item.released:
+            # One that was withdrawn while its release was written down is ahead already.
+            if item.released or item.asked:
                 lane.ahead -= len(item.lives)
-            elif not item.asked:
+            else:
                 lane.held -= len(item.lives)
 
     def _release(self, lane: Lane) -> None:

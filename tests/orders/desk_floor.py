@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +21,10 @@ from alluse_core.model import (
     Quote,
     Side,
 )
-from alluse_core.orders.committer import Committer, InlineCommitter
+from alluse_core.orders.committer import Committer, Done, InlineCommitter
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.pacing import SlidingWindowPacer
+from alluse_core.orders.records import Row
 from alluse_core.orders.service import Orders
 from alluse_core.orders.storage import DISK, Storage
 from alluse_core.orders.ticket import Ticket
@@ -35,6 +36,27 @@ from alluse_core.testing.fakes import FakeBroker
 
 AAPL = Instrument.stock("AAPL")
 NODE = NodeIdentity("tenant", "node", "agent", "incarnation-1")
+
+
+class HeldDisk(InlineCommitter):
+    """A disk that takes its time: what it got is written when the test lets it go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = False
+        self._waiting: list[tuple[Sequence[Row], Done]] = []
+
+    def commit(self, rows: Sequence[Row], done: Done) -> None:
+        if self.holds:
+            self._waiting.append((rows, done))
+        else:
+            super().commit(rows, done)
+
+    def release(self) -> None:
+        self.holds = False
+        waiting, self._waiting = self._waiting, []
+        for rows, done in waiting:
+            super().commit(rows, done)
 
 
 @attrs.define

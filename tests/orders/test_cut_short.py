@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from desk_floor import AAPL, Floor, buy, floor, run
+from desk_floor import AAPL, Floor, HeldDisk, buy, floor, run
 
 from alluse_core.model import Order, OrderState, Side
-from alluse_core.orders.committer import Done, InlineCommitter
-from alluse_core.orders.records import Row
 from alluse_core.orders.states import CommandState
 from alluse_core.ports import TradingState
 
 S = OrderState
-
-
-class HeldDisk(InlineCommitter):
-    """A disk that takes its time: what it got is written when the test lets it go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.holds = False
-        self._waiting: list[tuple[Sequence[Row], Done]] = []
-
-    def commit(self, rows: Sequence[Row], done: Done) -> None:
-        if self.holds:
-            self._waiting.append((rows, done))
-        else:
-            super().commit(rows, done)
-
-    def release(self) -> None:
-        self.holds = False
-        waiting, self._waiting = self._waiting, []
-        for rows, done in waiting:
-            super().commit(rows, done)
 
 
 Call = Callable[[Floor], Coroutine[Any, Any, Any]]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import AAPL, NODE, buy, floor, run, sell
+from desk_floor import AAPL, NODE, HeldDisk, buy, floor, run, sell
 
 from alluse_core.errors import CommandRejected, JournalError, NotSent
 from alluse_core.model import BrokerNotice, BrokerStatus, LinkState, OrderReport, OrderState, Side
@@ -287,5 +288,30 @@ def test_a_cancel_leaves_as_soon_as_the_broker_names_its_order(tmp_path: Path) -
             assert [kind for kind, _ in broker.sent if kind == "cancel"] == ["cancel"]
             assert ticket.order.side is Side.SELL
             assert broker.link is LinkState.UP
+
+    run(scenario())
+
+
+def test_an_order_withdrawn_while_its_release_is_written_takes_no_place_for_ever(
+    tmp_path: Path,
+) -> None:
+    """Each of them counted as about to leave from then on; eight, and no order left any more."""
+
+    async def scenario() -> None:
+        disk = HeldDisk()
+        async with floor(tmp_path, committer=disk, rate=4) as desk:
+            await asyncio.gather(*(desk.orders.submit(buy(f"{each}")) for each in range(40)))
+            for _ in range(6):
+                disk.holds = True
+                await desk.settle(0.3)
+                for waiting in [each for each in desk.orders._book.live() if each.unsent][:4]:
+                    await desk.orders.cancel(waiting.key)
+                await desk.settle(0.8)
+                disk.release()
+                await desk.settle(0.1)
+            await desk.settle(30)
+            last = await desk.orders.submit(buy("last"))
+            await desk.settle(5)
+            assert last.state is S.ACCEPTED
 
     run(scenario())
