@@ -11,11 +11,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from alluse_sim import planted
 from alluse_sim.plan import Plan
 from alluse_sim.session import simulate
+from alluse_sim.stopping import overclosed
 from alluse_sim.torture import Tally, hunt, torture
 
 SESSIONS = int(os.environ.get("ALLUSE_SESSIONS", "500"))
@@ -35,6 +37,35 @@ def test_no_order_is_lost_or_sent_twice_and_every_one_is_told_of_truly() -> None
     assert total.sent > 20 * SESSIONS, "sessions in which little was sent show little"
     assert total.fills > 5 * SESSIONS
     assert total.kills > SESSIONS // 10
+
+
+def test_every_fifth_session_stops_resumes_and_gives_calls_up() -> None:
+    plans = [Plan.draw(seed) for seed in range(1, 500)]
+    assert 60 < sum(plan.stops for plan in plans) < 140
+    assert not Plan.through("1100-with-fills").stops
+
+
+def test_a_flatten_beside_an_exit_at_work_is_seen_and_one_beside_its_stop_is_not() -> None:
+    def order(number: int, ref: str, side: str, quantity: int, kind: str) -> list[dict[str, Any]]:
+        name = {"client_id": 1, "order_id": number, "order_ref": ref, "at": float(number)}
+        terms = {"symbol": "AAPL", "side": side, "quantity": quantity, "order_type": kind}
+        more = {"parent_id": 0, "oca_group": "", "perm_id": number, "seq": number}
+        common = {**name, **terms, **more}
+        return [{**common, "event": "place"}, {**common, "event": "placed"}]
+
+    def filled(number: int, side: str, quantity: int) -> dict[str, Any]:
+        told = {"event": "fill", "symbol": "AAPL", "side": side, "quantity": quantity}
+        return {**told, "perm_id": number, "at": float(number), "seq": number}
+
+    held = [*order(1, "entry", "BUY", 100, "LMT"), filled(1, "BUY", 100)]
+    flatten = order(20, "flat", "SELL", 100, "MKT")
+    assert overclosed([*held, *order(2, "stop", "SELL", 100, "STP"), *flatten], {"flat"}) == []
+    beside = [*held, *order(2, "exit", "SELL", 100, "MKT"), *flatten]
+    assert len(overclosed(beside, {"flat"})) == 1
+    assert overclosed(beside, {"another"}) == []
+    ended = [*beside[:-2], {**beside[-1], "event": "canceled", "perm_id": 2}, *flatten]
+    assert overclosed(ended, {"flat"}) == []
+    assert len(overclosed(flatten, {"flat"})) == 1, "nothing is held at all"
 
 
 def test_a_session_has_three_kinds_of_fault_and_75_orders_or_more() -> None:

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from alluse_core.model import OrderState
-from alluse_core.orders import protection
+from alluse_core.orders import control, protection
 from alluse_core.orders.book import Book
+from alluse_core.orders.closing import CLOSING
 from alluse_core.orders.live import ZERO, LiveOrder
 from alluse_sim.bug import Bug, Patch
 
@@ -56,6 +57,15 @@ def _take_an_exit_for_as_large_as_its_entry() -> Sequence[Patch]:
     return [(protection.Bracket, "covered", property(whole))]  # type: ignore[list-item]
 
 
+def _count_only_flattens_own_orders() -> Sequence[Patch]:
+    counted = control.closers
+
+    def own(book: Book, row: Any) -> list[LiveOrder]:
+        return [live for live in counted(book, row) if live.key.startswith(CLOSING)]
+
+    return [(control, "closers", own)]
+
+
 BUGS = (
     Bug(
         "count-when-acknowledged",
@@ -74,6 +84,12 @@ BUGS = (
         "a told fill counts until its execution is in hand",
         _count_a_status_as_a_fill_in_hand,
         {**_CAP, "faults": ("mute-fills", "mute-fills", "mute-fills")},
+    ),
+    Bug(
+        "flatten-beside-exits",
+        "an exit that may fill counts as filled before another is sent",
+        _count_only_flattens_own_orders,
+        {"stops": True, "restarts": 0, "cap": 0, "faults": ("late-acks", "slow", "outage")},
     ),
     Bug(
         "ended-exit-covers",

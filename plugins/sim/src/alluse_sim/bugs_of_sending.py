@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from alluse_core.model import LinkState
+from alluse_ibkr.broker import IbkrBroker
+
+from alluse_core.model import LinkState, Verb
 from alluse_core.orders.archive import Archive
+from alluse_core.orders.commands import Commands
 from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.intake import Intake
 from alluse_core.orders.journal import Journal
-from alluse_core.orders.lanes import Dispatch, Outbox
+from alluse_core.orders.lanes import CommandDispatch, Dispatch, Outbox
+from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.reconcile import Reconciler
@@ -133,6 +137,47 @@ def _send_without_pacing() -> Sequence[Patch]:
     return [(SlidingWindowPacer, "turn", turn)]
 
 
+def _keep_the_gate_open_at_1100() -> Sequence[Patch]:
+    told = cast(property, IbkrBroker.link).fget
+    assert told is not None
+
+    def link(self: IbkrBroker) -> LinkState:
+        state: LinkState = told(self)
+        return LinkState.UP if state is LinkState.DEGRADED else state
+
+    take = Intake._link
+
+    def thawed(self: Intake, report: Any) -> None:
+        take(self, report)
+        if report.state is LinkState.DEGRADED:
+            self._gate.reconciling.discard(report.broker)
+
+    return [
+        (IbkrBroker, "link", property(link)),  # type: ignore[list-item]
+        (Intake, "_link", thawed),
+    ]
+
+
+def _let_a_cancel_overtake_its_place() -> Sequence[Patch]:
+    def send(self: Commands, live: LiveOrder) -> None:
+        outbox = self._outboxes[live.order.broker]
+        for command in live.commands:
+            if command.verb is Verb.CANCEL:
+                outbox.put(Priority.CANCEL, CommandDispatch(live, command))
+
+    return [(Commands, "_withdraw", send)]
+
+
+def _forget_a_command_whose_caller_gave_up() -> Sequence[Patch]:
+    written = Commands._written
+
+    async def only_for_who_waits(self: Commands, live: Any, command: Any, durable: Any) -> None:
+        await written(self, live, command, lambda _: None)
+        durable(None)
+
+    return [(Commands, "_written", only_for_who_waits)]
+
+
 BUGS = (
     Bug("resend-on-reconnect", "never resend by default", _resend_on_reconnect, _CUTS),
     Bug(
@@ -172,6 +217,24 @@ BUGS = (
         "the journal is read at the start",
         _ignore_the_journal_at_the_start,
         {"faults": ("kill",), "restarts": 1, "cap": 0},
+    ),
+    Bug(
+        "no-freeze",
+        "1100 stops new risk until the broker has told everything",
+        _keep_the_gate_open_at_1100,
+        {"faults": ("outage",) * 4, "restarts": 0, "kill_at_batch": 0, "cap": 0},
+    ),
+    Bug(
+        "cancel-overtakes",
+        "a cancel never overtakes its own place",
+        _let_a_cancel_overtake_its_place,
+        {**_CALM, "disk_seconds": 0.02},
+    ),
+    Bug(
+        "given-up-is-forgotten",
+        "a command that is durable is sent, whatever became of who asked",
+        _forget_a_command_whose_caller_gave_up,
+        {**_CALM, "disk_seconds": 0.02, "stops": True},
     ),
     Bug("withdraw-sent", "only what has not left is withdrawn", _withdraw_what_was_sent, _CALM),
     Bug(

@@ -57,13 +57,15 @@ class Believed:
 class Belief:
     """All that a runtime says of itself. ``positions`` are by instrument, without the flat ones.
 
-    ``unprotected`` is how much is open without its protection, by instrument.
+    ``unprotected`` is how much is open without its protection, by instrument; ``let_through`` says
+    which new risk the journal let through while the link was lost.
     """
 
     orders: Sequence[Believed]
     positions: Mapping[str, Decimal]
     journal_problem: str = ""
     unprotected: Mapping[str, Decimal] = attrs.field(factory=dict)
+    let_through: Sequence[str] = ()
 
 
 @attrs.frozen
@@ -101,6 +103,7 @@ def compare(
         found += protection(entries, asked.brackets, refs, belief.unprotected)
     if belief.journal_problem:
         found.append(f"the journal is not whole: {belief.journal_problem}")
+    found += belief.let_through
     found += [f"the message rate was exceeded: {text}" for text in truth.rates[excesses:]]
     found += [f"the gateway could not read a message: {text}" for text in truth.unreadable]
     return found

@@ -25,7 +25,8 @@ class Plan:
     batches take; at batch ``kill_at_batch`` the process dies, with its records on disk
     (``kill_after``) or not. ``cap`` is the position limit in units; 0: none. ``scenario`` names one
     of the gateway's own, which is played then; it has faults enough. ``brackets`` is the share of
-    acts that submit a bracket or cancel an exit, beside those that do so anyway.
+    acts that submit a bracket or cancel an exit, beside those that do so anyway. ``stops``: the
+    agent also halts, flattens and resumes, gives up calls that it waits for, and flattens at last.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class Plan:
     heal_within: float = 30.0
     scenario: str = ""
     brackets: float = 0.0
+    stops: bool = False
 
     @classmethod
     def through(cls, scenario: str, library: str = LIBRARIES[0], seed: int = 1) -> Plan:
@@ -70,6 +72,7 @@ class Plan:
             "kill_at_batch": dice.randrange(2, 90) if dice.random() < 0.2 else 0,
             "kill_after": dice.random() < 0.5,
             "cap": dice.choice((0, 0, 300, 1000)),
+            "stops": _stops(seed),
         }
         # A trade by hand may go beyond a cap that holds for the runtime's own orders.
         if "by-hand" in drawn["faults"]:
@@ -113,3 +116,8 @@ def _with_news(seed: int, faults: list[str]) -> tuple[str, ...]:
     if dice.random() < 1 / 3:
         faults.insert(dice.randint(0, len(faults)), dice.choice(NEWS))
     return tuple(faults)
+
+
+def _stops(seed: int) -> bool:
+    # Dice of its own, as the news has: every fifth session is one of them.
+    return random.Random(f"stops {seed}").random() < 1 / 5

@@ -27,10 +27,12 @@ from alluse_sim.agent import Agent
 from alluse_sim.checker import Belief, Believed, compare, exposure
 from alluse_sim.faults import FAULTS
 from alluse_sim.forgetful import ForgetfulPlugin
+from alluse_sim.freeze import Freeze
 from alluse_sim.loop import LoopClock, VirtualLoop, run
 from alluse_sim.machine import CURRENT, Machine, SlowDisk
 from alluse_sim.network import Network
 from alluse_sim.plan import Plan
+from alluse_sim.stopping import Stopper, close_everything, overclosed, own_keys
 from alluse_sim.stories import Scene, Story
 from alluse_sim.witness import Witness
 from alluse_sim.world import World
@@ -113,6 +115,8 @@ class Session:
         agent_dice = random.Random(f"agent {plan.seed}")
         self._agent = Agent(f"seed-{plan.seed}", self._world.prices, agent_dice)
         self._agent.bracket_share = plan.brackets
+        stopper_dice = random.Random(f"stopper {plan.seed}")
+        self._stopper = Stopper(self._agent, stopper_dice) if plan.stops else None
         self._faults = list(plan.faults)
         self._acts = plan.orders
         self._kills = 0
@@ -204,6 +208,8 @@ class Session:
             else:
                 await self._trade(runtime, machine, share)
                 await self._world.heal()
+            if last and self._stopper is not None:
+                self._problems += await close_everything(runtime)
             if last:
                 mover.cancel()
                 await self._settle(runtime)
@@ -240,6 +246,8 @@ class Session:
             if dice.random() < 0.8:
                 await self._open_for_risk(runtime)
             await self._agent.act(runtime)
+            if self._stopper is not None:
+                await self._stopper.act(runtime)
             await asyncio.sleep(dice.choice((0, 0.005, 0.03)))
         if striking:
             # Not gathered: a process that is killed here must not take the world's faults along.
@@ -309,7 +317,10 @@ class Session:
             self._belief = belief_of(runtime, self._agent)
             excesses = self._story.excesses if self._story is not None else 0
             entries = list(self._world.ledger)
-            found = compare(entries, self._belief, self._agent.asked, excesses)
+            asked = self._agent.asked
+            closing = own_keys(order.key for order in self._belief.orders)
+            asked = attrs.evolve(asked, tried=asked.tried | closing)
+            found = compare(entries, self._belief, asked, excesses)
             quiet = 0 if found or runtime.orders.reconciling else quiet + 1
             if quiet == _QUIET_ROUNDS:
                 return
@@ -325,6 +336,10 @@ class Session:
         problems = list(self._problems)
         if plan.cap:
             problems += exposure(entries, Decimal(plan.cap))
+        if plan.stops and "by-hand" not in plan.faults:
+            keys = own_keys(order.key for order in self._belief.orders)
+            refs = {order.ref for order in self._belief.orders if order.key in keys}
+            problems += overclosed(entries, refs)
         peaks = [entry["max_messages_in_a_second"] for entry in world.ledger.of("disconnect")]
         # A new process does not know what the one before it sent in its last second.
         if not plan.restarts and not self._kills:
@@ -352,6 +367,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
     fills: dict[str, dict[str, tuple[Decimal, Decimal]]] = {}
     stories: dict[str, list[str]] = {}
     sent: set[str] = set()
+    freeze = Freeze()
     with JournalReader(path) as reader:
         for each in reader.fills():
             fill = each.execution
@@ -359,6 +375,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
         for entry in reader.entries():
             if entry.key and entry.state:
                 stories.setdefault(entry.key, []).append(entry.state)
+            freeze.read(entry)
             if entry.body.get("event") == "SEND":
                 sent.add(entry.key)
     orders = []
@@ -383,7 +400,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
         )
     positions = {row.instrument.id: row.quantity for row in runtime.positions().rows}
     bare = {each.id: quantity for each, quantity in runtime.orders.unprotected().items()}
-    return Belief(orders, positions, verify(path).problem, bare)
+    return Belief(orders, positions, verify(path).problem, bare, tuple(freeze.broken))
 
 
 def _digest(entries: Sequence[Mapping[str, Any]], belief: Belief) -> str:
