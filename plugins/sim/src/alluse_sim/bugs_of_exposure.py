@@ -9,7 +9,7 @@ from typing import Any
 from alluse_core.model import OrderState
 from alluse_core.orders import control, protection
 from alluse_core.orders.book import Book
-from alluse_core.orders.closing import CLOSING
+from alluse_core.orders.closing import CLOSING, closers
 from alluse_core.orders.live import ZERO, LiveOrder
 from alluse_sim.bug import Bug, Patch
 
@@ -58,7 +58,7 @@ def _take_an_exit_for_as_large_as_its_entry() -> Sequence[Patch]:
 
 
 def _count_only_flattens_own_orders() -> Sequence[Patch]:
-    counted = control.closers
+    counted = closers
 
     def own(book: Book, row: Any) -> list[LiveOrder]:
         return [live for live in counted(book, row) if live.key.startswith(CLOSING)]
