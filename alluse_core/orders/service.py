@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -11,14 +10,12 @@ from typing import overload
 
 from alluse_core.clock import Clock
 from alluse_core.errors import (
-    BrokerError,
     OrderError,
     OrderNotFound,
     UsageError,
     did_you_mean,
 )
 from alluse_core.model import (
-    AccountMode,
     AccountValue,
     Evidence,
     Instrument,
@@ -36,13 +33,12 @@ from alluse_core.orders.control import Flattened
 from alluse_core.orders.gauges import observe
 from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.journal import Journal
+from alluse_core.orders.life import Life
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.reconcile import Reconciliation
-from alluse_core.orders.records import Kind
 from alluse_core.orders.resolution import refuse_resolution
 from alluse_core.orders.restart import take_over
-from alluse_core.orders.states import Event
 from alluse_core.orders.ticket import CommandTicket, GroupTicket, Ticket
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
 from alluse_core.orders.wiring import Parts
@@ -50,9 +46,6 @@ from alluse_core.ports import Broker, OrderStage, TradingState
 from alluse_core.redaction import told_of
 from alluse_core.settings import OrdersSettings
 from alluse_core.telemetry import Registry
-
-_log = logging.getLogger(__name__)
-_WATCH_PERIOD = 1.0
 
 
 class Orders:
@@ -110,9 +103,8 @@ class Orders:
         self._overdue = parts.overdue
         self._background = parts.background
         self._protection = parts.protection
-        self._tasks: list[asyncio.Task[None]] = []
+        self._life = Life(parts, settings, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._started = False
         observe(telemetry, parts)
         take_over(parts)
 
@@ -123,96 +115,17 @@ class Orders:
 
         A broker that cannot be asked now keeps its gate shut for new risk until it can.
         """
-        if self._started:
-            return
-        self._started = self._intake.started = True
-        self._loop = asyncio.get_running_loop()
-        body = {"brokers": sorted(self._brokers), "problem": self._journal.problem}
-        self._journal.append(self._journal.scribe.row(Kind.START, body))
-        for outbox in self._outboxes.values():
-            outbox.start(self._background)
-        for name in self._brokers:
-            needed = self._needs_approval(name)
-            self._approval.begin(name, self._archive.reader(), needed=needed)
-        self._canary.begin()
-        await asyncio.gather(*(self._first_round(name) for name in self._brokers))
-        self._name_what_is_out_of_reach()
-        self._tasks = [
-            self._background.task(f"reconcile-{name}", reconciler.run)
-            for name, reconciler in self._reconcilers.items()
-        ]
-        self._tasks.append(self._background.task("order-watch", self._watch))
-
-    def _name_what_is_out_of_reach(self) -> None:
-        for live in self._book.live():
-            if live.order.broker not in self._brokers:
-                _log.error(
-                    "order %r is %s at broker %r, which the settings do not name any more: it"
-                    " counts, and can be neither watched nor cancelled from here",
-                    live.key,
-                    live.state.value,
-                    live.order.broker,
-                )
+        if not self._life.started:
+            self._loop = asyncio.get_running_loop()
+        await self._life.start()
 
     async def stop(self) -> None:
         """Stop sending and asking; orders at the broker stay as they are."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
-        for outbox in self._outboxes.values():
-            await outbox.stop()
-        self._archive.close()
-        self._intake.started = False
-        if self._started:
-            self._started = False
-            await self._journal.flushed()
-            self._withdraw_unsent()
-            await self._journal.flushed()
-
-    def _withdraw_unsent(self) -> None:
-        # What provably never left must not come back as UNKNOWN after the next start.
-        for live in self._book.live():
-            if live.unsent:
-                live.unsent = False
-                self._applier.happen(live, Event.WITHDRAW, "stop", "stopped before it was sent")
+        await self._life.stop()
 
     async def flush(self) -> None:
         """Return once all that is known is in the journal. Raises JournalError."""
         await self._journal.flushed()
-
-    async def _first_round(self, name: str) -> None:
-        with self._background.guarded(f"reconcile-{name}"):
-            try:
-                await self._reconcilers[name].round()
-                return
-            except BrokerError as error:
-                _log.warning("evidence of %s could not be had: %s", name, error)
-        self._reconcilers[name].want()
-
-    def _needs_approval(self, name: str) -> bool:
-        broker, settings = self._brokers[name], self._settings
-        if settings.approve_start or not broker.accounts:
-            # A broker that is away has not said yet whether its accounts are live.
-            return settings.approve_start or bool(settings.live_account)
-        return AccountMode.LIVE in {broker.account_mode(account) for account in broker.accounts}
-
-    async def _watch(self) -> None:
-        guarded = self._background.guarded
-        while True:
-            await self._clock.sleep(_WATCH_PERIOD)
-            # Each step apart: none may keep those after it from being done.
-            with guarded("journal-retry"):
-                self._journal.retry()
-                self._journal.sign_off()
-            with guarded("stopping"):
-                await self._control.pursue()
-            with guarded("protection"):
-                self._protection.tend()
-                self._protection.look()
-            for name in self._brokers:
-                with guarded(f"overdue-{name}"):
-                    self._overdue.ask(name)
 
     # --- evidence -------------------------------------------------------------------------------
 
@@ -232,8 +145,8 @@ class Orders:
 
     async def reconcile_all(self) -> None:
         """Ask every broker; one that cannot be asked is asked again by itself."""
-        for name in self._brokers:
-            await self._first_round(name)
+        for name in self._reconcilers:
+            await self._life.ask(name)
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -337,7 +250,7 @@ class Orders:
         live = self._live(key)
         refuse_resolution(live, as_state, by)
         if live.order.broker in self._reconcilers:
-            await self._first_round(live.order.broker)
+            await self._life.ask(live.order.broker)
             refuse_resolution(live, as_state, by)
         self._applier.resolve(live, as_state, by)
         await self._journal.flushed()
@@ -426,7 +339,7 @@ class Orders:
 
     def _check_caller(self) -> None:
         """Refuse what would be lost, or touched by two threads at once."""
-        if not self._started:
+        if not self._life.started:
             raise OrderError(
                 "the runtime is closed, so nothing is sent any more",
                 hint="use it inside 'async with alluse.open(...)'",

@@ -233,7 +233,7 @@ def _released(folder: Path) -> set[str]:
 async def _cut_off(desk) -> None:  # type: ignore[no-untyped-def]
     for outbox in desk.orders._outboxes.values():
         await outbox.stop()
-    desk.orders._withdraw_unsent = lambda: None
+    desk.orders._life.withdraw_unsent = lambda: None
     desk.journal._entries.clear()
 
 

@@ -87,7 +87,7 @@ def test_what_waited_when_the_process_ended_is_not_sent_by_the_next_one(tmp_path
             await _queue(desk, 10)
             await desk.orders.submit(buy("short", send_within=60))
             # Killed: nothing is withdrawn in order, and the journal stays as it is.
-            desk.orders._withdraw_unsent = lambda: None  # type: ignore[method-assign]
+            desk.orders._life.withdraw_unsent = lambda: None  # type: ignore[method-assign]
             broker, clock = desk.broker, desk.clock
         sent = len(broker.sent)
         async with floor(tmp_path, settings=PATIENT, broker=broker, clock=clock) as again:

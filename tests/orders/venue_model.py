@@ -154,7 +154,7 @@ class OrderModel(RuleBasedStateMachine):
     @rule(crash=st.booleans())
     def restart(self, crash: bool) -> None:
         """Stop, or end without a word; the journal is what remains."""
-        self.desk.orders._started = not crash
+        self.desk.orders._life.started = not crash
         self._run(self.stack.aclose())
         self.broker.held_back.clear()
         self.desk = self._run(self._open())
