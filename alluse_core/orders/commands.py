@@ -76,13 +76,13 @@ class Commands:
                 hint="cancel it instead",
             )
         if not _only_smaller(base, order):
-            denial, _ = self._checks.decide(order, broker, without=order.key)
+            denial, reducing = self._checks.decide(order, broker, without=order.key)
             if denial is not None:
                 self._desk.meters.denial(denial[0])
                 self._write(live, None, {"verb": "modify", "event": "DENY", "stage": denial[0]})
                 raise refusal(live.key, denial)
             trouble = self._desk.journal.problem or self._desk.journal.trouble
-            if trouble:
+            if trouble and not reducing:
                 raise JournalError(f"new risk is stopped: {trouble}")
         self._desk.book.recent.add(self._desk.clock.monotonic(), order)
         command = self._queue(live, Verb.MODIFY, "agent", order)

@@ -11,6 +11,7 @@ from desk_floor import AAPL, Floor, Stage, buy, floor, run, sell
 
 from alluse_core.errors import (
     JournalCorrupt,
+    JournalError,
     KeyConflict,
     OrderDenied,
     RequestFailed,
@@ -121,6 +122,7 @@ def test_over_a_damaged_journal_no_new_risk_is_sent_and_exits_and_cancels_are(
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             await hold(desk)
+            await desk.orders.submit(Order.stop(AAPL, Side.SELL, 50, "90", key="stop"))
             await desk.orders.submit(buy("entry"))
             await desk.settle()
         with sqlite3.connect(tmp_path / "journal.db") as connection:
@@ -130,10 +132,14 @@ def test_over_a_damaged_journal_no_new_risk_is_sent_and_exits_and_cancels_are(
             assert "record" in again.journal.problem
             with pytest.raises(JournalCorrupt, match="new risk is stopped"):
                 await again.orders.submit(buy("new"))
-            exit_ = await again.orders.submit(sell("exit", reduce_only=True))
+            exit_ = await again.orders.submit(sell("exit", 50, reduce_only=True))
+            await again.orders.modify("stop", stop_price="91")
+            with pytest.raises(JournalError):
+                await again.orders.modify("entry", limit_price="101")
             await again.orders.cancel("entry")
             await again.settle()
             assert exit_.state is OrderState.ACCEPTED
+            assert again.orders.get("stop").order.stop_price == 91
             assert again.orders.get("entry").state is OrderState.CANCELED
 
     run(scenario())
