@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
+import struct
 from pathlib import Path
 
 from alluse_core.orders.chain import Head, read_anchor
@@ -19,6 +21,11 @@ from alluse_core.orders.checkpoint import (
 from alluse_core.orders.reader import anchor_path, corrupt
 from alluse_core.orders.verification import UNREADABLE, Verification, unsoundness, walk
 
+_HEADER = struct.Struct(">16xH10xI")
+"""Size of a page and number of pages in the first bytes of an SQLite file (sqlite.org/fileformat2).
+
+A size of 1 stands for 65,536.
+"""
 _log = logging.getLogger(__name__)
 _SAVED_EVERY = 1_000
 
@@ -51,7 +58,7 @@ class History:
     def _resumed(self, anchor: Head | None, whole_below: int) -> Checkpoint | None:
         """Go on from the checkpoint; None where it does not fit, or what it names is damaged."""
         checkpoint = read_checkpoint(checkpoint_path(self._path))
-        if checkpoint is None or checkpoint.walk.records < whole_below:
+        if checkpoint is None or checkpoint.walk.records < whole_below or _torn_off(self._path):
             return None
         if not is_of(checkpoint, self._connection, anchor):
             return None
@@ -125,3 +132,15 @@ class History:
             with contextlib.suppress(OSError):
                 checkpoint.write(checkpoint_path(self._path))
                 self._saved_at = self.signed
+
+
+def _torn_off(path: Path) -> bool:
+    """Whether the file lacks pages of its own: what a lookup needs may have been among them."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER.size)
+        size = file.seek(0, os.SEEK_END)
+    if len(header) < _HEADER.size:
+        # All that there is lies in the log yet.
+        return False
+    page, pages = _HEADER.unpack(header)
+    return size < (65_536 if page == 1 else int(page)) * int(pages)
