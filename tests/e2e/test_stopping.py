@@ -60,6 +60,35 @@ def test_a_person_stops_and_resumes_a_running_process(
     asyncio.run(scenario())
 
 
+def test_a_flatten_over_a_cut_link_and_a_restart_closes_a_position_once(
+    gateway: Any, tmp_path: Path
+) -> None:
+    async def until(done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(40):
+            while not done():
+                await asyncio.sleep(0.05)
+
+    async def scenario() -> None:
+        instrument, state = Instrument.stock(_symbol(gateway)), tmp_path / "state"
+        async with alluse_core.open(settings(gateway.port), state=state) as runtime:
+            order = Order.market(instrument, Side.BUY, 10, key="entry")
+            entry = await runtime.orders.submit(order)
+            assert (await entry.outcome(20)).state is OrderState.FILLED
+            await until(lambda: bool(runtime.positions().rows))
+            gateway.control(do="drop", client=17)
+            flattening = asyncio.create_task(runtime.orders.flatten())
+            await asyncio.sleep(0)
+            flattening.cancel()
+            await asyncio.wait({flattening})
+        async with alluse_core.open(settings(gateway.port), state=state) as runtime:
+            await until(lambda: not runtime.orders.flattening)
+            assert runtime.positions().rows == ()
+            closing = [each for each in runtime.orders.all() if each.key.startswith("flatten/")]
+            assert sum(each.known.filled for each in closing) == 10
+
+    asyncio.run(scenario())
+
+
 def _symbol(gateway: Any) -> str:
     listed = gateway.control(do="status")["instruments"]
     return str(next(each for each in listed if each.startswith("STK")).split(":")[1])
