@@ -159,9 +159,9 @@ def test_each_step_that_changes_a_verdict_gives_its_reason() -> None:
     assert said(201, *placed, link=LinkState.DOWN) == (
         "the link is not up: the answer may be the terminal's own, not the venue's",
     )
-    ends = Rule((2104,), Outcome(ErrorClass.DEFINITE_REJECT, Action.TERMINAL), added=True)
-    assert said(2104, *placed, table=(ends, *TABLE)) == (
-        "the table does not take this for an end, so evidence is asked for",
+    ends = Rule((202,), Outcome(ErrorClass.DEFINITE_REJECT, Action.TERMINAL), added=True)
+    assert said(202, *placed, table=(ends, *TABLE)) == (
+        "the table asks for evidence, and so it is asked for",
     )
     held = Rule((404,), Outcome(ErrorClass.DEFINITE_REJECT, Action.TERMINAL), added=True)
     assert said(404, *placed, table=(held, *TABLE)) == (
