@@ -97,7 +97,7 @@ class Reports:
             self._end_one(live, event, perm_id, source)
             return None
         if event in _ENDS and live.executed >= live.order.quantity:
-            live.ended_perm_ids |= {perm_id}
+            self._end_one(live, event, perm_id, source)
             return Event.FILL
         return Event.PART_FILL if event is Event.FILL and lives else event
 

@@ -11,6 +11,7 @@ from desk_floor import AAPL, Floor, Stage, amount, buy, floor, run, sell
 from alluse_core.cli.orders import orders_show
 from alluse_core.model import BrokerStatus, Order, OrderReport, OrderState
 from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.recovery import rebuild
 from alluse_core.ports import ALLOW, Decision, OrderView
 from alluse_core.testing.fakes import BrokerOrder
 
@@ -191,6 +192,23 @@ def test_which_of_two_ended_is_known_after_a_restart(tmp_path: Path) -> None:
             assert counted(desk) == 100
         shown = CliRunner().invoke(orders_show, ["one", "--out", str(tmp_path)])
         assert f"permId {NEWER} alone" in shown.output
+
+    run(scenario())
+
+
+def test_the_end_that_makes_a_filled_order_whole_is_known_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            twin = await doubled(desk, buy("one"))
+            twin.fill(ELDER)
+            twin.say(NEWER, BrokerStatus.CANCELED)
+            assert twin.live.state is OrderState.FILLED
+            ended = twin.live.ended_perm_ids
+            assert NEWER in ended
+            await desk.orders.flush()
+            rebuilt = rebuild(desk.orders._archive.reader().story("one"))
+            assert rebuilt is not None
+            assert rebuilt.ended_perm_ids == ended
 
     run(scenario())
 
