@@ -59,3 +59,18 @@ def test_another_event_loop_is_refused_before_anything_is_touched(tmp_path: Path
             assert desk.broker.sent == []
 
     run(scenario())
+
+
+def test_starting_and_stopping_twice_is_starting_and_stopping_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            before = desk.journal.committed
+            await desk.orders.start()
+            await desk.orders.flush()
+            assert desk.journal.committed == before
+            await desk.orders.stop()
+            after = desk.journal.committed
+            await desk.orders.stop()
+            assert desk.journal.committed == after
+
+    run(scenario())

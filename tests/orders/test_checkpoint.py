@@ -629,3 +629,9 @@ def test_where_records_are_damaged_nothing_is_made_anew(path: Path) -> None:
     assert opened_problem(path, whole_below=100) == "record 20 is not what was written"
     with JournalReader(path) as reader:
         assert reader.key_of("ref-missed") is None
+
+
+def test_a_main_file_that_holds_nothing_yet_is_not_torn_off(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"")
+    assert not history._torn_off(path)

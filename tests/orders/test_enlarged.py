@@ -98,6 +98,25 @@ def test_an_order_whose_enlargement_did_not_take_is_filled_once_it_is_not_open_a
     run(scenario())
 
 
+def test_an_order_all_of_which_was_executed_is_filled_where_no_list_has_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", quantity=200)
+            await desk.settle()
+            hear = desk.broker._evidence
+            desk.broker._evidence = lambda item: hear(item) if isinstance(item, Execution) else None
+            desk.broker.fill(ticket.order_ref, Decimal(100))
+            desk.broker._evidence = hear
+            del desk.broker.orders[ticket.order_ref]
+            await desk.settle(60)
+            assert ticket.state is S.FILLED
+
+    run(scenario())
+
+
 def test_what_a_person_adds_to_an_order_in_tws_counts(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

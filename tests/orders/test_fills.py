@@ -26,6 +26,7 @@ from alluse_core.model import (
 from alluse_core.model.instrument import ComboLeg
 from alluse_core.orders import commissions
 from alluse_core.orders.live import is_newer
+from alluse_core.orders.recovery import rebuild
 from alluse_core.ports import TradingState
 
 S = OrderState
@@ -193,7 +194,12 @@ def test_the_legs_of_a_combo_move_positions_and_do_not_fill_it(tmp_path: Path) -
             desk.broker.say(report)
             outcome = await waiting
             assert (outcome.state, outcome.settled) == (S.FILLED, True)
-            assert desk.orders._live("one").exposed == 0, "its legs are the position"
+            live = desk.orders._live("one")
+            assert live.exposed == 0, "its legs are the position"
+            await desk.orders.flush()
+            again = rebuild(desk.orders._archive.reader().story("one"))
+            assert again is not None
+            assert (again.legs, again.fills, again.executed) == (live.legs, {}, 0)
 
     run(scenario())
 

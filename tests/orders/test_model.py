@@ -46,7 +46,7 @@ def test_what_is_believed_never_contradicts_the_broker(ran: Callable[[int], None
 )
 def test_a_planted_bug_is_found(name: str) -> None:
     looking = settings(
-        max_examples=200,
+        max_examples=600,
         stateful_step_count=40,
         phases=[Phase.generate],
         derandomize=True,
