@@ -6,8 +6,11 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from alluse_sim.checker import truth_of
 from alluse_sim.cli import command
@@ -44,9 +47,11 @@ def test_options_that_do_not_go_together_are_refused(arguments: list[str]) -> No
     assert "--keep" in str(result.exception) or "--client" in str(result.exception)
 
 
-def test_sessions_that_are_interrupted_say_what_was_played() -> None:
+@contextmanager
+def _played_by_two() -> Iterator[subprocess.Popen[str]]:
+    arguments = ["--sessions", "100000", "--jobs", "2"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "alluse_core", "torture", "--sessions", "100000", "--jobs", "2"],
+        [sys.executable, "-m", "alluse_core", "torture", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -54,11 +59,27 @@ def test_sessions_that_are_interrupted_say_what_was_played() -> None:
     try:
         assert process.stderr is not None
         assert "sessions" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        told, errors = process.communicate(timeout=100)
+        yield process
     finally:
         process.kill()
+        process.communicate()
+
+
+def test_sessions_that_are_interrupted_say_what_was_played() -> None:
+    with _played_by_two() as process:
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=100)
     assert process.returncode == 130, errors
     assert "interrupted after" in errors
     assert "0 sessions with an order lost" in told
     assert "Traceback" not in errors
+
+
+def test_sessions_that_are_terminated_leave_no_process_behind() -> None:
+    with _played_by_two() as process:
+        players = psutil.Process(process.pid).children(recursive=True)
+        assert len(players) >= 2
+        process.terminate()
+        process.communicate(timeout=100)
+    assert process.returncode == 143
+    assert psutil.wait_procs(players, timeout=20)[1] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ from alluse_sim.stories import STORIES
 from alluse_sim.torture import Hunt, Tally, hunt, torture
 
 _EVERY_SECONDS = 2.0
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 @click.command()
@@ -135,6 +136,8 @@ def _one(seed: int, keep: Path | None, as_json: bool) -> None:
 
 def _many(seeds: range, jobs: int, as_json: bool) -> None:
     total, interrupted = Tally(), False
+    # An orderly end, so that the processes that play for this one end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     with closing(torture(seeds, jobs)) as results:
         try:
             _follow(results, total, len(seeds), as_json)
