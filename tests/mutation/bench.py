@@ -213,6 +213,9 @@ def _judged(work: Callable[[], Any], limit: float) -> Any:
         return Verdict("timed out")
     except EOFError:
         return Verdict("killed", "the interpreter ended")
+    except pytest.PytestWarning as warning:
+        # What is left open is told after the last test; warnings are errors here.
+        return Verdict("killed", f"a warning: {warning}".splitlines()[0])
 
 
 def _in_a_fork(work: Callable[[], Any], limit: float) -> Any:

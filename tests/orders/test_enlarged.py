@@ -207,6 +207,28 @@ def test_a_key_whose_order_the_journal_lost_is_not_sent_again(tmp_path: Path) ->
     run(scenario())
 
 
+def test_a_lost_key_is_known_when_its_order_has_left_memory_and_every_list(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for name in ("first", "another"):
+            (tmp_path / name).mkdir()
+        async with floor(tmp_path / "first") as desk:
+            await desk.orders.submit(buy("lost"))
+            await desk.settle()
+        async with floor(tmp_path / "another", broker=desk.broker) as again:
+            (orphan,) = again.orders.all()
+            await again.orders.cancel(orphan.key)
+            await again.settle()
+            assert orphan.state is S.CANCELED
+        desk.broker.orders.clear()
+        async with floor(tmp_path / "another", broker=desk.broker) as third:
+            assert third.orders.all() == []
+            with pytest.raises(KeyConflict, match="orphan/"):
+                await third.orders.submit(buy("lost"))
+            await third.orders.submit(buy("another"))
+
+    run(scenario())
+
+
 def test_a_key_of_which_only_fills_are_known_is_not_sent_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

@@ -213,6 +213,25 @@ def test_the_end_that_makes_a_filled_order_whole_is_known_after_a_restart(tmp_pa
     run(scenario())
 
 
+def test_which_of_two_lives_again_is_known_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            twin = await doubled(desk, buy("one"))
+            for perm_id in (ELDER, NEWER):
+                twin.say(perm_id, BrokerStatus.CANCELED)
+            assert twin.live.ended_perm_ids == {ELDER, NEWER}
+            await desk.settle(1)
+            twin._newer.status = BrokerStatus.WORKING
+            await desk.orders.reconcile("fake")
+            assert twin.live.ended_perm_ids == {ELDER}
+            await desk.orders.flush()
+            rebuilt = rebuild(desk.orders._archive.reader().story("one"))
+            assert rebuilt is not None
+            assert rebuilt.ended_perm_ids == {ELDER}
+
+    run(scenario())
+
+
 def test_a_word_of_a_person_or_of_the_hours_ends_both(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
