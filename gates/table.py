@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from alluse_sim.planted import BUGS
+
 from gates.part import Part, Turn
 
 _SIM = "plugins/sim/tests"
@@ -76,7 +78,7 @@ PARTS: tuple[Part, ...] = (
         shows="bugs that are planted in the order path are caught",
         unit="bugs",
         slices=1,
-        short=23,
+        short=len(BUGS),
         cost=60,
         turn=_pytest(f"{_SIM}/test_torture.py::test_a_planted_bug_is_caught", ALLUSE_RAN_TESTS="1"),
     ),
