@@ -75,7 +75,8 @@ class Commands:
                 f" {order.quantity}",
                 hint="cancel it instead",
             )
-        if not _only_smaller(base, order):
+        reducing = _only_smaller(base, order)
+        if not reducing:
             denial, reducing = self._checks.decide(order, broker, without=order.key)
             if denial is not None:
                 self._desk.meters.denial(denial[0])
@@ -94,7 +95,7 @@ class Commands:
             lane = Priority.EXIT if live.reducing else Priority.ORDER
             self._outboxes[order.broker].put(lane, CommandDispatch(live, command))
 
-        await self._written(live, command, durable)
+        await self._written(live, command, durable, urgent=reducing)
         return command
 
     async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
@@ -125,7 +126,7 @@ class Commands:
                 self._outboxes[live.order.broker].put(Priority.CANCEL, dispatch)
 
         with contextlib.suppress(JournalError):
-            await self._written(live, command, durable)
+            await self._written(live, command, durable, urgent=True)
         return command
 
     def _withdraw(self, live: LiveOrder) -> None:
@@ -166,8 +167,13 @@ class Commands:
         live.notify()
         return command
 
-    async def _written(self, live: LiveOrder, command: Command, durable: Then) -> None:
-        """Journal a command; ``durable`` sends it on, whatever becomes of who waits here."""
+    async def _written(
+        self, live: LiveOrder, command: Command, durable: Then, *, urgent: bool
+    ) -> None:
+        """Journal a command; ``durable`` sends it on, whatever becomes of who waits here.
+
+        An ``urgent`` one, which ends or reduces risk, is written with the reserve on a full disk.
+        """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def then(error: JournalError | None) -> None:
@@ -188,7 +194,7 @@ class Commands:
         }
         if command.order is not None:
             fields["order"] = order_fields(command.order)
-        self._write(live, then, fields)
+        self._write(live, then, fields, urgent=urgent)
         await written
 
     def _write(
@@ -196,12 +202,13 @@ class Commands:
         live: LiveOrder,
         then: Then | None,
         fields: Mapping[str, Any],
+        *,
+        urgent: bool = False,
     ) -> None:
         body = {"broker": live.order.broker, "account": live.order.account, **fields}
         journal = self._desk.journal
         row = journal.scribe.row(Kind.COMMAND, body, live.key, live.ref, live.state.value)
-        # A cancel's record is written with the reserve where the disk is full.
-        journal.append(row, then=then, urgent=fields.get("verb") == Verb.CANCEL.value)
+        journal.append(row, then=then, urgent=urgent)
 
 
 def _changed(

@@ -216,7 +216,8 @@ class Journal:
 
         What is appended within one turn of the event loop becomes one batch. Records that failed
         are tried again with the next batch, except those with a ``then``: whoever asked was told.
-        ``urgent`` ones (cancels, exits) get a second attempt first, with the reserve given up.
+        ``urgent`` ones (cancels, exits, changes that reduce risk) get a second attempt first, with
+        the reserve given up.
         """
         if self._closed:
             raise JournalError("the journal is closed")

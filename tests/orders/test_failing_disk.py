@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-from desk_floor import Floor, buy, floor, run, sell
+from desk_floor import AAPL, Floor, buy, floor, run, sell
 from forgetful_disk import ForgetfulDisk, mounted
 
 from alluse_core.errors import AllUseError, JournalError
-from alluse_core.model import OrderState
+from alluse_core.model import Order, OrderState, Side
 from alluse_core.orders.journal import JournalReader, verify
 
 
@@ -145,6 +146,47 @@ def test_the_first_thing_that_meets_a_full_disk_may_be_an_exit_or_a_cancel(
             assert desk.count("unjournaled_cancels") == 0
             assert desk.journal.trouble, "the reserve is spent: new risk waits until it is back"
         assert verify(tmp_path / "journal.db").ok
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("key", "change"), [("stop", {"stop_price": "85"}), ("working", {"quantity": 50})]
+)
+def test_on_a_full_disk_a_stop_can_be_tightened_and_an_entry_made_smaller(
+    tmp_path: Path, key: str, change: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        async with desk_on(tmp_path) as (disk, desk):
+            await desk.orders.submit(Order.stop(AAPL, Side.SELL, 100, "80", key="stop"))
+            await desk.settle()
+            sent = len(desk.broker.sent)
+            fill_up(disk)
+            await desk.orders.modify(key, **change)
+            await desk.settle()
+            assert disk.refused
+            assert [kind for kind, _ in desk.broker.sent[sent:]] == ["modify"]
+            changed = attrs.evolve(desk.orders.get(key).order, **change)
+            assert desk.orders.get(key).order == changed
+            assert desk.journal.trouble, "the reserve is spent: new risk waits until it is back"
+        assert verify(tmp_path / "journal.db").ok
+        with JournalReader(tmp_path / "journal.db") as reader:
+            assert reader.order(key).order == changed
+
+    run(scenario())
+
+
+def test_on_a_full_disk_an_entry_is_not_made_larger_and_keeps_its_terms(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with desk_on(tmp_path) as (disk, desk):
+            before, sent = desk.orders.get("working").order, len(desk.broker.sent)
+            fill_up(disk)
+            for _ in range(2):
+                with pytest.raises(JournalError):
+                    await desk.orders.modify("working", quantity=200)
+                await desk.settle()
+            assert desk.broker.sent[sent:] == []
+            assert desk.orders.get("working").order == before
 
     run(scenario())
 
