@@ -1,8 +1,9 @@
-"""Every error that ALL-USE raises, in one tree.
+"""Every error that ALL-USE raises for what was asked of it or happened to it, in one tree.
 
-Each error states the fact in its message and the way out in ``hint``. ``exit_code`` is what the
-command line ends with when the error reaches it: 1 failure, 2 usage, 3 settings, 4 broker or
-network, 5 refused by risk, 6 findings.
+A value that cannot be meant is an ``InvalidValue`` or ``InvalidType``, which are Python's
+``ValueError`` and ``TypeError`` too. Each error states the fact in its message and the way out in
+``hint``. ``exit_code`` is what the command line ends with when the error reaches it: 1 failure, 2
+usage, 3 settings, 4 broker or network, 5 refused by risk, 6 findings.
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ class UsageError(AllUseError):
     """A command or call was given arguments that cannot be meant."""
 
     exit_code = 2
+
+
+class InvalidValue(UsageError, ValueError):
+    """A value of an instrument, order, group or call that cannot be meant; a ValueError too."""
+
+
+class InvalidType(UsageError, TypeError):
+    """A value of a type that cannot be meant, such as a float for a price; a TypeError too."""
 
 
 # --- settings and plugins ---------------------------------------------------------------------

@@ -11,6 +11,9 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
+from alluse_core.errors import InvalidValue
+from alluse_core.model.number import check_decimal, decimal
+
 
 class SecurityType(StrEnum):
     """Kinds of instrument, by the codes that FIX and IBKR share where they do."""
@@ -46,6 +49,12 @@ class _Interned(type):
             return _Interned._pool.setdefault(made.id, made)
 
 
+def _right(word: Right | str) -> Right:
+    if word not in list(Right):
+        raise InvalidValue(f"an option's right is 'C' or 'P', not {word!r}", hint="Right.CALL")
+    return Right(word)
+
+
 def _text(number: Decimal | None) -> str:
     return "" if number is None else format(number.normalize(), "f")
 
@@ -72,11 +81,14 @@ class Instrument(metaclass=_Interned):
 
     def __attrs_post_init__(self) -> None:
         if not self.symbol:
-            raise ValueError("an instrument has a symbol")
+            raise InvalidValue("an instrument has a symbol", hint="such as 'AAPL'")
         for name in ("symbol", "exchange", "currency"):
             text = getattr(self, name)
             if not text.isprintable() or ":" in text or text != text.strip():
-                raise ValueError(f"an instrument's {name} must be a plain name, not {text!r}")
+                raise InvalidValue(
+                    f"an instrument's {name} must be a plain name, not {text!r}",
+                    hint="Instrument.parse reads an id such as 'STK:AAPL:SMART:USD'",
+                )
         self._refuse_what_the_id_would_not_tell()
         parts = [self.security_type.value, self.symbol, self.exchange, self.currency]
         if self.security_type in (SecurityType.OPTION, SecurityType.FUTURE):
@@ -91,15 +103,19 @@ class Instrument(metaclass=_Interned):
         derivative = self.security_type in (SecurityType.OPTION, SecurityType.FUTURE)
         given = (self.expiry, self.strike, self.right)
         if not derivative and (any(item is not None for item in given) or self.multiplier != 1):
-            raise ValueError(
+            raise InvalidValue(
                 f"{self.security_type.value} {self.symbol} takes no expiry, strike, right or"
-                " multiplier"
+                " multiplier",
+                hint="Instrument.option and .future make what has them",
             )
         if self.legs and self.security_type is not SecurityType.COMBO:
-            raise ValueError(f"{self.security_type.value} {self.symbol} takes no legs")
-        for name, number in (("strike", self.strike), ("multiplier", self.multiplier)):
-            if number is not None and not number.is_finite():
-                raise ValueError(f"an instrument's {name} must be finite, not {number}")
+            raise InvalidValue(
+                f"{self.security_type.value} {self.symbol} takes no legs",
+                hint="Instrument.combo makes what has them",
+            )
+        for number in (self.strike, self.multiplier):
+            if number is not None:
+                check_decimal(number)
 
     @classmethod
     def stock(cls, symbol: str, exchange: str = "SMART", currency: str = "USD") -> Self:
@@ -124,9 +140,9 @@ class Instrument(metaclass=_Interned):
             exchange,
             currency,
             expiry,
-            Decimal(strike),
-            Right(right),
-            Decimal(multiplier),
+            decimal(strike),
+            _right(right),
+            decimal(multiplier),
         )
 
     @classmethod
@@ -140,7 +156,7 @@ class Instrument(metaclass=_Interned):
     ) -> Self:
         """Return a future that expires on ``expiry``; ``multiplier`` is money per point."""
         return cls(
-            symbol, SecurityType.FUTURE, exchange, currency, expiry, multiplier=Decimal(multiplier)
+            symbol, SecurityType.FUTURE, exchange, currency, expiry, multiplier=decimal(multiplier)
         )
 
     @classmethod
@@ -148,7 +164,9 @@ class Instrument(metaclass=_Interned):
         """Return a currency pair, e.g. ``Instrument.forex("EURUSD")`` or ``"EUR.USD"``."""
         letters = pair.replace(".", "").replace("/", "")
         if len(letters) != 6 or not letters.isalpha():
-            raise ValueError(f"a currency pair is two three-letter codes, not {pair!r}")
+            raise InvalidValue(
+                f"a currency pair is two three-letter codes, not {pair!r}", hint="such as 'EURUSD'"
+            )
         return cls(letters[:3].upper(), SecurityType.FOREX, exchange, letters[3:].upper())
 
     @classmethod
@@ -167,14 +185,17 @@ class Instrument(metaclass=_Interned):
     def parse(cls, text: str) -> Self:
         """Read back what ``id`` wrote; a bare symbol is a US stock. Combos cannot be parsed.
 
-        Raises ValueError for any other text.
+        Raises InvalidValue for any other text.
         """
         if ":" not in text:
             return cls.stock(text)
         try:
             return cls._from_parts(*text.split(":"))
         except (ValueError, TypeError, ArithmeticError):
-            raise ValueError(f"{text!r} is not an instrument's id") from None
+            raise InvalidValue(
+                f"{text!r} is not an instrument's id",
+                hint="a US stock is its symbol; others are such as 'FUT:ES:CME:USD:20261218:::50'",
+            ) from None
 
     @classmethod
     def _from_parts(cls, kind: str, symbol: str, exchange: str, currency: str, *rest: str) -> Self:
@@ -187,9 +208,9 @@ class Instrument(metaclass=_Interned):
                 exchange,
                 currency,
                 date(int(expiry[:4]), int(expiry[4:6]), int(expiry[6:])) if expiry else None,
-                Decimal(strike) if strike else None,
+                decimal(strike) if strike else None,
                 Right(right) if right else None,
-                Decimal(multiplier),
+                decimal(multiplier),
             )
         if rest or security_type is SecurityType.COMBO:
             raise ValueError("too many parts")

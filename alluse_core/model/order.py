@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 import attrs
 
+from alluse_core.errors import InvalidType, InvalidValue
 from alluse_core.model.instrument import Instrument, Side
+from alluse_core.model.number import decimal
 
 
 class OrderType(StrEnum):
@@ -70,22 +72,6 @@ _TERMINAL = frozenset(
 )
 
 
-def decimal(value: Decimal | str | int) -> Decimal:
-    """Return ``value`` as a finite Decimal.
-
-    Floats are refused: 0.1 is not a price. Raises TypeError or ValueError.
-    """
-    if isinstance(value, float | bool) or not isinstance(value, Decimal | str | int):
-        raise TypeError(f"an order's numbers are Decimal, str or int, not {type(value).__name__}")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f"{value!r} is not a number") from None
-    if not number.is_finite():
-        raise ValueError(f"{value!r} is not a finite number")
-    return number
-
-
 _FIELD_KINDS: tuple[tuple[str, type], ...] = (
     ("instrument", Instrument),
     ("side", Side),
@@ -95,6 +81,15 @@ _FIELD_KINDS: tuple[tuple[str, type], ...] = (
     ("broker", str),
     ("account", str),
 )
+
+
+_KIND_HINTS = {
+    "instrument": "Instrument.stock, .option and .future make one, Instrument.parse reads its id",
+    "side": "Side.BUY or Side.SELL; Side(text) reads one",
+    "order_type": "OrderType(text) reads one",
+    "time_in_force": "TimeInForce(text) reads one",
+}
+_LONGEST_KEY = 200
 
 
 def _optional_decimal(value: Decimal | str | int | None) -> Decimal | None:
@@ -135,11 +130,16 @@ class Order:
         for name, kind in _FIELD_KINDS:
             value = getattr(self, name)
             if not isinstance(value, kind):
-                raise TypeError(f"an order's {name} is {kind.__name__}, not {value!r}")
-        if not self.key or not self.key.isprintable() or len(self.key) > 200:
-            raise ValueError("an order's key is 1 to 200 printable characters")
+                raise InvalidType(
+                    f"an order's {name} is {kind.__name__}, not {value!r}",
+                    hint=_KIND_HINTS.get(name, ""),
+                )
+        _check_key(self.key)
         if self.quantity <= 0:
-            raise ValueError(f"an order's quantity is positive, not {self.quantity}")
+            raise InvalidValue(
+                f"an order's quantity is positive, not {self.quantity}",
+                hint="the side says whether it is bought or sold",
+            )
         needs_limit = self.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
         needs_stop = self.order_type in (OrderType.STOP, OrderType.STOP_LIMIT)
         for name, price, needed in (
@@ -148,11 +148,19 @@ class Order:
         ):
             if needed != (price is not None):
                 verb = "needs" if needed else "takes no"
-                raise ValueError(f"a {self.order_type.value} order {verb} {name}")
+                raise InvalidValue(
+                    f"a {self.order_type.value} order {verb} {name}",
+                    hint="Order.market, .limit and .stop ask for what each type needs",
+                )
         if (self.time_in_force is TimeInForce.GTD) != (self.good_till is not None):
-            raise ValueError("good_till belongs to a GTD order, and to no other")
+            raise InvalidValue(
+                "good_till belongs to a GTD order, and to no other",
+                hint="name both: time_in_force=TimeInForce.GTD and good_till",
+            )
         if self.good_till is not None and self.good_till.tzinfo is None:
-            raise ValueError("good_till must carry a time zone")
+            raise InvalidValue(
+                "good_till must carry a time zone", hint="such as datetime(..., tzinfo=UTC)"
+            )
         if self.send_within is not None:
             _check_seconds(self.send_within)
 
@@ -204,9 +212,23 @@ class Order:
 
 def _check_seconds(given: object) -> None:
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise TypeError(f"an order's send_within is a number of seconds, not {given!r}")
+        raise InvalidType(
+            f"an order's send_within is a number of seconds, not {given!r}",
+            hint="leave it out, and the settings' [orders] send_within holds",
+        )
     if not 0 < given < math.inf:
-        raise ValueError(f"an order's send_within is positive and finite, not {given}")
+        raise InvalidValue(
+            f"an order's send_within is positive and finite, not {given}",
+            hint="leave it out, and the settings' [orders] send_within holds",
+        )
+
+
+def _check_key(key: str) -> None:
+    if not key.strip() or not key.isprintable() or len(key) > _LONGEST_KEY:
+        raise InvalidValue(
+            f"an order's key is 1 to {_LONGEST_KEY} printable characters, not all of them blanks",
+            hint="name what it is for, such as 'rebalance-42/AAPL'; it is unique for ever",
+        )
 
 
 class GroupKind(StrEnum):
@@ -230,14 +252,25 @@ class OrderGroup:
     orders: tuple[Order, ...]
 
     def __attrs_post_init__(self) -> None:
-        if not self.key or not self.key.isprintable():
-            raise ValueError("a group's key is one or more printable characters")
+        if not self.key.strip() or not self.key.isprintable():
+            raise InvalidValue(
+                "a group's key is one or more printable characters, not all of them blanks",
+                hint="name what it is for, such as 'rebalance-42/exits'",
+            )
         if len(self.orders) < 2:
-            raise ValueError("a group has at least two orders")
+            raise InvalidValue(
+                "a group has at least two orders",
+                hint="a bracket has a take_profit or a stop; submit a single order as it is",
+            )
         if len({order.key for order in self.orders}) != len(self.orders):
-            raise ValueError("the orders of a group have keys of their own")
+            raise InvalidValue(
+                "the orders of a group have keys of their own", hint="give each another key"
+            )
         if len({(order.broker, order.account) for order in self.orders}) != 1:
-            raise ValueError("the orders of a group go to one broker and account")
+            raise InvalidValue(
+                "the orders of a group go to one broker and account",
+                hint="name the same ones on each, or on none",
+            )
 
     @classmethod
     def bracket(

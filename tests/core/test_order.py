@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import pickle
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alluse_core.errors import AllUseError, InvalidType, InvalidValue
 from alluse_core.model import (
     GroupKind,
     Instrument,
@@ -21,13 +24,13 @@ from alluse_core.model import (
     Side,
     TimeInForce,
 )
-from alluse_core.model.order import decimal
+from alluse_core.model.number import decimal
 
 AAPL = Instrument.stock("AAPL")
 
 
 def limit(key: str = "k/1", **more: Any) -> Order:
-    return Order.limit(AAPL, Side.BUY, 100, "189.50", key=key, **more)
+    return attrs.evolve(Order.limit(AAPL, Side.BUY, 100, "189.50", key=key), **more)
 
 
 def test_the_constructors_say_what_kind_of_order_it_is() -> None:
@@ -41,19 +44,50 @@ def test_the_constructors_say_what_kind_of_order_it_is() -> None:
 
 @pytest.mark.parametrize("value", [0.1, 100.0, float("nan"), True, None, b"1", [1]])
 def test_a_float_is_no_price_and_no_quantity(value: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError) as told:
         decimal(value)
+    assert isinstance(told.value, InvalidType)
 
 
 @pytest.mark.parametrize("value", ["", "abc", "1,5", "NaN", "Infinity", "-Infinity", "sNaN"])
 def test_text_that_is_no_finite_number_is_refused(value: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as told:
         decimal(value)
+    assert isinstance(told.value, InvalidValue)
+    assert told.value.hint
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False))
-def test_every_finite_decimal_is_kept_to_the_last_digit(number: Decimal) -> None:
-    assert decimal(str(number)).as_tuple() == number.as_tuple()
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1_000",
+        "\uff11\uff10\uff10",
+        "\u0661",
+        "1" * 29,
+        "0." + "1" * 5000,
+        10**4000,
+        Decimal.from_float(0.1),
+        "1E5000",
+        Decimal("1E5000"),
+        Decimal("-1E15"),
+        "1E-19",
+        "0E5000",
+        Decimal("0E-5000"),
+    ],
+)
+def test_a_number_beyond_any_price_or_quantity_is_refused_in_a_short_sentence(value: Any) -> None:
+    with pytest.raises(InvalidValue) as told:
+        Order.limit(AAPL, Side.BUY, 1, value, key="k")
+    assert told.value.hint
+    assert len(str(told.value)) < 120
+    with pytest.raises(InvalidValue):
+        Instrument.option("AAPL", date(2026, 12, 18), value, "C")
+
+
+@given(st.decimals(-(10**14), 10**14, places=12) | st.integers(-(10**15) + 1, 10**15 - 1))
+def test_a_number_is_kept_to_the_last_digit(number: Decimal | int) -> None:
+    assert decimal(str(number)).as_tuple() == Decimal(number).as_tuple()
+    assert decimal(number).as_tuple() == Decimal(number).as_tuple()
 
 
 @pytest.mark.parametrize("quantity", [0, -1, "0", "-0.5"])
@@ -84,10 +118,46 @@ def test_an_order_has_exactly_the_prices_of_its_type(kind: OrderType, prices: An
         Order(AAPL, Side.BUY, 1, kind, "k", **prices)
 
 
-@pytest.mark.parametrize("key", ["", "a\nb", "a\x00b", "x" * 201])
+@pytest.mark.parametrize("key", ["", " ", "   ", "a\nb", "a\x00b", "x" * 201])
 def test_a_key_is_short_and_printable(key: str) -> None:
-    with pytest.raises(ValueError, match="key"):
+    with pytest.raises(InvalidValue, match="key"):
         limit(key)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: limit(""),
+        lambda: limit(side="BUY"),
+        lambda: limit(stop_price=1),
+        lambda: limit(quantity=0),
+        lambda: limit(send_within=-1),
+        lambda: limit(send_within="1"),
+        lambda: limit(good_till=datetime(2026, 1, 1, tzinfo=UTC)),
+        lambda: OrderGroup.bracket(limit()),
+        lambda: OrderGroup.oca(limit("a"), limit("a"), key="g"),
+        lambda: OrderGroup.oca(limit("a"), limit("b"), key=" "),
+        lambda: OrderGroup.oca(limit("a"), limit("b", account="DU2"), key="g"),
+        lambda: Instrument.stock(""),
+        lambda: Instrument.stock("A B:"),
+        lambda: Instrument.forex("EUR"),
+        lambda: Instrument.parse("a:b"),
+        lambda: Instrument.option("A", date(2026, 12, 18), 1, "X"),
+        lambda: Instrument("A", strike=Decimal(1)),
+    ],
+)
+def test_what_cannot_be_meant_is_told_with_its_way_out(wrong: Callable[[], object]) -> None:
+    with pytest.raises(AllUseError) as told:
+        wrong()
+    assert isinstance(told.value, ValueError | TypeError)
+    assert told.value.exit_code == 2
+    assert told.value.hint
+    copied = pickle.loads(pickle.dumps(told.value))  # noqa: S301 - our own, made here
+    assert (type(copied), str(copied), copied.hint) == (
+        type(told.value),
+        str(told.value),
+        told.value.hint,
+    )
 
 
 @pytest.mark.parametrize(

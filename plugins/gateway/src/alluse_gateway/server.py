@@ -15,7 +15,7 @@ from alluse_paper.market import Market, RemembersPast
 from alluse_paper.player import Player
 
 from alluse_core.clock import Clock, SystemClock
-from alluse_core.errors import BrokerError, StateError
+from alluse_core.errors import BrokerError, InvalidValue, StateError
 from alluse_gateway import handshake, notices, wire
 from alluse_gateway import requests as r
 from alluse_gateway.answers import system
@@ -93,13 +93,13 @@ class SimulatedGateway:
         history_pacing: bool = True,
     ) -> None:
         if not handshake.MIN_VERSION <= version <= handshake.MAX_VERSION:
-            raise ValueError(
+            raise InvalidValue(
                 f"version is {handshake.MIN_VERSION}..{handshake.MAX_VERSION}, not {version}"
             )
         self.clock: Clock = clock or SystemClock()
         if exchange is None:
             if market is None:
-                raise ValueError("give an exchange, a market, or both")
+                raise InvalidValue("give an exchange, a market, or both")
             exchange = Exchange(self.clock, market.listings(), accounts=accounts, seed=seed)
         self.exchange = exchange
         self.player = Player(market, exchange, self.clock, speed) if market is not None else None

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from alluse_core.errors import NotSent
+from alluse_core.errors import InvalidValue, NotSent
 
 NAN = math.nan
 _UNSET = 1e300
@@ -107,10 +107,10 @@ _BAR_SIZES = {
 def wire_bar_size(size: timedelta) -> str:
     """Return the API's name of a bar size; 30 days mean a calendar month.
 
-    Raises ValueError for sizes it has no name for.
+    Raises InvalidValue for sizes it has no name for.
     """
     if size not in _BAR_SIZES:
-        raise ValueError(f"bars come in {', '.join(_BAR_SIZES.values())}, not in {size}")
+        raise InvalidValue(f"bars come in {', '.join(_BAR_SIZES.values())}, not in {size}")
     return _BAR_SIZES[size]
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import attrs
 
 from alluse_core.clock import Clock
+from alluse_core.errors import InvalidValue
 from alluse_paper.exchange import Exchange
 from alluse_paper.market import Market, MarketEvent
 
@@ -56,11 +57,11 @@ class Player:
         longest_gap: float = 900.0,
     ) -> None:
         if not 0 < speed < math.inf:
-            raise ValueError(f"the speed is a positive number, not {speed}")
+            raise InvalidValue(f"the speed is a positive number, not {speed}")
         if not longest_gap > 0:
-            raise ValueError(f"the longest gap is positive, not {longest_gap}")
+            raise InvalidValue(f"the longest gap is positive, not {longest_gap}")
         if start is not None and start.tzinfo is None:
-            raise ValueError("the start must carry a time zone")
+            raise InvalidValue("the start must carry a time zone")
         self.progress = Progress()
         self.speed = speed
         self._market = market

@@ -42,6 +42,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
+from alluse_core.errors import InvalidValue
 from alluse_core.model.instrument import Instrument, Right, SecurityType
 from alluse_paper.factor import CommonFactor
 from alluse_paper.hours import STOCK_HOURS
@@ -66,7 +67,7 @@ class SyntheticMarket:
 
     ``chains`` names stocks that have a whole option chain beside that, ``months`` is how many
     contract months the future has. The same arguments give the same events. ``start`` is aware;
-    where it lies in no session, the next one opens the market. Raises ValueError for fewer than
+    where it lies in no session, the next one opens the market. Raises InvalidValue for fewer than
     20 symbols, and for a chain on what is not listed.
     """
 
@@ -80,9 +81,9 @@ class SyntheticMarket:
         months: int = 1,
     ) -> None:
         if start.tzinfo is None:
-            raise ValueError("the start must carry a time zone")
+            raise InvalidValue("the start must carry a time zone")
         if not 1 <= months <= 20:
-            raise ValueError(f"the future has 1 to 20 contract months, not {months}")
+            raise InvalidValue(f"the future has 1 to 20 contract months, not {months}")
         self.seed = seed
         self.start = start
         self._members = _members(symbols, start.date(), chains, months - 1)
@@ -133,7 +134,7 @@ def _members(
         found[member.listing.instrument] = member
     for symbol in chains:
         if symbol not in by_symbol:
-            raise ValueError(f"{symbol!r} is not among the stocks {sorted(by_symbol)}")
+            raise InvalidValue(f"{symbol!r} is not among the stocks {sorted(by_symbol)}")
         for member in chain(by_symbol[symbol], today):
             found.setdefault(member.listing.instrument, member)
     return tuple(found.values())

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import attrs
 
+from alluse_core.errors import InvalidValue
 from alluse_core.model.instrument import Instrument, Right
 from alluse_paper.market import Listing
 from alluse_paper.moments import Moments
@@ -83,10 +84,10 @@ def universe(symbols: int, today: date) -> tuple[Member, ...]:
     """Return ``symbols`` members as of ``today``: at least an index fund, three currency pairs, a
     future, two options and stocks.
 
-    Raises ValueError below SMALLEST. Beyond the named stocks, ZAA, ZAB ... are made up.
+    Raises InvalidValue below SMALLEST. Beyond the named stocks, ZAA, ZAB ... are made up.
     """
     if symbols < SMALLEST:
-        raise ValueError(f"the synthetic market has at least {SMALLEST} symbols, not {symbols}")
+        raise InvalidValue(f"the synthetic market has at least {SMALLEST} symbols, not {symbols}")
     spy, apple = Instrument.stock("SPY"), Instrument.stock("AAPL")
     future = Instrument.future("ES", quarterly_expiry(today), "CME", multiplier=50)
     expiry = third_friday(today + timedelta(days=35))

@@ -171,8 +171,10 @@ def _let_a_cancel_overtake_its_place() -> Sequence[Patch]:
 def _forget_a_command_whose_caller_gave_up() -> Sequence[Patch]:
     written = Commands._written
 
-    async def only_for_who_waits(self: Commands, live: Any, command: Any, durable: Any) -> None:
-        await written(self, live, command, lambda _: None)
+    async def only_for_who_waits(
+        self: Commands, live: Any, command: Any, durable: Any, *, urgent: bool
+    ) -> None:
+        await written(self, live, command, lambda _: None, urgent=urgent)
         durable(None)
 
     return [(Commands, "_written", only_for_who_waits)]
