@@ -193,6 +193,10 @@ class TradingHalted(OrderDenied):
     """New risk is halted; ``resume`` with a name lifts it."""
 
 
+class RuntimeClosed(OrderError, UsageError):
+    """The runtime was left: it takes, sends and answers nothing more. A UsageError too."""
+
+
 class KeyConflict(OrderError):
     """The key was used before for an order with other content."""
 

@@ -16,7 +16,7 @@ from alluse_core.analysis.loader import specify
 from alluse_core.analysis.service import Analysis
 from alluse_core.clock import Clock, SystemClock
 from alluse_core.cycles import Cycle, SchedulerDriver, VirtualDriver
-from alluse_core.errors import PluginError, SettingsError
+from alluse_core.errors import PluginError, RuntimeClosed, SettingsError, UsageError
 from alluse_core.heartbeat import Heart
 from alluse_core.installation import TABLES, check_names, load_host, settings_types
 from alluse_core.model import (
@@ -119,6 +119,7 @@ class Runtime:
         )
         self._folder = StateFolder(Path(state) if state else state_path(settings))
         self._stack = AsyncExitStack()
+        self._entered = self._closed = False
         self._pacers: dict[str, SlidingWindowPacer] = {}
         self._analysis: Analysis | None = None
         self.brokers: dict[str, Broker] = {}
@@ -134,11 +135,13 @@ class Runtime:
         return self._folder.path
 
     async def __aenter__(self) -> Self:
+        self._refuse_second_entry()
         try:
             await self._start()
         except BaseException:
             await self._stack.aclose()
             raise
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -147,7 +150,20 @@ class Runtime:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._closed = True
         await self._stack.aclose()
+
+    def _refuse_second_entry(self) -> None:
+        # What a plugin was opened with, and what was counted, belongs to the first entry.
+        if self._closed:
+            raise RuntimeClosed(
+                "the runtime is closed, and is not entered again",
+                hint="open another: 'async with alluse.open(...)'",
+            )
+        if self._entered:
+            raise UsageError(
+                "this runtime is open already", hint="open another for another 'async with'"
+            )
 
     def positions(self) -> Snapshot[Position]:
         """Return what the accounts hold, as last told by the brokers."""

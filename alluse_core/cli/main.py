@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alluse_core import builtin
-from alluse_core.errors import AllUseError, DuplicateProvider, PluginError, did_you_mean
+from alluse_core.errors import (
+    AllUseError,
+    BrokerUnavailable,
+    DuplicateProvider,
+    PluginError,
+    SettingsError,
+    did_you_mean,
+)
 from alluse_core.host import Host, safe_mode, switched_on
 from alluse_core.providers import Command
 
@@ -146,7 +153,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except AllUseError as error:
         if debug:
             raise
-        _explain(str(error), error.hint)
+        _explain(str(error), error.hint, _examination(error))
         code = error.exit_code
     except click.ClickException as error:
         error.show()
@@ -176,8 +183,18 @@ def main(args: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _explain(message: str, hint: str) -> None:
+def _explain(message: str, hint: str, more: str = "") -> None:
     click.echo(f"error: {message}", err=True)
     if hint:
         click.echo(f"  way out: {hint}", err=True)
-    click.echo("  'alluse doctor' checks this installation", err=True)
+    if more:
+        click.echo(f"  {more}", err=True)
+
+
+def _examination(error: AllUseError) -> str:
+    """Return what to examine, where 'alluse doctor' looks at what the error is about."""
+    if isinstance(error, SettingsError | PluginError):
+        return "'alluse doctor' checks this installation"
+    if isinstance(error, BrokerUnavailable):
+        return "'alluse doctor --connect' checks the connection"
+    return ""

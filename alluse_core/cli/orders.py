@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,10 @@ def orders_list(out: Path, state: str | None, limit: int | None, as_json: bool) 
 @_out
 @_json
 def orders_show(key: str, out: Path, as_json: bool) -> None:
-    """Tell the whole story of one order, with the evidence for each state."""
+    """Tell the whole story of one order: the journal's records, and which of them proved a state.
+
+    'alluse journal export --key KEY' writes the records themselves.
+    """
     with JournalReader(out / JOURNAL) as reader:
         order = reader.order(key)
         story = reader.story(key)
@@ -70,21 +75,38 @@ def orders_show(key: str, out: Path, as_json: bool) -> None:
         print_json(
             {
                 **_order_facts(order),
+                "evidence": _evidence(story),
                 "members": {member.key: member.state for member in members},
                 "story": [_entry_facts(entry) for entry in story],
             }
         )
         return
-    click.echo(f"{order.key}: {_terms(order)} is {order.state.value}")
+    proof = _evidence(story)[-1]
+    click.echo(f"{order.key}: {_terms(order)} is {order.state.value}, by record {proof}")
     click.echo(f"broker {order.order.broker}, account {order.order.account}, ref {order.ref}")
     for member in members:
         if member.key != order.key:
             click.echo(f"group {order.group}: {member.key} ({_terms(member)}) is {member.state}")
     rows = [
-        (f"{entry.time:%Y-%m-%d %H:%M:%S.%f}"[:-3], *tell(entry), entry.state or "")
+        (
+            entry.sequence,
+            f"{entry.time:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+            *tell(entry),
+            entry.state or "",
+        )
         for entry in story
     ]
-    print_table(("time (UTC)", "who", "what they said or did", "state then"), rows)
+    print_table(("record", "time (UTC)", "who", "what they said or did", "state then"), rows)
+
+
+def _evidence(story: Sequence[Entry]) -> list[int]:
+    """Return the sequence numbers of the records at which the order's state changed."""
+    stated = [entry for entry in story if entry.state]
+    return [
+        entry.sequence
+        for before, entry in pairwise((None, *stated))
+        if entry is not None and (before is None or entry.state != before.state)
+    ]
 
 
 def _order_facts(order: OrderSummary) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from alluse_core.cli.numbers import FiniteRange
 from alluse_core.cli.output import print_json
 from alluse_core.errors import AllUseError, OrderError, StateError, StateLocked, UsageError
 from alluse_core.model import OrderState
+from alluse_core.orders.persons import is_one_line, one_line
 from alluse_core.settings import Settings
 from alluse_core.spool import Spool
 from alluse_core.state import StateFolder, state_path
@@ -27,8 +28,23 @@ _patience = click.option(
     "--patience", type=FiniteRange(min=0.1), default=10.0, help="Seconds to wait."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_by = click.option("--by", required=True, metavar="NAME", help="Who decides it.")
-_reason = click.option("--reason", required=True, help="Why; it goes into the journal.")
+
+
+class _OneLine(click.types.StringParamType):
+    """Text that forges no line and no colour where it is shown."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text. Fails as click's types do."""
+        text = str(super().convert(value, param, ctx))
+        if not is_one_line(text):
+            self.fail(f"{text!r} has control characters; write it on one line", param, ctx)
+        return text
+
+
+_by = click.option("--by", type=_OneLine(), required=True, metavar="NAME", help="Who decides it.")
+_reason = click.option(
+    "--reason", type=_OneLine(), required=True, help="Why; it goes into the journal."
+)
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,16 +194,17 @@ def _tell(verb: str, fields: Mapping[str, str], answer: Mapping[str, Any]) -> No
     if verb == "approve" and not answer.get("approved"):
         click.echo("nothing waited for approval")
     for difference in answer.get("approved", ()):
-        click.echo(f"approved by {fields['by']}: {difference}")
+        click.echo(f"approved by {fields['by']}: {one_line(difference)}")
     running = "" if answer.get("running", True) else "no process runs; the next one starts so: "
-    click.echo(f"{running}{answer['state']}" + (f": {answer['reason']}" * bool(answer["reason"])))
+    reason = one_line(answer["reason"])
+    click.echo(f"{running}{answer['state']}" + f": {reason}" * bool(reason))
     if answer["flattening"]:
         click.echo("positions are being closed")
     for broker, breaker in answer.get("breakers", {}).items():
         if breaker != "closed":
             click.echo(f"the breaker of {broker} is {breaker}: new orders wait")
     for difference in answer.get("differences", ()):
-        click.echo(f"waits for approval: {difference}")
+        click.echo(f"waits for approval: {one_line(difference)}")
     for order in answer.get("working", ()):
         click.echo(f"working: {order['key']} is {order['state']}")
     for row in answer.get("positions", ()):

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from alluse_core.errors import OrderError, UsageError
+from alluse_core.errors import OrderError
 from alluse_core.model import Order
 from alluse_core.orders.desk import Desk
+from alluse_core.orders.persons import refuse_no_name
 from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind
 from alluse_core.orders.view import QuoteLookup
@@ -75,8 +76,7 @@ class Canary:
 
     def lift(self, by: str) -> None:
         """End the caps. Raises UsageError without a name, OrderError where it is too early."""
-        if not by.strip():
-            raise UsageError("lifting the canary's caps needs the name of who decides it")
+        refuse_no_name(by, "lifting the canary's caps")
         if self.lifted:
             raise OrderError(f"{self.name} has no caps to lift")
         caps, now = self._settings, self._desk.clock.now()

@@ -212,7 +212,7 @@ _HINTS = {
     "live_account": "to trade live, repeat the account's id in [orders] live_account",
     "reduce_only": "ask for the position first; orders that still work count against it",
     "trading_state": "resume with your name: alluse resume --by NAME",
-    "link": "it connects again by itself; 'alluse doctor' says what keeps it from that",
+    "link": "it connects again by itself; 'alluse doctor --connect' says what keeps it from that",
     "reconciling": "wait: it asks again by itself until the broker has told everything",
     "breaker": "where it is not off it tries again by itself; see alluse orders close-breaker",
     "approval": "'alluse orders status' shows them; alluse orders approve --by NAME",

@@ -20,6 +20,7 @@ from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.lanes import Outbox
 from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.persons import one_line, refuse_no_name
 from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind
@@ -103,6 +104,7 @@ class Control:
 
     def reduce(self, reason: str, action: str = "reduce") -> None:
         """Allow only what reduces risk; working orders stay. A halt is not weakened by it."""
+        reason = one_line(reason)
         if self._gate.state is TradingState.ACTIVE:
             self._turn(TradingState.REDUCING, action, reason)
         elif reason != self._paged:
@@ -119,7 +121,7 @@ class Control:
 
     def stop(self, reason: str) -> None:
         """Halt at once; what increases risk is cancelled within a second."""
-        self._turn(TradingState.HALTED, "halt", reason)
+        self._turn(TradingState.HALTED, "halt", one_line(reason))
 
     async def cancel_risk(self, by: str, others: Iterable[LiveOrder] = ()) -> list[LiveOrder]:
         """Ask for a cancel of all working orders that increase risk, and of ``others``.
@@ -181,8 +183,7 @@ class Control:
 
     def resume(self, by: str) -> None:
         """Allow new risk again, also after a damaged journal. Raises UsageError without a name."""
-        if not by.strip():
-            raise UsageError("resuming needs the name of who decides it", hint="resume(by='...')")
+        refuse_no_name(by, "resuming")
         if self._desk.journal.problem:
             accept(self._desk.journal, by)
         self.flattening = False

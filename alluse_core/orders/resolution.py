@@ -5,6 +5,7 @@ from __future__ import annotations
 from alluse_core.errors import OrderError, UsageError
 from alluse_core.model import OrderState
 from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.persons import refuse_no_name
 
 
 def refuse_resolution(live: LiveOrder, as_state: OrderState, by: str) -> None:
@@ -13,10 +14,10 @@ def refuse_resolution(live: LiveOrder, as_state: OrderState, by: str) -> None:
     UsageError without a name or for a state that is not final; OrderError where the order is not
     UNKNOWN, or its fills contradict the state.
     """
-    if not by.strip() or not as_state.is_terminal or as_state is OrderState.DENIED:
+    refuse_no_name(by, "resolving an order")
+    if not as_state.is_terminal or as_state is OrderState.DENIED:
         raise UsageError(
-            f"an order is resolved as FILLED, CANCELED, REJECTED or EXPIRED, by somebody; not"
-            f" as {as_state.value} by {by!r}"
+            f"an order is resolved as FILLED, CANCELED, REJECTED or EXPIRED, not {as_state.value}"
         )
     if live.state is not OrderState.UNKNOWN:
         raise OrderError(f"order {live.key!r} is {live.state.value}, not UNKNOWN")

@@ -12,6 +12,7 @@ from alluse_core.clock import Clock
 from alluse_core.errors import (
     OrderError,
     OrderNotFound,
+    RuntimeClosed,
     UsageError,
     did_you_mean,
 )
@@ -36,6 +37,7 @@ from alluse_core.orders.journal import Journal
 from alluse_core.orders.life import Life
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer
+from alluse_core.orders.persons import refuse_no_name
 from alluse_core.orders.reconcile import Reconciliation
 from alluse_core.orders.resolution import refuse_resolution
 from alluse_core.orders.restart import take_over
@@ -197,7 +199,10 @@ class Orders:
         return CommandTicket(live, await self._commands.cancel(live), self._clock)
 
     async def halt(self, reason: str) -> None:
-        """Stop new risk and cancel what increases it; protective orders stay."""
+        """Stop new risk and cancel what increases it; protective orders stay.
+
+        ``reason`` goes into the journal as one line.
+        """
         await self._control.halt(reason)
         await self._journal.flushed()
 
@@ -225,8 +230,7 @@ class Orders:
 
         Raises UsageError without a name, OrderError for a broker not known.
         """
-        if not by.strip():
-            raise UsageError("closing a breaker needs the name of who decides it")
+        refuse_no_name(by, "closing a breaker")
         breaker = self._desk.breakers.get(broker)
         if breaker is None:
             known = sorted(self._brokers)
@@ -257,8 +261,7 @@ class Orders:
 
     async def approve(self, by: str) -> tuple[Difference, ...]:
         """Approve what the start found; return it. Raises UsageError without a name."""
-        if not by.strip():
-            raise UsageError("approving needs the name of who decides it")
+        refuse_no_name(by, "approving")
         if self._approval.waiting:
             raise OrderError(f"{sorted(self._approval.waiting)} did not tell its evidence yet")
         approved = self._approval.approve(by)
@@ -340,7 +343,7 @@ class Orders:
     def _check_caller(self) -> None:
         """Refuse what would be lost, or touched by two threads at once."""
         if not self._life.started:
-            raise OrderError(
+            raise RuntimeClosed(
                 "the runtime is closed, so nothing is sent any more",
                 hint="use it inside 'async with alluse.open(...)'",
             )

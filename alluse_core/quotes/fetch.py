@@ -207,7 +207,7 @@ def unavailable(broker: Broker) -> BrokerUnavailable:
     """Return the error of a read without a link."""
     return BrokerUnavailable(
         f"no link to broker {broker.name!r} ({broker.link.value}), and no fresh quote is held",
-        hint="see 'alluse status'; quotes.newest() returns the last known quote with its age",
+        hint="see 'alluse orders status'; quotes.newest() returns the last known quote and its age",
     )
 
 
@@ -215,5 +215,6 @@ def no_answer(broker: Broker, instrument: Instrument, timeout: float) -> QuoteUn
     """Return the error of a read that the broker left without an answer."""
     return QuoteUnavailable(
         f"broker {broker.name!r} gave no quote of {instrument} within {timeout:g} s",
-        hint="check the market data subscription and the market's hours; 'alluse doctor' asks",
+        hint="check the market data subscription and the market's hours:"
+        " 'alluse doctor --connect --ask INSTRUMENT'",
     )

@@ -34,7 +34,8 @@ def not_priced(instrument: Instrument, quote: Quote | None) -> tuple[str, str]:
     if quote is None:
         return (
             f"no quote of {instrument} arrived in time",
-            "check the market data subscription and the market's hours; 'alluse doctor' asks",
+            "check the market data subscription and the market's hours:"
+            " 'alluse doctor --connect --ask INSTRUMENT'",
         )
     halted = ", and it is halted" if quote.halted else ""
     return (

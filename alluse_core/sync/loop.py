@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from alluse_core.errors import UsageError
+from alluse_core.errors import RuntimeClosed, UsageError
 
 T = TypeVar("T")
 
@@ -28,11 +28,13 @@ class Loop:
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` in the loop and return its result; Ctrl-C cancels it.
 
-        Raises UsageError where the loop is closed, or is the caller's own.
+        Raises RuntimeClosed where the loop is closed, UsageError where it is the caller's own.
         """
         if self._loop.is_closed() or threading.current_thread() is self._thread:
             work.close()
-            raise UsageError(_CLOSED if self._loop.is_closed() else _INSIDE)
+            if self._loop.is_closed():
+                raise RuntimeClosed(_CLOSED, hint="use it inside 'with alluse.open_sync(...)'")
+            raise UsageError(_INSIDE, hint="await the runtime of alluse.open there")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

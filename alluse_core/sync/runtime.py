@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from alluse_core.errors import AllUseError
+from alluse_core.errors import AllUseError, UsageError
 from alluse_core.model import AccountMode, AccountValue, NodeIdentity, Position, Snapshot
 from alluse_core.monitor.alerts import AlertEngine
 from alluse_core.redaction import Redaction
@@ -47,7 +47,7 @@ class SyncRuntime:
 
     def __enter__(self) -> Self:
         if self._loop is not None:
-            raise AllUseError("this runtime is open already")
+            raise UsageError("this runtime is open already", hint="open another for another 'with'")
         self._loop = Loop()
         try:
             self._loop.wait(self._runtime.__aenter__())

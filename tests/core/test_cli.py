@@ -126,6 +126,31 @@ def test_every_error_ends_with_its_code_on_stderr_and_without_a_traceback(
         assert str(error).split("\n")[0] in printed.err
 
 
+@pytest.mark.parametrize(
+    ("error", "examined"),
+    [
+        (errors.SettingsError("orders.x is not a setting"), "'alluse doctor' checks"),
+        (errors.ProviderNotFound("broker", "ibrk", ["ibkr"]), "'alluse doctor' checks"),
+        (errors.BrokerUnavailable("nobody answers"), "'alluse doctor --connect' checks"),
+        (errors.UsageError("cannot be meant"), ""),
+        (errors.OrderNotFound("no order has the key 'x'"), ""),
+        (errors.OrderDenied("too many", stage="max_quantity"), ""),
+        (errors.RequestFailed("no permission"), ""),
+        (ValueError("surprise"), ""),
+        (OSError(28, "No space left on device"), ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_doctor_is_named_where_it_looks_at_what_the_error_is_about(
+    error: BaseException, examined: str, offer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer(failing(error))
+    run("try")
+    told = capsys.readouterr().err
+    assert examined in told
+    assert ("doctor" in told) == bool(examined)
+
+
 def test_an_unexpected_error_is_called_a_fault_of_the_program(
     offer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,7 +16,14 @@ import pytest
 
 import alluse_core as alluse
 from alluse_core import Instrument, Order, OrderState, Side
-from alluse_core.errors import OrderDenied, OrderError, OrderNotFound, UsageError
+from alluse_core.errors import (
+    OrderDenied,
+    OrderError,
+    OrderNotFound,
+    RuntimeClosed,
+    StateLocked,
+    UsageError,
+)
 from alluse_core.orders.breaker import BreakerState
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.states import CommandState
@@ -79,8 +87,37 @@ def test_a_closed_runtime_says_so_and_code_in_its_loop_cannot_wait_for_it(tmp_pa
         loop = runtime.orders._loop
         with pytest.raises(UsageError, match="own loop"):
             loop.call(lambda: runtime.orders.submit(order))
-    with pytest.raises(UsageError, match="closed"):
+    with pytest.raises(RuntimeClosed, match="closed"):
         runtime.orders.submit(order)
+    with pytest.raises(RuntimeClosed, match="not entered again"), runtime:
+        pass
+
+
+def test_a_runtime_is_entered_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        runtime = alluse.open(SETTINGS, state=tmp_path)
+        async with runtime:
+            with pytest.raises(UsageError, match="open already"):
+                await runtime.__aenter__()
+            assert runtime.orders.state.value == "ACTIVE", "the first entry goes on"
+        with pytest.raises(RuntimeClosed, match="not entered again") as told:
+            await runtime.__aenter__()
+        assert "alluse.open" in told.value.hint
+
+    asyncio.run(scenario())
+
+
+def test_a_start_that_failed_may_be_tried_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        first = alluse.open(SETTINGS, state=tmp_path)
+        second = alluse.open(SETTINGS, state=tmp_path)
+        async with first:
+            with pytest.raises(StateLocked):
+                await second.__aenter__()
+        async with second:
+            assert second.orders.state.value == "ACTIVE"
+
+    asyncio.run(scenario())
 
 
 def test_it_is_not_usable_before_it_is_entered(tmp_path: Path) -> None:

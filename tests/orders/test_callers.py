@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from desk_floor import buy, floor, run
 
-from alluse_core.errors import OrderError, UsageError
+from alluse_core.errors import RuntimeClosed, UsageError
 
 
 @pytest.mark.parametrize("nonsense", [None, [buy("one")], "one", 1])
@@ -33,7 +33,7 @@ def test_a_runtime_that_is_closed_says_so(tmp_path: Path) -> None:
             desk.orders.cancel("one"),
             desk.orders.modify("one", quantity=5),
         ):
-            with pytest.raises(OrderError, match="closed"):
+            with pytest.raises(RuntimeClosed, match="closed"):
                 await asked
 
     run(scenario())

@@ -80,6 +80,22 @@ def test_show_tells_the_same_as_json(told: Path) -> None:
     assert all(step["what"] for step in shown["story"])
 
 
+def test_show_numbers_the_records_that_prove_each_state(told: Path) -> None:
+    shown = json.loads(_run(orders_show, "entry", "--out", told, "--json").output)
+    states = {step["sequence"]: step["state"] for step in shown["story"]}
+    assert [states[number] for number in shown["evidence"]] == [
+        "INTENT",
+        "SUBMITTED",
+        "ACCEPTED",
+        "PARTIALLY_FILLED",
+        "CANCELED",
+    ]
+    lines = _run(orders_show, "entry", "--out", told).output.splitlines()
+    assert lines[0].endswith(f"is CANCELED, by record {shown['evidence'][-1]}")
+    numbers = [int(line.split()[0]) for line in lines if line.split()[0].isdigit()]
+    assert numbers == list(states)
+
+
 def test_export_writes_every_record_in_both_forms(told: Path, tmp_path: Path) -> None:
     with JournalReader(told / "journal.db") as reader:
         entries = list(reader.entries())
