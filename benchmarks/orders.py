@@ -55,6 +55,8 @@ class TakingBroker(FakeBroker):
 class NoCommitter:
     """Writes nothing, and says so in the next turn of the loop: the machinery without its disk."""
 
+    concurrent = True
+
     def open(self, write: Write) -> None:
         """Begin."""
 

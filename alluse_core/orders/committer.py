@@ -29,7 +29,14 @@ Done = Callable[[Commit], None]
 
 
 class Committer(Protocol):
-    """Writes batches one after the other, in the order they were handed over."""
+    """Writes batches one after the other, in the order they were handed over.
+
+    ``concurrent``: it writes while whoever handed over goes on, and calls ``done`` later.
+    """
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether ``commit`` returns before the batch is written."""
 
     def open(self, write: Write) -> None:
         """Begin; ``write`` makes one batch durable or raises JournalError."""
@@ -53,6 +60,8 @@ def _attempt(write: Write, rows: Sequence[Row]) -> Commit:
 
 class InlineCommitter:
     """Writes at once, in the caller's thread: for simulation in virtual time, and for tests."""
+
+    concurrent = False
 
     def __init__(self) -> None:
         self._write: Write | None = None
@@ -78,6 +87,8 @@ _Work = tuple[Sequence[Row], Done, asyncio.AbstractEventLoop]
 class ThreadCommitter:
     """One writer thread. What arrives while it syncs becomes the next batch (group commit)."""
 
+    concurrent = True
+
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -94,6 +105,9 @@ class ThreadCommitter:
         if self._thread is None:
             raise JournalError("the journal is closed")
         self._queue.put((rows, done, asyncio.get_running_loop()))
+        # The writer needs the interpreter's lock for a moment to begin; who hands over goes on
+        # computing, and would keep it for 5 ms.
+        time.sleep(0)
 
     def close(self) -> None:
         """Let the thread finish what is queued, and end it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,12 +43,13 @@ _FORMAT = 1
 _SIGNED_AT_ONCE = 250
 _SIGNED_AT_CLOSE = 20_000
 _RESERVE_BYTES = 1 << 20
-# One statement writes many records: the interpreter's lock is given up once for all of them.
-_CHUNKS = (64, 8, 1)
-_INSERTS = {
-    size: f"INSERT INTO record ({COLUMNS}) VALUES " + ",".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * size)
-    for size in _CHUNKS
-}
+# One statement writes and commits a batch: the event loop goes on meanwhile, and the interpreter's
+# lock has to be waited for once, not once for each record.
+_ROWS_AT_ONCE = 256
+# So much is worth the writer's while, beside an event loop that has more to do in this turn.
+_ROWS_WORTH_A_BATCH = 150
+_COLUMNS = COLUMNS.count(",") + 1
+_ROW = f"({', '.join('?' * _COLUMNS)})"
 
 Then = Callable[[JournalError | None], None]
 
@@ -90,9 +91,9 @@ class Journal:
         self.committed = 0
         self._clock = clock
         self._committer: Committer = committer or ThreadCommitter()
-        self.reserve_spent = False
         self._entries: list[_Taken] = []
         self._anchor_failure = ""
+        self._rows_waiting = 0
         self._flush_due = False
         self._closed = False
         self._readers: list[JournalReader] = []
@@ -214,15 +215,20 @@ class Journal:
     def append(self, *rows: Row, then: Then | None = None, urgent: bool = False) -> None:
         """Take records; ``then`` is called, in the event loop, once they are on disk or failed.
 
-        What is appended within one turn of the event loop becomes one batch. Records that failed
-        are tried again with the next batch, except those with a ``then``: whoever asked was told.
-        ``urgent`` ones (cancels, exits, changes that reduce risk) get a second attempt first, with
-        the reserve given up.
+        What is appended within one turn of the event loop becomes one batch, or a few where it is
+        much; what one call appends is always in one. Records that failed are tried again with the
+        next batch, except those with a ``then``: whoever asked was told. ``urgent`` ones (cancels,
+        exits, changes that reduce risk) get a second attempt first, with the reserve given up.
         """
         if self._closed:
             raise JournalError("the journal is closed")
         self._entries.append(_Taken(rows, then, urgent))
-        self._flush_soon()
+        self._rows_waiting += len(rows)
+        worth_it = self._rows_waiting >= _ROWS_WORTH_A_BATCH and self._committer.concurrent
+        if worth_it and self._flush_due:
+            self._flush()
+        else:
+            self._flush_soon()
 
     def _flush_soon(self) -> None:
         if not self._flush_due:
@@ -253,20 +259,22 @@ class Journal:
     def _flush(self) -> None:
         self._flush_due = False
         if self._entries and not self._closed:
-            entries, self._entries = self._entries, []
-            rows = [row for taken in entries for row in taken.rows]
+            entries, rows = self._collected()
             self._committer.commit(rows, lambda commit: self._done(commit, entries))
 
     def _flush_inline(self) -> None:
         self._flush_due = False
-        entries, self._entries = self._entries, []
-        rows = [row for taken in entries for row in taken.rows]
+        entries, rows = self._collected()
         error: JournalError | None = None
         try:
             self._write(rows)
         except JournalError as failed:
             error = failed
         self._done(Commit(len(rows), 0.0, error), entries)
+
+    def _collected(self) -> tuple[list[_Taken], list[Row]]:
+        entries, self._entries, self._rows_waiting = self._entries, [], 0
+        return entries, [row for taken in entries for row in taken.rows]
 
     def _done(self, commit: Commit, entries: list[_Taken]) -> None:
         self.failure = commit.error
@@ -374,10 +382,7 @@ class Journal:
             values += (sequence, *row, digest)
         head = Head(sequence, digest)
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for start, size in _chunks(len(rows)):
-                self._connection.execute(_INSERTS[size], values[start * 8 : (start + size) * 8])
-            self._connection.execute("COMMIT")
+            self._insert(values)
         except (sqlite3.Error, OSError) as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
@@ -387,6 +392,17 @@ class Journal:
             ) from None
         self._head = head
         self._note(head)
+
+    def _insert(self, values: Sequence[object]) -> None:
+        execute, most = self._connection.execute, _ROWS_AT_ONCE * _COLUMNS
+        if len(values) <= most:
+            execute(_insertion(values), values)
+            return
+        execute("BEGIN IMMEDIATE")
+        for start in range(0, len(values), most):
+            part = values[start : start + most]
+            execute(_insertion(part), part)
+        execute("COMMIT")
 
     def _note(self, head: Head) -> None:
         # The records are on disk: to call them failed would have them written twice.
@@ -404,9 +420,6 @@ EXIT_BY_HAND = (
 """The way out of a position where the journal can take no record."""
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
-    start = 0
-    for size in _CHUNKS:
-        while count - start >= size:
-            yield start, size
-            start += size
+def _insertion(values: Sequence[object]) -> str:
+    rows = len(values) // _COLUMNS
+    return f"INSERT INTO record ({COLUMNS}) VALUES {', '.join([_ROW] * rows)}"

@@ -117,7 +117,8 @@ class Outbox:
     @property
     def depth(self) -> int:
         """How many items wait."""
-        return sum(len(lane.items) for lane in self._lanes.values())
+        cancels, exits, orders = self._lanes.values()
+        return len(cancels.items) + len(exits.items) + len(orders.items)
 
     def admit(self, priority: Priority, orders: int) -> bool:
         """Return whether ``orders`` of one intent may leave as soon as they are durable.
@@ -189,6 +190,8 @@ class Outbox:
 
     def _release(self, lane: Lane) -> None:
         """Write down that the next orders may leave, as many as fit; they leave once it is."""
+        if not lane.held:
+            return
         for item in lane.items:
             if not isinstance(item, Dispatch) or item.released or item.asked:
                 continue

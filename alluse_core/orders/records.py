@@ -213,8 +213,9 @@ def digest_of(order: Order) -> str:
     numbers = ["" if price is None else str(price.normalize()) for price in prices]
     good_till = "" if order.good_till is None else order.good_till.astimezone(UTC).isoformat()
     content = (
-        f"{order.broker}|{order.account}|{order.instrument.id}|{order.side}|{order.order_type}"
-        f"|{order.time_in_force}|{good_till}|{order.outside_rth}|{order.reduce_only}|{numbers}"
+        f"{order.broker}|{order.account}|{order.instrument.id}|{order.side.value}"
+        f"|{order.order_type.value}|{order.time_in_force.value}|{good_till}|{order.outside_rth}"
+        f"|{order.reduce_only}|{numbers}"
     )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -57,7 +57,10 @@ def sync_folder(folder: Path) -> None:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Return a connection without implicit transactions. Raises sqlite3.Error."""
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    # A batch of each size is a statement of its own, some of them large: few are kept.
+    return sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=24
+    )
 
 
 def allocate(path: Path, size: int) -> None:

@@ -208,8 +208,10 @@ class Parts:
 
     def unfinished(self) -> int:
         """Return how many orders and commands are not durable or have not been sent yet."""
-        waiting = sum(outbox.depth for outbox in self.outboxes.values())
-        return self.pipeline.undurable + waiting
+        waiting = self.pipeline.undurable
+        for outbox in self.outboxes.values():
+            waiting += outbox.depth
+        return waiting
 
     # --- words between the parts ----------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import sqlite3
@@ -19,6 +20,7 @@ from alluse_core.orders.chain import Anchor, Head
 from alluse_core.orders.committer import Commit, InlineCommitter, ThreadCommitter
 from alluse_core.orders.journal import Journal, JournalReader, verify
 from alluse_core.orders.records import Kind
+from alluse_core.orders.storage import Storage
 from alluse_core.telemetry import Registry
 from alluse_core.testing import VirtualClock
 
@@ -347,5 +349,141 @@ def test_what_arrives_while_the_disk_syncs_becomes_one_batch_and_everybody_is_to
         assert [name for name, _ in told] == ["first", "second", "third"]
         assert [commit.records for _, commit in told] == [2, 4, 4]
         assert all(commit.error is None and commit.seconds > 0 for _, commit in told)
+
+    run(scenario())
+
+
+def test_what_one_turn_has_much_of_is_written_while_the_turn_goes_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        disk = _Slow()
+        disk.concurrent = True
+        journal = opened(tmp_path / "journal.db", committer=disk)
+        sizes = [120, 1, 100, 300, 2]
+        for size in sizes:
+            journal.append(*[noted(journal)] * size)
+        handed = [len(rows) for rows, _ in disk.held]
+        assert handed, "the disk need not wait for the end of the turn"
+        await asyncio.sleep(0)
+        handed = [len(rows) for rows, _ in disk.held]
+        assert sum(handed) == sum(sizes)
+        whole = {sum(sizes[:end]) for end in range(len(sizes) + 1)}
+        assert all(sum(handed[:end]) in whole for end in range(len(handed))), "no call is cut apart"
+        for rows, done in disk.held:
+            done(Commit(len(rows), 0.25, None))
+        journal.close()
+
+    run(scenario())
+
+
+def test_nobody_is_told_of_a_batch_before_the_call_that_appends_returns(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        journal = opened(tmp_path / "journal.db")
+        told: list[int] = []
+        for number in range(3):
+            journal.append(*[noted(journal)] * 200, then=lambda _, n=number: told.append(n))  # type: ignore[misc]
+            assert told == []
+        await asyncio.sleep(0)
+        assert told == [0, 1, 2]
+        journal.close()
+
+    run(scenario())
+
+
+class _Gone(sqlite3.Connection):
+    """A connection that fails where it is told to."""
+
+    failing = ""
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if self.failing and statement.startswith(self.failing):
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(statement, *values)
+
+
+def _through(made: list[_Gone]) -> Storage:
+    def connect(path: Path) -> sqlite3.Connection:
+        made.append(sqlite3.connect(path, isolation_level=None, factory=_Gone))
+        # As a build of SQLite may have it.
+        made[-1].execute("PRAGMA synchronous = NORMAL")
+        return made[-1]
+
+    return Storage(connect=connect)
+
+
+@pytest.mark.parametrize("failing", ["INSERT", "COMMIT"])
+def test_of_a_large_batch_that_fails_nothing_stays_and_the_next_is_written(
+    tmp_path: Path, failing: str
+) -> None:
+    made: list[_Gone] = []
+    journal = opened(tmp_path / "journal.db", storage=_through(made))
+    made[0].failing = failing
+    journal.append(*[noted(journal)] * 1_000)
+    assert "1000 records could not be written: disk I/O error" in journal.trouble
+    made[0].failing = ""
+    with journal.read() as reader:
+        assert list(reader.entries()) == []
+    journal.append(noted(journal))
+    assert journal.committed == 1_001
+    journal.close()
+    assert verify(tmp_path / "journal.db").ok
+
+
+def test_each_commit_is_synced_whatever_this_sqlite_does_by_itself(tmp_path: Path) -> None:
+    made: list[_Gone] = []
+    journal = opened(tmp_path / "journal.db", storage=_through(made))
+    (level,) = made[0].execute("PRAGMA synchronous").fetchone()
+    assert level == 2
+    journal.close()
+
+
+@pytest.mark.parametrize("what", ["another format", "no database"])
+def test_a_file_that_is_refused_is_let_go(tmp_path: Path, what: str) -> None:
+    made: list[_Gone] = []
+    path = tmp_path / "journal.db"
+    if what == "no database":
+        path.write_bytes(b"0123456789abcdef" * 100)
+
+        def connect(path: Path) -> sqlite3.Connection:
+            made.append(sqlite3.connect(path, isolation_level=None, factory=_Gone))
+            return made[-1]
+
+        storage = Storage(connect=connect)
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA user_version = 99")
+        storage = _through(made)
+    with pytest.raises(JournalError):
+        opened(path, storage=storage)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].execute("SELECT 1")
+
+
+def test_a_journal_that_is_closed_before_the_turn_ends_is_left_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        heard: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: heard.append(told))
+        journal = opened(tmp_path / "journal.db", committer=ThreadCommitter())
+        journal.append(noted(journal))
+        journal.close()
+        await asyncio.sleep(0)
+        assert heard == []
+
+    run(scenario())
+
+
+def test_a_retry_with_nothing_to_retry_writes_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        disk = _Slow()
+        journal = opened(tmp_path / "journal.db", committer=disk)
+        journal.retry()
+        await asyncio.sleep(0)
+        assert disk.held == []
+        journal.append(noted(journal))
+        await asyncio.sleep(0)
+        ((rows, done),) = disk.held
+        done(Commit(len(rows), 0.25, JournalError("disk full")))
+        with contextlib.suppress(JournalError):
+            journal.close()
+        journal.retry()
 
     run(scenario())

@@ -59,6 +59,8 @@ class SlowDisk:
     or (``after``) when they are and nobody has been told.
     """
 
+    concurrent = True
+
     def __init__(
         self, machine: Machine, seconds: float = 0.0, kill_at: int = 0, after: bool = False
     ) -> None:
