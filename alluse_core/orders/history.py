@@ -19,6 +19,7 @@ from alluse_core.orders.checkpoint import (
     read_standing,
 )
 from alluse_core.orders.reader import anchor_path, corrupt
+from alluse_core.orders.soundness import IndexCheck
 from alluse_core.orders.verification import UNREADABLE, Verification, unsoundness, walk
 
 _HEADER = struct.Struct(">16xH10xI")
@@ -34,8 +35,9 @@ class History:
     """The records of a journal up to the last one that was verified.
 
     Opening checks the chain from the last checkpoint on; all of it, and the indexes, where there is
-    none or where fewer than ``whole_below`` records are signed off by it. ``recovered`` is what a
-    start needs. Raises JournalCorrupt where the file is no journal any more.
+    none or where fewer than ``whole_below`` records are signed off by it. Else the indexes are
+    looked at afterwards. ``recovered`` is what a start needs. Raises JournalCorrupt where the file
+    is no journal any more.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, whole_below: int) -> None:
@@ -49,6 +51,8 @@ class History:
             unsound = "" if resumed else self._unsound()
         except UNREADABLE as error:
             raise corrupt(path, error) from None
+        self._unlooked = resumed is not None
+        self._indexes: IndexCheck | None = None
         self.orders_ever = self._checked.standing.orders
         self.verification: Verification = self._checked.walk.finish(anchor, unsound)
         self._signing = self.verification.ok or self.verification.accepted
@@ -122,6 +126,33 @@ class History:
             _log.error("the journal does not hold what was written: %s", found)
             self._signing = False
         return found
+
+    def look_at_indexes(self) -> str:
+        """Return what is wrong with the indexes once that is known; '' before, and for nothing.
+
+        Where the opening looked at them there is nothing to do; else the first call begins to.
+        After a problem the next opening does without the checkpoint, and makes them anew.
+        """
+        if not self._unlooked:
+            return ""
+        if self._indexes is None:
+            self._indexes = IndexCheck(self._path)
+        found = self._indexes.finding
+        if found is None:
+            return ""
+        self._unlooked = False
+        if not found:
+            return ""
+        self._signing = False
+        checkpoint_path(self._path).unlink(missing_ok=True)
+        _log.error("the indexes of %s do not match its records: %s", self._path.name, found)
+        return f"the file is not sound: {found}; a new start makes its indexes anew"
+
+    def close(self) -> None:
+        """End the look at the indexes, done or not. Safe to call twice."""
+        self._unlooked = False
+        if self._indexes is not None:
+            self._indexes.close()
 
     def save(self, least: int = _SAVED_EVERY) -> None:
         """Write the checkpoint where ``least`` records are new: without it a start takes longer."""

@@ -334,6 +334,7 @@ class Journal:
             return
         for reader in self._readers:
             reader.close()
+        self._history.close()
         self._closed = True
         self._committer.close()
         self._flush_inline()
@@ -352,8 +353,10 @@ class Journal:
     def sign_off(self) -> None:
         """Read some of the new records back, so that the next start need not.
 
-        What is not what was written becomes the ``problem``.
+        Where the opening went on from a checkpoint, the indexes are looked at beside it. What is
+        not what was written becomes the ``problem``.
         """
+        self.problem = self._history.look_at_indexes() or self.problem
         if self._history.signed < self._head.sequence:
             if self._back is None:
                 self._back = self.read()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from alluse_core.errors import JournalCorrupt
 from alluse_core.model import OrderState
 from alluse_core.orders import checkpoint as module
-from alluse_core.orders import history, verification
+from alluse_core.orders import history, soundness, verification
 from alluse_core.orders.checkpoint import checkpoint_path, read_checkpoint
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal
@@ -592,6 +593,97 @@ def test_an_index_that_misses_records_is_found_and_made_anew(
     assert verify(path).ok
 
 
+def _looked(journal: Journal) -> None:
+    """Wait until the journal has looked at its indexes."""
+    journal.sign_off()
+    for thread in threading.enumerate():
+        if thread.name == "alluse-journal-check":
+            thread.join(5)
+    journal.sign_off()
+
+
+def test_an_index_behind_a_checkpoint_that_misses_records_stops_new_risk_soon(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _indexed(path, "kind = 'none'")
+    journal = opened(path)
+    live(journal, "missed")
+    journal.close()
+    _indexed(path, "kind = 'order'")
+    journal = opened(path)
+    assert journal.problem == "", "a start from a checkpoint has not looked"
+    _looked(journal)
+    said = "the file is not sound: row 63 missing from index record_ref"
+    assert journal.problem == f"{said}; a new start makes its indexes anew"
+    assert "do not match its records: row 63 missing" in caplog.text
+    journal.close()
+    assert opened_problem(path) == ""
+    with JournalReader(path) as reader:
+        assert reader.key_of("ref-missed") == "missed"
+    assert verify(path).ok
+
+
+def test_sound_indexes_are_looked_at_once_and_trading_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    def look(connection: sqlite3.Connection) -> str:
+        looked.append(connection)
+        return unsoundness(connection)
+
+    unsoundness = soundness.unsoundness
+    monkeypatch.setattr(soundness, "unsoundness", look)
+    journal = opened(path)
+    _looked(journal)
+    assert journal.problem == ""
+    ended(journal, 2, start=500)
+    journal.sign_off()
+    assert len(looked) == 1
+    journal.close()
+    journal = opened(path, whole_below=1_000)
+    journal.sign_off()
+    assert len(looked) == 1, "a whole walk looked by itself"
+    journal.close()
+    assert read_checkpoint(checkpoint_path(path)) is not None
+
+
+def test_a_close_interrupts_the_look_and_takes_nothing_for_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def endless(connection: sqlite3.Connection) -> str:
+        begun.set()
+        connection.execute(
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+        ).fetchone()
+        return "never"
+
+    monkeypatch.setattr(soundness, "unsoundness", endless)
+    journal = opened(path)
+    journal.sign_off()
+    assert begun.wait(5)
+    journal.sign_off()
+    journal.close()
+    assert journal.problem == ""
+    assert not [each for each in threading.enumerate() if each.name == "alluse-journal-check"]
+    assert opened_problem(path) == ""
+
+
+def test_a_file_that_cannot_be_looked_at_is_a_problem(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: sqlite3.Connection) -> str:
+        raise sqlite3.DatabaseError("disk I/O error")
+
+    monkeypatch.setattr(soundness, "unsoundness", broken)
+    journal = opened(path)
+    _looked(journal)
+    assert journal.problem.startswith("the file is not sound: disk I/O error")
+    journal.close()
+
+
 def test_a_walk_finds_the_records_of_a_key_whatever_its_index_says(path: Path) -> None:
     def indexed(condition: str) -> None:
         connection = sqlite3.connect(path)
@@ -616,7 +708,7 @@ def test_a_file_that_stays_unsound_is_a_problem(
 ) -> None:
     monkeypatch.setattr(history, "unsoundness", lambda _: "page 3 is never used")
     assert opened_problem(path, whole_below=100) == "the file is not sound: page 3 is never used"
-    assert opened_problem(path) == "", "behind a checkpoint only a whole walk asks"
+    assert opened_problem(path) == "", "behind a checkpoint it is asked after the start"
 
 
 def test_where_records_are_damaged_nothing_is_made_anew(path: Path) -> None:
