@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from alluse_core.errors import OrderDenied, TradingHalted
-from alluse_core.model import AccountMode, GroupKind, LinkState, Order, OrderGroup
+from alluse_core.model import (
+    AccountMode,
+    GroupKind,
+    LinkState,
+    Order,
+    OrderGroup,
+    SecurityType,
+)
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.view import BookView, DefinitionLookup, QuoteLookup
@@ -88,9 +95,9 @@ class Checks:
             clock.monotonic(),
             without,
         )
-        account = self._account(order, broker)
-        if account is not None:
-            return account, False
+        wrong = self._account(order, broker) or _impossible_price(order)
+        if wrong is not None:
+            return wrong, False
         reducing = (
             forced
             or view.reduces(order)
@@ -190,6 +197,25 @@ class Checks:
         return None
 
 
+_ABOVE_ZERO = frozenset({SecurityType.STOCK, SecurityType.FOREX})
+
+
+def _impossible_price(order: Order) -> Denial | None:
+    """Return the denial of a price at which the instrument cannot trade, with any stages or none.
+
+    A share or a currency costs something. An option costs nothing at the least, where a worthless
+    one is sold off (cabinet trades). Futures were below zero (WTI in April 2020), as spreads are.
+    """
+    kind = order.instrument.security_type
+    for price in (order.limit_price, order.stop_price):
+        if price is None or price > 0:
+            continue
+        if kind in _ABOVE_ZERO or (kind is SecurityType.OPTION and price < 0):
+            least = "above 0" if kind in _ABOVE_ZERO else "0 or above"
+            return "price", deny(f"a {kind.value} has no price of {price}", limit=least)
+    return None
+
+
 def _closes_its_entry(order: Order, group: OrderGroup | None, view: BookView) -> bool:
     """Whether an order is a bracket's exit that cannot do more than close what its entry opens.
 
@@ -210,6 +236,7 @@ def _closes_its_entry(order: Order, group: OrderGroup | None, view: BookView) ->
 _HINTS = {
     "account": "name one of the broker's accounts, or set [orders] default_account",
     "live_account": "to trade live, repeat the account's id in [orders] live_account",
+    "price": "look at where it was computed; what is not known is not 0",
     "reduce_only": "ask for the position first; orders that still work count against it",
     "trading_state": "resume with your name: alluse resume --by NAME",
     "link": "it connects again by itself; 'alluse doctor --connect' says what keeps it from that",
