@@ -47,6 +47,20 @@ def test_options_that_do_not_go_together_are_refused(arguments: list[str]) -> No
     assert "--keep" in str(result.exception) or "--client" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "bounds"),
+    [("--sessions", "0", "x>=1"), ("--jobs", "-3", "x>=0"), ("--soak", "-1", "x>=0")],
+)
+def test_a_number_out_of_range_is_told_with_its_own_option_and_range(
+    option: str, value: str, bounds: str
+) -> None:
+    result = CliRunner().invoke(command, [option, value])
+    assert result.exit_code == 2
+    assert f"'{option}': {value} is not in the range {bounds}" in result.output
+    others = {"--sessions", "--jobs", "--soak"} - {option}
+    assert not any(other in result.output for other in others)
+
+
 @contextmanager
 def _played_by_two() -> Iterator[subprocess.Popen[str]]:
     arguments = ["--sessions", "100000", "--jobs", "2"]

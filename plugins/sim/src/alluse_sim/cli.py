@@ -26,12 +26,26 @@ _INTERRUPTED, _TERMINATED = 130, 143
 
 
 @click.command()
-@click.option("--sessions", default=100, show_default=True, help="How many seeds to play.")
+@click.option(
+    "--sessions",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="How many seeds to play.",
+)
 @click.option("--seed", default=1, show_default=True, help="The first seed.")
-@click.option("--jobs", default=0, help="Processes; 0: one for each core.")
+@click.option(
+    "--jobs", type=click.IntRange(min=0), default=0, help="Processes; 0: one for each core."
+)
 @click.option("--planted", "bug", metavar="NAME", help="Plant a bug and look whether it is found.")
 @click.option("--all-planted", is_flag=True, help="Plant every bug, one after the other.")
-@click.option("--soak", "days", default=0, help="Play so many days with nightly restarts instead.")
+@click.option(
+    "--soak",
+    "days",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Play so many days with nightly restarts instead.",
+)
 @click.option("--client", metavar="LIBRARY", help="Play a bot on a bare client library instead.")
 @click.option(
     "--scenario", metavar="NAME", help="Play one of the gateway's scenarios; 'all': each."
@@ -64,8 +78,6 @@ def command(
     with status 1 where a promise was broken, with 130 after Ctrl-C. --client ib_insync or ib_async
     counts what a bot on the library alone loses in the same sessions.
     """
-    if sessions < 1 or jobs < 0 or days < 0:
-        raise UsageError("--sessions is 1 or more, --jobs and --soak are not negative")
     if keep is not None and (sessions != 1 or days or client or all_planted or scenario):
         raise UsageError("--keep keeps one session", hint="--sessions 1 --seed N --keep DIR")
     if client and (bug or all_planted):
