@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
 
@@ -56,7 +57,10 @@ class Reading:
 class Alert:
     """One occurrence of a rule's condition, from the first bad reading to its end.
 
-    ``clear_at``: since when the condition has been clear while the alert is kept firing.
+    ``value``, ``threshold`` and ``text`` are those of the last bad reading, ``fired_value`` and
+    ``fired_threshold`` those of the reading that made it fire; NaN where it did not, or was kept by
+    a version that did not tell. ``clear_at``: since when the condition has been clear while the
+    alert is kept firing.
     """
 
     id: str
@@ -73,3 +77,5 @@ class Alert:
     resolved_at: datetime | None = None
     runbook: str = ""
     clear_at: datetime | None = None
+    fired_value: float = math.nan
+    fired_threshold: float = math.nan

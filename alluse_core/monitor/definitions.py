@@ -18,13 +18,13 @@ class Definition:
 
 
 RATIO_SECONDS = 60.0
-"""Window of error rate and cache hit rate."""
+"""Window of error rate and cache hit rate; what came before the first tick is in the first one."""
 
 RECENT_SECONDS = 10.0
 """Window of latencies and throughputs."""
 
 SESSION_SECONDS = 3_600.0
-"""Window of connections and leases, which are rare."""
+"""Window of connections and leases, which are rare; those before the first tick count."""
 
 DEFINITIONS = (
     Definition(

@@ -47,15 +47,15 @@ class Headlines:
         yield (
             (broker, "connection_success_rate"),
             self._share(
-                self._history.increase(broker, "connects", SESSION_SECONDS),
-                self._history.increase(broker, "connection_attempts", SESSION_SECONDS),
+                self._increase(broker, "connects", SESSION_SECONDS),
+                self._increase(broker, "connection_attempts", SESSION_SECONDS),
             ),
         )
         yield (broker, "operation_latency_ms"), self._median(broker, "operation_latency_ms")
         yield (broker, "reuse_ratio"), self._reuse_ratio()
 
     def _error_rate(self) -> float | None:
-        increase = self._history.increase
+        increase = self._increase
         orders = increase("trading_system", "orders_submitted", RATIO_SECONDS)
         rejected = increase("trading_system", "orders_rejected", RATIO_SECONDS)
         unknown = increase("trading_system", "orders_unknown", RATIO_SECONDS)
@@ -64,18 +64,22 @@ class Headlines:
         return self._share((rejected or 0.0) + (unknown or 0.0), orders)
 
     def _hit_rate(self) -> float | None:
-        hits = self._history.increase("market_data_system", "cache_hits", RATIO_SECONDS)
-        misses = self._history.increase("market_data_system", "cache_misses", RATIO_SECONDS)
+        hits = self._increase("market_data_system", "cache_hits", RATIO_SECONDS)
+        misses = self._increase("market_data_system", "cache_misses", RATIO_SECONDS)
         if hits is None or misses is None:
             return None
         return self._share(hits, hits + misses)
 
     def _reuse_ratio(self) -> float | None:
-        connects = self._history.increase("ibkr_integration", "connects", SESSION_SECONDS)
-        leases = self._history.increase("ibkr_integration", "connection_leases", SESSION_SECONDS)
+        connects = self._increase("ibkr_integration", "connects", SESSION_SECONDS)
+        leases = self._increase("ibkr_integration", "connection_leases", SESSION_SECONDS)
         if connects is None or leases is None:
             return None
         return self._share(leases - connects, leases)
+
+    def _increase(self, component: str, metric: str, seconds: float) -> float | None:
+        # The first orders, reads and connections often come before the first tick.
+        return self._history.increase(component, metric, seconds, from_start=True)
 
     def _rate(self, component: str, metric: str) -> float | None:
         return self._history.rate(component, metric, RECENT_SECONDS)

@@ -110,13 +110,17 @@ class History:
         found.reverse()
         return found
 
-    def increase(self, component: str, metric: str, seconds: float) -> float | None:
+    def increase(
+        self, component: str, metric: str, seconds: float, *, from_start: bool = False
+    ) -> float | None:
         """Return by how much a counter grew, summed over labels; None where it has no samples.
 
         A counter that appears while this process runs began at 0. One that was there at the
-        first tick is counted from that tick on. A counter that fell was reset to 0.
+        first tick is counted from that tick on. A counter that fell was reset to 0. ``from_start``
+        counts what came before the first tick as well, where the span reaches back that far: a
+        counter of this process was 0 when it began.
         """
-        grown = self._grown(component, metric, seconds)
+        grown = self._grown(component, metric, seconds, from_start=from_start)
         return None if grown is None else grown[0]
 
     def rate(self, component: str, metric: str, seconds: float) -> float | None:
@@ -183,15 +187,19 @@ class History:
     def _ticks(self) -> Iterator[int]:
         return iter(range(self._oldest(), self._tick + 1))
 
-    def _grown(self, component: str, metric: str, seconds: float) -> tuple[float, float] | None:
+    def _grown(
+        self, component: str, metric: str, seconds: float, *, from_start: bool = False
+    ) -> tuple[float, float] | None:
         members = self._by_metric.get((component, metric))
         if not members:
             return None
-        base = self._at_or_before(self._now - seconds)
+        since = self._now - seconds
+        base = self._at_or_before(since)
+        whole = from_start and base == 0 and self._times[0] > since
         grown = 0.0
         for series in members:
             newest = self._value_at(series, self._tick)
-            oldest = self._value_at(series, base)
+            oldest = 0.0 if whole else self._value_at(series, base)
             if newest is None:
                 continue
             if oldest is None:

@@ -97,6 +97,8 @@ def alert_to_json(alert: Alert) -> dict[str, Any]:
         "state": alert.state.value,
         "value": number(alert.value),
         "threshold": number(alert.threshold),
+        "fired_value": number(alert.fired_value),
+        "fired_threshold": number(alert.fired_threshold),
         "unit": alert.unit,
         "text": alert.text,
         "pending_at": alert.pending_at.isoformat(),
@@ -124,6 +126,8 @@ def alert_from_json(body: Mapping[str, Any]) -> Alert:
         resolved_at=_time(body["resolved_at"]),
         runbook=body["runbook"],
         clear_at=_time(body["clear_at"]),
+        fired_value=_nan(body.get("fired_value")),
+        fired_threshold=_nan(body.get("fired_threshold")),
     )
 
 

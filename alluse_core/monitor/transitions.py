@@ -157,7 +157,13 @@ def _pending(
         return Step(None, (attrs.evolve(episode.alert, state=AlertState.INACTIVE),))
     episode = attrs.evolve(episode, held=episode.held + seen)
     if condition is Condition.TRIP and episode.held >= terms.for_seconds:
-        alert = attrs.evolve(episode.alert, state=AlertState.FIRING, fired_at=time)
+        alert = attrs.evolve(
+            episode.alert,
+            state=AlertState.FIRING,
+            fired_at=time,
+            fired_value=episode.alert.value,
+            fired_threshold=episode.alert.threshold,
+        )
         return Step(attrs.evolve(episode, alert=alert), (alert,))
     return Step(episode)
 

@@ -147,16 +147,27 @@ def test_each_incident_is_what_the_databases_hold(reported: Reported) -> None:
         assert incident["link"]["up_samples"] == (expected[f"{at}.link_up_samples"] or 0)
 
 
-def test_each_line_of_the_charts_ends_with_the_newest_sample(reported: Reported) -> None:
+def test_each_chart_over_time_tells_the_figure_of_the_whole_session(reported: Reported) -> None:
     stored = {(c, m): line for (c, m, labels), line in reported.found.items() if labels == "[]"}
     shown = {chart["title"]: chart["lines"] for chart in reported.report["charts"]}
-    for title, line, series in (
-        ("Trading", 0, ("trading_system", "latency_ms")),
-        ("Trading", 1, ("trading_system", "throughput_ops_sec")),
-        ("Market data", 0, ("market_data_system", "throughput_ops_sec")),
-        ("Market data", 1, ("market_data_system", "cache_hit_rate")),
-        ("Resources", 0, ("system_resources", "cpu_percent")),
-        ("Resources", 1, ("system_resources", "memory_usage_mb")),
+    reads, memory = "market_data.reads_per_second", "resources.memory_usage_mb_max"
+    for title, line, series, fact in (
+        ("Trading", 0, ("trading_system", "latency_ms"), "orders.latency_p50"),
+        ("Trading", 1, ("trading_system", "throughput_ops_sec"), "orders.submitted"),
+        ("Market data", 0, ("market_data_system", "throughput_ops_sec"), reads),
+        ("Market data", 1, ("market_data_system", "cache_hit_rate"), "market_data.hit_rate"),
+        ("Resources", 0, ("system_resources", "cpu_percent"), "resources.cpu_percent_mean"),
+        ("Resources", 1, ("system_resources", "memory_usage_mb"), memory),
     ):
-        assert shown[title][line]["shown"] == stored[series][-1][1]
+        assert shown[title][line]["shown"] == pytest.approx(reported.expected[fact], rel=1e-6)
         assert shown[title][line]["samples"] == len(stored[series])
+
+
+def test_the_cache_hits_of_a_session_shorter_than_their_window_end_at_those_of_the_session(
+    reported: Reported,
+) -> None:
+    stored = {(c, m): line for (c, m, labels), line in reported.found.items() if labels == "[]"}
+    drawn = stored["market_data_system", "cache_hit_rate"]
+    assert reported.expected["session.seconds"] < 55
+    assert reported.expected["market_data.hit_rate"] < 99, "it misses before its first tick"
+    assert drawn[-1][1] == pytest.approx(reported.expected["market_data.hit_rate"])

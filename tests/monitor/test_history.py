@@ -94,6 +94,33 @@ def test_a_counter_that_appears_later_began_at_zero() -> None:
     assert ticks.history.increase("c", "n", 10.0) == 4
 
 
+def test_what_was_counted_before_the_first_tick_is_told_where_it_is_asked_for() -> None:
+    ticks = Ticks()
+    counter = ticks.registry.counter("c", "n")
+    counter.value = 76
+    ticks.tick()
+    assert ticks.history.increase("c", "n", 60.0) == 0
+    assert ticks.history.increase("c", "n", 60.0, from_start=True) == 76
+    for _ in range(9):
+        counter.value += 1
+        ticks.tick()
+    assert ticks.history.increase("c", "n", 60.0) == 9
+    assert ticks.history.increase("c", "n", 60.0, from_start=True) == 85
+    # The span begins after the first tick: what came before it is not in it.
+    assert ticks.history.increase("c", "n", 3.0, from_start=True) == 3
+    assert ticks.history.rate("c", "n", 60.0) == 1.0
+
+
+def test_what_came_before_the_first_tick_leaves_the_window_and_the_ring() -> None:
+    ticks = Ticks(seconds=20)
+    counter = ticks.registry.counter("c", "n")
+    counter.value = 76
+    for second in range(60):
+        ticks.tick()
+        expected = 76 if second < 10 else 0
+        assert ticks.history.increase("c", "n", 10.0, from_start=True) == expected, second
+
+
 def test_a_counter_that_fell_was_reset() -> None:
     ticks = Ticks()
     for value in (100.0, 5.0):

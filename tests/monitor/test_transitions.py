@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from alluse_core.model import AlertState, Condition, Reading, Severity
+from alluse_core.monitor.rows import alert_from_json, alert_to_json
 from alluse_core.monitor.transitions import Episode, RuleTerms, fingerprint, restored, step
 
 START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
@@ -172,3 +175,36 @@ def test_fingerprints_tell_rules_and_labels_apart() -> None:
     }
     assert len(known) == 5
     assert fingerprint("a", (("x", "1"),)) in known
+
+
+def test_an_alert_keeps_the_reading_that_made_it_fire_beside_the_last_bad_one() -> None:
+    terms = RuleTerms("rule", Severity.WARNING, "%", 2.0, 0.0, "")
+    episode: Episode | None = None
+    told = []
+    values = (10.0, 20.0, 30.0, 90.0, 40.0, 1.0)
+    for second, value in enumerate(values):
+        if second == 4:  # killed and restarted: the store brings it back
+            assert episode is not None
+            kept = alert_from_json(json.loads(json.dumps(alert_to_json(episode.alert))))
+            episode = restored(kept, START + timedelta(seconds=second))
+        condition = Condition.TRIP if value > 5 else Condition.CLEAR
+        reading = Reading(condition, value, 5.0 + second, f"{value}")
+        result = step(episode, reading, terms, START + timedelta(seconds=second), 1.0)
+        episode = result.episode
+        told += list(result.changes)
+    pending, firing, resolved = told
+    assert math.isnan(pending.fired_value)
+    assert math.isnan(pending.fired_threshold)
+    assert (firing.value, firing.fired_value, firing.fired_threshold) == (30.0, 30.0, 7.0)
+    assert (resolved.value, resolved.threshold, resolved.text) == (40.0, 9.0, "40.0")
+    assert (resolved.fired_value, resolved.fired_threshold) == (30.0, 7.0)
+
+
+def test_an_alert_of_a_store_that_did_not_tell_its_first_value_is_read_without_it() -> None:
+    terms = RuleTerms("rule", Severity.WARNING, "%", 0.0, 0.0, "")
+    reading = Reading(Condition.TRIP, 10.0, 5.0, "text")
+    body = alert_to_json(step(None, reading, terms, START, 0.0).changes[-1])
+    del body["fired_value"], body["fired_threshold"]
+    alert = alert_from_json(body)
+    assert alert.value == 10.0
+    assert math.isnan(alert.fired_value)

@@ -238,6 +238,11 @@ def fired(metrics: Path, since: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["fired_at"] and micros(row["resolved_at"], since) >= since]
 
 
+def watched(row: dict[str, Any]) -> str:
+    component, metric, _ = WATCHED.get(row["rule"], ("", "", max))
+    return f"{component}.{metric.replace('?', dict(row['labels']).get('leg', 'latency'))}"
+
+
 def worst(row: dict[str, Any], ticks: list[int], found: Columns) -> float | None:
     component, metric, pick = WATCHED.get(row["rule"], ("", "", max))
     labels = dict(row["labels"])
@@ -274,9 +279,12 @@ def alerts(metrics: Path, ticks: list[int], found: Columns) -> dict[str, Any]:
             f"alert.{number}.severity": row["severity"],
             f"alert.{number}.fired_at": began.isoformat(timespec="seconds"),
             f"alert.{number}.seconds": took,
+            f"alert.{number}.fired_value": row["fired_value"],
+            f"alert.{number}.fired_threshold": row["fired_threshold"],
             f"alert.{number}.value": row["value"],
             f"alert.{number}.threshold": row["threshold"],
-            f"alert.{number}.peak": worst(row, ticks, found),
+            f"alert.{number}.peak": (peak := worst(row, ticks, found)),
+            f"alert.{number}.peak_metric": None if peak is None else watched(row),
         }
     return facts
 

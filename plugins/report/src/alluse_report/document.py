@@ -88,6 +88,8 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "state": alert.state.value,
         "value": _plain(alert.value),
         "threshold": _plain(alert.threshold),
+        "fired_value": _plain(alert.fired_value),
+        "fired_threshold": _plain(alert.fired_threshold),
         "unit": alert.unit,
         "text": alert.text,
         "pending_at": iso(alert.pending_at),
@@ -140,8 +142,8 @@ def _chart(chart: Drawn) -> dict[str, Any]:
         "title": chart.title,
         "note": chart.note,
         "lines": [
-            {"name": name, "unit": unit, "samples": samples, "shown": _plain(newest)}
-            for name, unit, samples, newest in chart.lines
+            {"name": name, "unit": unit, "samples": samples, "shown": _plain(figure)}
+            for name, unit, samples, figure in chart.lines
         ],
     }
 

@@ -197,7 +197,9 @@ def anomalies(axes: Axes, session: Session) -> Drawn:
         (str(f.series), "x threshold", int(_or(f.facts["events"], 0)), _number(f.facts["peak"]))
         for f in worst
     ]
-    return Drawn(title, (("node anomaly rate", "%", len(rate), rate[-1]), *names))
+    return Drawn(
+        title, (("node anomaly rate", "%", len(rate), _number(node.facts["rate_max"])), *names)
+    )
 
 
 def forecasts(axes: Axes, session: Session) -> Drawn:

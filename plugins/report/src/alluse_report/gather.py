@@ -203,9 +203,16 @@ def _alerts(facts: Facts, session: Session, happened: Sequence[Incident]) -> Non
         facts.state(f"alert.{number}.severity", alert.severity.value, "", source)
         facts.state(f"alert.{number}.fired_at", at, "", source)
         facts.state(f"alert.{number}.seconds", taken, "s", "resolved_at - fired_at")
-        facts.state(f"alert.{number}.value", alert.value, alert.unit, source)
-        facts.state(f"alert.{number}.threshold", alert.threshold, alert.unit, source)
+        for name, value in (("value", alert.fired_value), ("threshold", alert.fired_threshold)):
+            told = f"{source}, of the reading that made it fire"
+            facts.state(f"alert.{number}.fired_{name}", value, alert.unit, told)
+        for name, value in (("value", alert.value), ("threshold", alert.threshold)):
+            facts.state(f"alert.{number}.{name}", value, alert.unit, f"{source}, last bad reading")
         peak = peaks.get(alert.id)
+        watched = None if peak is None else peak.metric
+        facts.state(
+            f"alert.{number}.peak_metric", watched, "", f"{METRICS}: the series nearest to the rule"
+        )
         facts.state(
             f"alert.{number}.peak",
             None if peak is None else peak.value,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import attrs
+
+from alluse_core.monitor.definitions import RATIO_SECONDS, RECENT_SECONDS
+from alluse_report.facts import Facts
 from alluse_report.session import Line, Session
 from alluse_report.style import BLUE, ORANGE, VERMILLION, Drawn, time_axis, too_little
 
@@ -16,68 +21,135 @@ _MOST_NAMED = 3
 _ROW = 0.085
 
 
-def trading(axes: Axes, session: Session) -> Drawn:
+@attrs.frozen
+class _Curve:
+    """A line over time, and the fact of the whole session that the title tells of it.
+
+    ``name`` says over how long each of its points looks back. ``head`` is a template of facts.
+    """
+
+    name: str
+    unit: str
+    line: Line
+    fact: str
+    head: str
+
+
+def trading(axes: Axes, session: Session, facts: Facts) -> Drawn:
     """Draw latency to acknowledgement and order throughput, with alerts shaded."""
-    title = "Trading"
-    latency = session.line("trading_system", "latency_ms")
-    rate = session.line("trading_system", "throughput_ops_sec")
-    return _two(axes, session, title, ("latency", "ms", latency), ("orders", "1/s", rate))
+    return _two(
+        axes,
+        session,
+        facts,
+        "Trading",
+        _Curve(
+            f"median latency, {RECENT_SECONDS:g} s",
+            "ms",
+            session.line("trading_system", "latency_ms"),
+            "orders.latency_p50",
+            "latency p50 [orders.latency_p50:.1f]",
+        ),
+        _Curve(
+            f"orders, {RECENT_SECONDS:g} s",
+            "1/s",
+            session.line("trading_system", "throughput_ops_sec"),
+            "orders.submitted",
+            "[orders.submitted] orders",
+        ),
+    )
 
 
-def market_data(axes: Axes, session: Session) -> Drawn:
+def market_data(axes: Axes, session: Session, facts: Facts) -> Drawn:
     """Draw read throughput and the cache's hit rate."""
-    rate = session.line("market_data_system", "throughput_ops_sec")
-    hits = session.line("market_data_system", "cache_hit_rate")
-    return _two(axes, session, "Market data", ("reads", "1/s", rate), ("cache hits", "%", hits))
+    return _two(
+        axes,
+        session,
+        facts,
+        "Market data",
+        _Curve(
+            f"reads, {RECENT_SECONDS:g} s",
+            "1/s",
+            session.line("market_data_system", "throughput_ops_sec"),
+            "market_data.reads_per_second",
+            "reads [market_data.reads_per_second:.1f]",
+        ),
+        _Curve(
+            f"cache hits, {RATIO_SECONDS:g} s",
+            "%",
+            session.line("market_data_system", "cache_hit_rate"),
+            "market_data.hit_rate",
+            "cache hits [market_data.hit_rate:.1f]",
+        ),
+    )
 
 
-def resources(axes: Axes, session: Session) -> Drawn:
+def resources(axes: Axes, session: Session, facts: Facts) -> Drawn:
     """Draw the host's processor use and the process's memory."""
-    cpu = session.line("system_resources", "cpu_percent")
-    memory = session.line("system_resources", "memory_usage_mb")
-    return _two(axes, session, "Resources", ("cpu", "%", cpu), ("memory", "MB", memory))
+    return _two(
+        axes,
+        session,
+        facts,
+        "Resources",
+        _Curve(
+            "cpu",
+            "%",
+            session.line("system_resources", "cpu_percent"),
+            "resources.cpu_percent_mean",
+            "cpu mean [resources.cpu_percent_mean:.0f]",
+        ),
+        _Curve(
+            "memory",
+            "MB",
+            session.line("system_resources", "memory_usage_mb"),
+            "resources.memory_usage_mb_max",
+            "memory max [resources.memory_usage_mb_max:.0f]",
+        ),
+    )
 
 
 def _two(
-    axes: Axes,
-    session: Session,
-    title: str,
-    left: tuple[str, str, Line],
-    right: tuple[str, str, Line],
+    axes: Axes, session: Session, facts: Facts, title: str, left: _Curve, right: _Curve
 ) -> Drawn:
-    shown = [item for item in (left, right) if len(item[2][0]) >= FEWEST]
-    if not shown:
+    curves = [curve for curve in (left, right) if len(curve.line[0]) >= FEWEST]
+    if not curves:
         return too_little(axes, title, "fewer than two samples of each metric: nothing to draw")
-    begin = session.times[0]
     fired = _fired(session)
     # Alerts are named above the lines, in as many rows as there are names.
     room = 1.08 + _ROW * len(fired[:_MOST_NAMED]) * 1.4
-    heads = []
-    for index, (name, unit, (times, values)) in enumerate(shown):
-        target = axes if index == 0 else axes.twinx()
-        color = (BLUE, ORANGE)[index]
-        target.plot([at - begin for at in times], values, color=color, linewidth=1.8, label=name)
-        target.set_ylabel(f"{name} [{unit}]", color=color)
-        highest = 100.0 if unit == "%" else max(*values, 1e-9)
-        target.set_ylim(bottom=min(0.0, *values), top=highest * room)
-        if unit == "%":
-            # A share cannot be more than all: the room above it has no numbers.
-            target.set_yticks(range(0, 101, 20))
-        if index:
-            target.grid(False)
-            target.spines["right"].set_visible(True)
-        heads.append(f"{name} {values[-1]:.4g} {unit}")
+    for index, curve in enumerate(curves):
+        _draw(axes if index == 0 else axes.twinx(), curve, session.times[0], room, second=index > 0)
     axes.set_xlim(0, max(session.seconds, 1.0))
-    axes.set_title(f"{title}: {', '.join(heads)}")
+    heads = ", ".join(curve.head for curve in curves)
+    axes.set_title(f"{title}: {facts.sentence(heads).text}")
     _shade(axes, session, fired)
     time_axis(axes, session.times)
     return Drawn(
         title,
         tuple(
-            (name, unit, len(line[0]), line[1][-1] if line[1] else None)
-            for name, unit, line in (left, right)
+            (curve.name, curve.unit, len(curve.line[0]), _finite(facts.number(curve.fact)))
+            for curve in (left, right)
         ),
     )
+
+
+def _draw(axes: Axes, curve: _Curve, begin: float, room: float, *, second: bool) -> None:
+    times, values = curve.line
+    color = ORANGE if second else BLUE
+    seconds = [at - begin for at in times]
+    axes.plot(seconds, values, color=color, linewidth=1.8, label=curve.name)
+    axes.set_ylabel(f"{curve.name} [{curve.unit}]", color=color)
+    highest = 100.0 if curve.unit == "%" else max(*values, 1e-9)
+    axes.set_ylim(bottom=min(0.0, *values), top=highest * room)
+    if curve.unit == "%":
+        # A share cannot be more than all: the room above it has no numbers.
+        axes.set_yticks(range(0, 101, 20))
+    if second:
+        axes.grid(False)
+        axes.spines["right"].set_visible(True)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _fired(session: Session) -> list[tuple[float, float, str]]:

@@ -54,9 +54,9 @@ def compose(
             1, 2, left=0.05, right=0.975, top=0.29, bottom=0.05, wspace=0.16
         )
         drawn = [
-            panels.trading(figure.add_subplot(top[0]), session),
-            panels.market_data(figure.add_subplot(top[1]), session),
-            panels.resources(figure.add_subplot(top[2]), session),
+            panels.trading(figure.add_subplot(top[0]), session, facts),
+            panels.market_data(figure.add_subplot(top[1]), session, facts),
+            panels.resources(figure.add_subplot(top[2]), session, facts),
             findings.targets(figure.add_subplot(middle[0]), grade),
             findings.trends(figure.add_subplot(middle[1]), session),
             findings.anomalies(figure.add_subplot(below[0]), session),

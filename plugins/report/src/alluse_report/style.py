@@ -45,7 +45,10 @@ SETTINGS: dict[str, Any] = {
 
 @attrs.frozen
 class Drawn:
-    """What a chart shows, for report.json: its title, and (name, unit, samples, newest) lines."""
+    """What a chart shows, for report.json: its title, and (name, unit, samples, figure) lines.
+
+    The figure is the one that the title or the row tells.
+    """
 
     title: str
     lines: tuple[tuple[str, str, int, float | None], ...]

@@ -104,9 +104,11 @@ def _wrong(facts: Facts) -> Iterator[Sentence]:
     number = 1
     while f"alert.{number}.rule" in facts:
         at = f"alert.{number}"
-        measured = f"value [{at}.value], threshold [{at}.threshold]"
+        measured = f"value [{at}.fired_value], threshold [{at}.fired_threshold]"
+        if facts.value(f"{at}.value") != facts.value(f"{at}.fired_value"):
+            measured += f", last bad value [{at}.value]"
         if facts.known(f"{at}.peak"):
-            measured += f", worst sample [{at}.peak]"
+            measured += f", worst sample of [{at}.peak_metric] [{at}.peak]"
         took = f"resolved after [{at}.seconds:.0f]"
         still = "it has not resolved"
         yield facts.sentence(
