@@ -63,18 +63,20 @@ class Anchor:
             self._file.close()
             raise
 
-    def write(self, head: Head, now: float) -> None:
-        """Note ``head`` at monotonic ``now``. Raises OSError."""
+    def write(self, head: Head, now: float) -> bool:
+        """Note ``head`` at monotonic ``now``; return whether it was synced. Raises OSError."""
         text = f"{head.sequence} {head.hash.hex()}"
         line = f"{text} {zlib.crc32(text.encode()):08x}\n".ljust(_SLOT_BYTES).encode()
         if self._file is None:
             raise OSError("the anchor is closed")
         self._file.write(line, self._slot * _SLOT_BYTES)
-        if now - self._synced_at >= _SYNC_EVERY:
-            self._file.sync()
-            self._synced_at = now
-            # Only now: until a sync the other slot is the one that a power cut leaves whole.
-            self._slot = 1 - self._slot
+        if now - self._synced_at < _SYNC_EVERY:
+            return False
+        self._file.sync()
+        self._synced_at = now
+        # Only now: until a sync the other slot is the one that a power cut leaves whole.
+        self._slot = 1 - self._slot
+        return True
 
     def close(self) -> None:
         """Sync and end. Safe to call twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,8 +47,10 @@ _RESERVE_BYTES = 1 << 20
 # One statement writes and commits a batch: the event loop goes on meanwhile, and the interpreter's
 # lock has to be waited for once, not once for each record.
 _ROWS_AT_ONCE = 256
-# So much is worth the writer's while, beside an event loop that has more to do in this turn.
+# Where a sync costs next to nothing, so much is written while the event loop still has more to do
+# in its turn. Where it costs milliseconds, what comes later in the turn would wait for two of them.
 _ROWS_WORTH_A_BATCH = 150
+_CHEAP_SYNC = 0.001
 _COLUMNS = COLUMNS.count(",") + 1
 _ROW = f"({', '.join('?' * _COLUMNS)})"
 
@@ -94,6 +97,7 @@ class Journal:
         self._entries: list[_Taken] = []
         self._anchor_failure = ""
         self._rows_waiting = 0
+        self._sync_seconds = math.inf
         self._flush_due = False
         self._closed = False
         self._readers: list[JournalReader] = []
@@ -155,7 +159,7 @@ class Journal:
             anchor = Anchor(anchor_path(self.path), self._storage)
             if self.verification.ok and not self.verification.records:
                 # An end between the first commit and its anchor must not look like a lost anchor.
-                anchor.write(EMPTY, self._clock.monotonic())
+                self._note_head(anchor, EMPTY)
         except OSError as error:
             raise JournalError(
                 f"the anchor of {self.path.name} cannot be written: {error.strerror}",
@@ -224,8 +228,8 @@ class Journal:
             raise JournalError("the journal is closed")
         self._entries.append(_Taken(rows, then, urgent))
         self._rows_waiting += len(rows)
-        worth_it = self._rows_waiting >= _ROWS_WORTH_A_BATCH and self._committer.concurrent
-        if worth_it and self._flush_due:
+        much = self._rows_waiting >= _ROWS_WORTH_A_BATCH and self._flush_due
+        if much and self._sync_seconds < _CHEAP_SYNC and self._committer.concurrent:
             self._flush()
         else:
             self._flush_soon()
@@ -410,10 +414,15 @@ class Journal:
     def _note(self, head: Head) -> None:
         # The records are on disk: to call them failed would have them written twice.
         try:
-            self._anchor.write(head, self._clock.monotonic())
+            self._note_head(self._anchor, head)
             self._anchor_failure = ""
         except OSError as error:
             self._anchor_failure = error.strerror or str(error)
+
+    def _note_head(self, anchor: Anchor, head: Head) -> None:
+        began = self._clock.monotonic()
+        if anchor.write(head, began):
+            self._sync_seconds = self._clock.monotonic() - began
 
 
 EXIT_BY_HAND = (

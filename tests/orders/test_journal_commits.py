@@ -8,6 +8,7 @@ import errno
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from alluse_core.orders.chain import Anchor, Head
 from alluse_core.orders.committer import Commit, InlineCommitter, ThreadCommitter
 from alluse_core.orders.journal import Journal, JournalReader, verify
 from alluse_core.orders.records import Kind
-from alluse_core.orders.storage import Storage
+from alluse_core.orders.storage import Storage, SystemFile
 from alluse_core.telemetry import Registry
 from alluse_core.testing import VirtualClock
 
@@ -353,24 +354,48 @@ def test_what_arrives_while_the_disk_syncs_becomes_one_batch_and_everybody_is_to
     run(scenario())
 
 
-def test_what_one_turn_has_much_of_is_written_while_the_turn_goes_on(tmp_path: Path) -> None:
+class _Stopwatch(VirtualClock):
+    """A clock that goes on while a file is synced."""
+
+    spent = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.spent
+
+
+def _slow_files(clock: _Stopwatch, seconds: float) -> Callable[[Path], SystemFile]:
+    class Slow(SystemFile):
+        def sync(self) -> None:
+            super().sync()
+            clock.spent += seconds
+
+    return Slow
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(0.0001, False), (0.004, True)])
+def test_a_long_turn_is_written_while_it_goes_on_where_a_sync_costs_little(
+    tmp_path: Path, seconds: float, waits: bool
+) -> None:
     async def scenario() -> None:
-        disk = _Slow()
+        disk, clock = _Slow(), _Stopwatch()
         disk.concurrent = True
-        journal = opened(tmp_path / "journal.db", committer=disk)
+        storage = Storage(open_file=_slow_files(clock, seconds))
+        path = tmp_path / "journal.db"
+        journal = Journal(path, clock=clock, node=NODE, committer=disk, storage=storage)
         sizes = [120, 1, 100, 300, 2]
         for size in sizes:
             journal.append(*[noted(journal)] * size)
-        handed = [len(rows) for rows, _ in disk.held]
-        assert handed, "the disk need not wait for the end of the turn"
+        assert (disk.held == []) is waits
         await asyncio.sleep(0)
         handed = [len(rows) for rows, _ in disk.held]
         assert sum(handed) == sum(sizes)
-        whole = {sum(sizes[:end]) for end in range(len(sizes) + 1)}
-        assert all(sum(handed[:end]) in whole for end in range(len(handed))), "no call is cut apart"
+        ends = [sum(sizes[:end]) for end in range(len(sizes) + 1)]
+        assert all(sum(handed[:end]) in ends for end in range(len(handed))), "no call is cut apart"
         for rows, done in disk.held:
+            journal._write(rows)
             done(Commit(len(rows), 0.25, None))
         journal.close()
+        assert verify(path).records == sum(sizes)
 
     run(scenario())
 
