@@ -132,7 +132,7 @@ class Holdings:
         self._known = True
         self._desk.meters.compared(name, len(sentences))
         book.told.add(name)
-        self._remember(snapshot)
+        self._remember(snapshot, differed=bool(sentences))
         if sentences:
             self._mismatched("; ".join(sentences))
         return True
@@ -161,15 +161,19 @@ class Holdings:
         self._desk.book.absent[self._broker.name] = self.absent
         return bool(recent)
 
-    def _remember(self, snapshot: Snapshot[Position]) -> None:
-        """Write the positions down where they changed: the next start compares with them."""
+    def _remember(self, snapshot: Snapshot[Position], *, differed: bool) -> None:
+        """Write the positions down where they changed: the next start compares with them.
+
+        A list that ``differed`` from our fills outweighs them also where it is that told before:
+        the next start would add those fills to it.
+        """
         rows = sorted(
             [row.account, row.instrument.id, str(row.quantity)]
             for row in snapshot.rows
             if row.quantity
         )
         body = {"broker": self._broker.name, "positions": rows}
-        if body != self._told:
+        if differed or body != self._told:
             self._told = body
             journal = self._desk.journal
             journal.append(journal.scribe.row(Kind.POSITION, body))

@@ -13,6 +13,7 @@ from desk_floor import AAPL, NODE, buy, floor, run
 from alluse_core.model import Execution, OrderIdentity, Side
 from alluse_core.orders.approval import believed
 from alluse_core.orders.journal import JournalReader
+from alluse_core.orders.records import Kind
 from alluse_core.orders.unexplained import Late, Unexplained
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
@@ -130,5 +131,88 @@ def test_the_first_list_after_a_start_is_measured_by_what_the_journal_knew(tmp_p
             desk.broker.say(_late("a", ticket.order_ref, 100, happened - timedelta(seconds=2)))
             (row,) = again.orders.positions().rows
             assert row.quantity == 100
+
+    run(scenario())
+
+
+def test_a_fill_of_less_than_one_is_a_part_of_what_the_list_had_beyond_the_fills() -> None:
+    unexplained = Unexplained()
+    unexplained.note(PLACE, Decimal("0.5"), NOON)
+    fill, _ = _fill(1, 5)
+    half = Decimal("0.5")
+    assert unexplained.place(attrs.evolve(fill, quantity=half), half) is Late.INSIDE
+    assert unexplained.open == {}
+
+
+def test_a_fill_that_moves_nothing_explains_nothing_of_a_list() -> None:
+    unexplained = Unexplained()
+    unexplained.note(PLACE, Decimal(100), NOON)
+    assert unexplained.place(*_fill(0, 5)) is Late.UNCLEAR
+    assert unexplained.open == {PLACE: 100}
+
+
+def test_late_fills_explain_no_more_than_the_list_had_beyond_the_fills(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one", 300))
+            await desk.settle(5)
+            desk.broker.fill(ticket.order_ref, Decimal(100))
+            happened = desk.clock.now()
+            await desk.settle(5)
+            desk.broker.held["DU1", AAPL] = Decimal(130)
+            await desk.orders.reconcile("fake")
+            await desk.orders.flush()
+            (told,) = desk.journal.read().entries(Kind.ADJUSTMENT)
+            assert (told.body["change"], told.body["cause"]) == ("30", "unexplained")
+            assert (told.body["ours"], told.body["theirs"]) == ("100", "130")
+            for key, quantity, held in (("a", 30, 130), ("b", 40, 170)):
+                desk.broker.say(_late(key, ticket.order_ref, quantity, happened))
+                (row,) = desk.orders.positions().rows
+                assert row.quantity == held
+
+    run(scenario())
+
+
+def test_a_late_fill_of_nobodys_order_that_the_list_held_is_written_down_as_such(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await desk.settle(5)
+            happened = desk.clock.now()
+            await desk.settle(5)
+            desk.broker.held["DU1", AAPL] = Decimal(100)
+            await desk.orders.reconcile("fake")
+            by_hand = attrs.evolve(_late("a", "", 100, happened), identity=OrderIdentity("", 77))
+            desk.broker.say(by_hand)
+            (row,) = desk.orders.positions().rows
+            assert row.quantity == 100
+            await desk.orders.flush()
+            (told,) = desk.journal.read().entries(Kind.FILL)
+            assert (told.body["listed"], told.body["counts"]) == (True, False)
+            assert believed(desk.journal.read(), "fake", 0).positions == {("DU1", AAPL.id): 100}
+
+    run(scenario())
+
+
+def test_a_list_that_says_again_what_it_said_outweighs_the_fills_between_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle(5)
+            desk.broker.held["DU1", AAPL] = Decimal(100)
+            await desk.orders.reconcile("fake")
+            # It may be in the list already, so it counts until another list tells.
+            desk.broker.say(_late("a", ticket.order_ref, 100, desk.clock.now()))
+            assert desk.orders.positions().rows[0].quantity == 200
+            await desk.settle(1)
+            assert desk.orders.positions().rows[0].quantity == 100
+        node = attrs.evolve(NODE, incarnation="incarnation-2")
+        async with floor(tmp_path, broker=desk.broker, node=node, clock=desk.clock) as again:
+            assert again.orders.positions().rows[0].quantity == 100
+            assert [each.kind for each in again.orders.differences] == []
+            assert again.orders._book.unexplained.open == {}
 
     run(scenario())
