@@ -144,7 +144,6 @@ class Applier:
             for observer in waiting:
                 if not observer.done():
                     observer.set_result(None)
-        live.notify()
 
     def acknowledge(self, live: LiveOrder, event: Event, now: float) -> None:
         """Time the broker's first word that it has the order."""

@@ -41,7 +41,7 @@ class Fills:
         self._adjustments = adjustments
         self.newest: Execution | None = None
 
-    def take(self, fill: Execution, source: str = "execution") -> LiveOrder | None:
+    def take(self, fill: Execution, source: str = "execution") -> None:
         """Apply a fill once; a later revision replaces an earlier one."""
         desk = self._desk
         live = self._ownership.find(fill.broker, fill.identity)
@@ -52,7 +52,7 @@ class Fills:
         if known is not None:
             if not is_newer(revision, split_execution_id(known.execution_id)[1]):
                 desk.meters.duplicate_fills.value += 1
-                return live
+                return
             desk.meters.corrections.value += 1
         else:
             desk.meters.fills.value += 1
@@ -68,7 +68,6 @@ class Fills:
             self._fill(live, fill, base, source, listed)
         if live is None or fill.liquidation:
             self._adjustments.moved_by(fill)
-        return live
 
     def _fill(
         self, live: LiveOrder, fill: Execution, base: str, source: str, listed: Mapping[str, bool]

@@ -305,3 +305,86 @@ def test_what_is_remembered_of_fills_and_costs_is_bounded(
             assert ticket.known.filled == 100
 
     run(scenario())
+
+
+def test_fills_that_only_a_status_after_the_end_tells_of_may_still_move_the_position(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            await desk.orders.cancel("one")
+            await desk.settle()
+            late = attrs.evolve(heard(desk), filled=Decimal(40), remaining=Decimal(60), terms=None)
+            desk.broker.say(late)
+            assert (ticket.state, ticket.known.settled) == (S.CANCELED, False)
+            (owed,) = desk.orders._book.working(("fake", "DU1"), AAPL)
+            assert (owed.key, owed.as_working().remaining) == ("one", 40)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("told", ["filled", "remaining"])
+def test_a_status_that_tells_only_one_of_filled_and_remaining_is_taken(
+    tmp_path: Path, told: str
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            unsaid = {"filled": "remaining", "remaining": "filled"}[told]
+            status = attrs.evolve(heard(desk), **{told: Decimal(40), unsaid: None})
+            desk.broker.say(status)
+            assert ticket.known.filled == (40 if told == "filled" else 0)
+            assert desk.count("evidence_errors") == 0
+
+    run(scenario())
+
+
+def test_a_correction_takes_back_only_what_it_corrects_of_what_a_status_told(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            first = desk.broker.fill(ticket.order_ref, Decimal(40), execution_id="aa.bb.01.01")
+            done = attrs.evolve(
+                heard(desk),
+                status=BrokerStatus.FILLED,
+                filled=Decimal(100),
+                remaining=Decimal(0),
+            )
+            desk.broker.say(done)
+            smaller = attrs.evolve(first, execution_id="aa.bb.01.02", quantity=Decimal(30))
+            desk.broker.say(smaller)
+            live = desk.orders._live("one")
+            assert (live.executed, live.filled) == (30, 90)
+            assert (live.exposed, live.settled) == (60, False)
+
+    run(scenario())
+
+
+def test_any_revision_is_newer_than_an_execution_told_without_one(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            first = desk.broker.fill(ticket.order_ref, Decimal(40), execution_id="aa")
+            desk.broker.say(attrs.evolve(first, execution_id="aa.01", quantity=Decimal(30)))
+            assert desk.count("fill_corrections") == 1
+            assert desk.orders.positions().rows[0].quantity == 30
+
+    run(scenario())
+
+
+def test_an_execution_that_comes_before_any_status_acknowledges_its_order(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "silent"
+            ticket = await placed(desk)
+            assert desk.count("orders_acked") == 0
+            hear, desk.broker._evidence = desk.broker._evidence, lambda _: None
+            fill = desk.broker.fill(ticket.order_ref, Decimal(40))
+            desk.broker._evidence = hear
+            desk.broker.say(fill)
+            assert desk.count("orders_acked") == 1
+
+    run(scenario())

@@ -72,8 +72,7 @@ def test_what_a_broker_says_of_an_order(tmp_path: Path) -> None:
                 "execution: 40 at 99.5",
                 "execution: PART_FILL",
             ]
-            taken = desk.orders._parts.fills.take
-            assert taken(fill) is live, "also one that is known"
+            desk.broker.say(fill)
             assert (desk.count("fills"), desk.count("duplicate_fills")) == (1, 1)
             assert live.quantity == 100
             end = attrs.evolve(report, status=BrokerStatus.CANCELED, reason="by the venue")
