@@ -10,7 +10,7 @@ import attrs
 import pytest
 from desk_floor import AAPL, NODE, floor, run
 
-from alluse_core.model import Execution, Instrument, OrderIdentity, Side
+from alluse_core.model import Execution, Instrument, OrderIdentity, SecurityType, Side
 from alluse_core.orders.adjustments import Cause, Settlements
 from alluse_core.orders.journal import JournalReader
 from alluse_core.ports import TradingState
@@ -133,3 +133,11 @@ def test_options_that_ran_out_are_journaled_and_call_nobody(tmp_path: Path) -> N
             assert again.count("position_adjustments", cause="expiry") == 0
 
     run(scenario())
+
+
+def test_options_whose_strike_is_not_known_make_no_trade_at_any_price_a_delivery() -> None:
+    seen = Settlements()
+    bare = Instrument("AAPL", SecurityType.OPTION, multiplier=Decimal(100))
+    assert seen.cause(fill(bare, Side.BUY, 2, "0")) is Cause.ASSIGNMENT
+    for price in ("1", "95"):
+        assert seen.cause(fill(AAPL, Side.SELL, 200, price)) is None

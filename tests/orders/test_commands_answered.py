@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from desk_floor import Floor, buy, floor, placed, run
+from desk_floor import Floor, HeldDisk, buy, floor, placed, run
 
 from alluse_core.errors import CommandRejected
 from alluse_core.model import (
@@ -166,3 +166,43 @@ def test_a_cancel_without_an_answer_ends_with_the_order_that_a_person_resolves(
 def live_commands(desk: Floor) -> list[Command]:
     live = desk.orders._live("one")
     return live.commands
+
+
+def test_a_stage_sees_the_old_quantity_as_soon_as_a_larger_one_was_not_sent(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        disk = HeldDisk()
+        async with floor(tmp_path, committer=disk) as desk:
+            await placed(desk)
+            live = desk.orders._live("one")
+            disk.holds = True
+            asking = asyncio.ensure_future(desk.orders.modify("one", quantity=150))
+            await desk.settle()
+            assert live.as_working().remaining == 150
+            desk.broker.link = LinkState.DOWN
+            disk.release()
+            await desk.settle()
+            assert (await asking).state is C.REFUSED
+            assert live.as_working().remaining == 100
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("first", "timed"), [(BrokerStatus.WORKING, 1), (BrokerStatus.HELD, 0)])
+def test_the_first_answer_is_timed_and_not_where_it_says_that_the_order_is_held(
+    tmp_path: Path, first: BrokerStatus, timed: int
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "silent"
+            ticket = await placed(desk)
+            order = desk.broker.orders[ticket.order_ref]
+            for status in (first, BrokerStatus.WORKING):
+                order.status = status
+                desk.broker.report(order)
+            assert desk.count("orders_acked") == 1
+            took = desk.registry.timer("trading_system", "wire_to_ack_ms", "ms")
+            assert took.current.count == timed
+
+    run(scenario())

@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 from desk_floor import NODE, floor, heard, placed, run, terms_of
 
+from alluse_core.model import BrokerNotice
 from alluse_core.orders.journal import JournalReader
 from alluse_core.orders.records import Kind
 from alluse_core.orders.states import CommandEvent, CommandState
@@ -151,5 +152,53 @@ def test_an_echo_that_differs_from_the_intent_is_said(tmp_path: Path) -> None:
                 "limit price is 99 where 100 was asked for",
             )
             assert desk.count("echo_differences") == 1
+
+    run(scenario())
+
+
+def test_terms_that_neither_were_nor_were_asked_for_disprove_no_change(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            report = heard(desk)
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", quantity=150)
+            await desk.settle()
+            desk.broker.say(BrokerNotice("fake", 201, "no", report.identity))
+            desk.broker.say(terms_of(report, quantity=Decimal(120)))
+            assert ticket.known.differences == ("quantity is 120 where 100 was asked for",)
+            assert desk.orders._live("one").quantity == 150
+
+    run(scenario())
+
+
+def test_an_echo_brings_about_no_refused_change_but_the_one_that_it_shows(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            report = heard(desk)
+            desk.broker.answers_modifies = False
+            change = await desk.orders.modify("one", limit_price="98")
+            await desk.settle()
+            desk.broker.say(BrokerNotice("fake", 201, "no", report.identity))
+            desk.broker.say(terms_of(report, limit_price=Decimal(97)))
+            assert change.state is C.REFUSED
+            assert ticket.order.limit_price == 100
+            assert ticket.known.differences == ("limit price is 97 where 100 was asked for",)
+
+    run(scenario())
+
+
+def test_a_difference_is_said_while_a_cancel_waits_for_its_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            desk.broker.answers_cancels = False
+            cancel = await desk.orders.cancel("one")
+            await desk.settle()
+            assert cancel.state is C.SENT
+            desk.broker.say(terms_of(heard(desk), limit_price=Decimal(97)))
+            assert ticket.known.differences == ("limit price is 97 where 100 was asked for",)
+            assert cancel.state is C.SENT
 
     run(scenario())

@@ -252,3 +252,36 @@ def test_a_key_of_which_only_fills_are_known_is_not_sent_again(tmp_path: Path) -
             await desk.orders.submit(buy("another"))
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("remaining", "state"), [(None, S.PARTIALLY_FILLED), (0, S.FILLED)])
+def test_a_status_without_a_remainder_leaves_open_what_an_unanswered_change_may_have_added(
+    tmp_path: Path, remaining: int | None, state: OrderState
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", quantity=150)
+            await desk.settle()
+            identity = desk.broker.orders[ticket.order_ref].identity
+            status = _report(BrokerStatus.WORKING, 100, remaining)
+            desk.broker.say(attrs.evolve(status, identity=identity))
+            assert ticket.state is state
+
+    run(scenario())
+
+
+def test_an_enlarged_order_that_is_cancelled_with_a_rest_is_cancelled_and_not_filled(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket, _ = await _enlarged_unheard(desk)
+            identity = desk.broker.orders[ticket.order_ref].identity
+            status = _report(BrokerStatus.CANCELED, 100, 100)
+            desk.broker.say(attrs.evolve(status, identity=identity))
+            assert (ticket.state, ticket.known.filled) == (S.CANCELED, 100)
+
+    run(scenario())

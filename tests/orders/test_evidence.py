@@ -367,3 +367,18 @@ def test_what_was_not_sent_when_it_stopped_is_withdrawn_and_not_in_doubt(tmp_pat
             assert desk.count("orders_unknown") == 0
 
     run(scenario())
+
+
+def test_after_evidence_that_could_not_be_applied_the_broker_is_asked_for_all(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            identity = desk.broker.orders[ticket.order_ref].identity
+            before = desk.count("reconciliations", broker="fake")
+            desk.broker.say(OrderReport("fake", identity, "nonsense"))  # type: ignore[arg-type]
+            await desk.settle()
+            assert desk.count("reconciliations", broker="fake") == before + 1
+
+    run(scenario())

@@ -8,6 +8,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -512,3 +513,13 @@ def test_a_retry_with_nothing_to_retry_writes_nothing(tmp_path: Path) -> None:
         journal.retry()
 
     run(scenario())
+
+
+def test_a_commit_tells_how_long_it_took() -> None:
+    told: list[Commit] = []
+    committer = InlineCommitter()
+    committer.open(lambda _: None)
+    began = time.perf_counter()
+    committer.commit([], told.append)
+    elapsed = time.perf_counter() - began
+    assert 0 <= told[0].seconds <= elapsed

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import floor, heard, placed, run, terms_of
+from desk_floor import Floor, buy, floor, heard, placed, run, terms_of
 
+from alluse_core.errors import KeyConflict
 from alluse_core.model import (
     BrokerStatus,
     OrderIdentity,
     OrderReport,
     OrderState,
 )
-from alluse_core.ports import TradingState
+from alluse_core.ports import OrderMessage, TradingState
 
 S = OrderState
 
@@ -122,5 +123,64 @@ def test_an_order_with_our_name_and_terms_that_cannot_be_named_counts_as_externa
             assert (await desk.orders.reconcile("fake")).external == 2
             assert desk.count("orphans_adopted") == 0
             assert [each.key for each in desk.orders.all()] == ["one"]
+
+    run(scenario())
+
+
+def _lost(desk: Floor, key: str = "lost") -> OrderReport:
+    """Return an order of ours that the journal knows nothing of, as the broker lists it."""
+    reference = desk.orders._desk.references.of(key)
+    return attrs.evolve(heard(desk), identity=OrderIdentity(reference, 12, 34, 1))
+
+
+def test_an_order_that_the_journal_lost_becomes_unknown_where_it_vanishes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await placed(desk)
+            desk.broker.foreign = [_lost(desk)]
+            await desk.orders.reconcile("fake")
+            (orphan,) = (each for each in desk.orders.all() if each.key != "one")
+            desk.broker.foreign = []
+            await desk.settle(1)
+            assert (await desk.orders.reconcile("fake")).unknown == (orphan.key,)
+            assert orphan.state is S.UNKNOWN
+
+    run(scenario())
+
+
+def test_a_lost_key_is_not_sent_again_when_its_order_came_ended_and_left_memory_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.orders._book.keep_ended = 0
+            await placed(desk)
+            lost = _lost(desk)
+            desk.broker.say(lost)
+            desk.broker.say(attrs.evolve(lost, status=BrokerStatus.CANCELED))
+            assert [each.key for each in desk.orders.all()] == ["one"]
+            await desk.orders.flush()
+            with pytest.raises(KeyConflict, match="orphan/"):
+                await desk.orders.submit(buy("lost"))
+
+    run(scenario())
+
+
+def test_a_change_of_an_order_that_the_journal_lost_makes_it_no_part_of_anything(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await placed(desk)
+            desk.broker.say(_lost(desk))
+            (orphan,) = (each for each in desk.orders.all() if each.key != "one")
+            await desk.orders.modify(orphan.key, limit_price="99")
+            await desk.settle()
+            kind, message = desk.broker.sent[-1]
+            assert kind == "modify"
+            assert isinstance(message, OrderMessage)
+            assert (message.order_ref, message.order_id) == (orphan.order_ref, 34)
+            assert (message.parent_order_id, message.oca_group) == (0, "")
+            assert message.reducing is False, "nothing proves it"
 
     run(scenario())

@@ -104,3 +104,18 @@ def test_cancels_that_a_broken_link_kept_leave_together_whatever_the_budget(
             assert desk.count("retries", what="cancel", outcome="made") == len(keys)
 
     run(scenario())
+
+
+def test_a_round_that_is_asked_again_uses_the_budget_of_what_repeats(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.lists_fail = True
+            desk.broker.turn(LinkState.UP)
+            for seconds in (0, 1, 2, 4, 8):
+                await desk.settle(seconds)
+            made = desk.count("retries", what="reconciliation", outcome="made")
+            assert made == 4
+            budget, now = desk.orders._desk.retries["fake"], desk.clock.monotonic()
+            assert sum(budget.passes(now) for _ in range(FLOOR)) == FLOOR - made
+
+    run(scenario())

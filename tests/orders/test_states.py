@@ -157,3 +157,10 @@ def test_a_command_that_did_not_leave_waits_again() -> None:
     assert command_step(CommandState.SENT, CommandEvent.DEFER) is CommandState.QUEUED
     assert command_step(CommandState.LOST, CommandEvent.CONFIRM) is CommandState.CONFIRMED
     assert not CommandState.LOST.is_pending
+
+
+@pytest.mark.parametrize("filled", ["1", "0.5"])
+def test_a_live_status_with_the_least_fill_beside_it_is_a_part_fill(filled: str) -> None:
+    part, rest = Decimal(filled), 100 - Decimal(filled)
+    report = OrderReport("b", OrderIdentity(), BrokerStatus.WORKING, part, rest)
+    assert event_of(report, Decimal(100)) is E.PART_FILL

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
+import pytest
 from click.testing import CliRunner
 from desk_floor import AAPL, Floor, Stage, amount, buy, floor, run, sell
 
 from alluse_core.cli.orders import orders_show
-from alluse_core.model import BrokerStatus, Order, OrderReport, OrderState
+from alluse_core.model import BrokerNotice, BrokerStatus, Order, OrderReport, OrderState
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.recovery import rebuild
 from alluse_core.ports import ALLOW, Decision, OrderView
@@ -263,3 +264,116 @@ def test_an_ended_order_that_lives_on_under_a_new_name_counts_again(tmp_path: Pa
             assert (live.state, live.exposed) == (OrderState.ACCEPTED, 100)
 
     run(scenario())
+
+
+def seen_by_stages(desk: Floor) -> int:
+    """Return what a stage is told that the one order at work may still fill."""
+    (working,) = desk.orders._book.working(("fake", "DU1"), AAPL)
+    return int(working.as_working().remaining)
+
+
+def test_a_stage_sees_both_as_soon_as_a_status_names_the_second(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle()
+            assert seen_by_stages(desk) == 100
+            second = attrs.evolve(desk.broker.orders[ticket.order_ref].identity, perm_id=NEWER)
+            desk.broker.say(OrderReport("fake", second, BrokerStatus.WORKING))
+            assert seen_by_stages(desk) == 200
+
+    run(scenario())
+
+
+def test_a_stage_sees_one_less_as_soon_as_one_ended(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            twin = await doubled(desk, buy("one"))
+            assert seen_by_stages(desk) == 200
+            twin.say(NEWER, BrokerStatus.CANCELED, terms=None)
+            assert seen_by_stages(desk) == 100
+
+    run(scenario())
+
+
+def test_an_enlargement_that_may_have_been_made_counts_for_the_newer_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            twin = await doubled(desk, buy("one"))
+            await desk.orders.resume("a person")
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", quantity=150)
+            await desk.settle()
+            assert counted(desk) == 250
+            assert twin.live.elder_exposed == 100
+            twin.say(ELDER, BrokerStatus.CANCELED, terms=None)
+            assert counted(desk) == 150
+
+    run(scenario())
+
+
+def test_once_the_old_terms_are_shown_a_filled_twin_is_at_work_no_more(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            twin = await doubled(desk, buy("one"))
+            await desk.orders.resume("a person")
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", quantity=150)
+            await desk.settle()
+            names = attrs.evolve(desk.broker.orders[twin.live.ref].identity, perm_id=NEWER)
+            desk.broker.say(BrokerNotice("fake", 201, "no", names, names.order_id))
+            twin.say(ELDER, BrokerStatus.CANCELED, terms=None)
+            told = {"filled": amount(100), "remaining": amount(0)}
+            hear, desk.broker._evidence = desk.broker._evidence, lambda _: None
+            twin.fill(NEWER)
+            desk.broker._evidence = hear
+            desk.broker.say(desk.broker.fills[0])
+            twin.say(NEWER, BrokerStatus.FILLED, terms=None, **told)
+            assert twin.live.state is OrderState.FILLED
+            assert counted(desk) == 50, "it may be for 150"
+            twin.say(NEWER, BrokerStatus.FILLED, **told)
+            assert desk.orders._book.working(("fake", "DU1"), AAPL) == []
+
+    run(scenario())
+
+
+def test_the_end_of_one_is_written_down_with_where_it_was_and_who_told_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            twin = await doubled(desk, buy("one"))
+            twin.say(NEWER, BrokerStatus.CANCELED)
+            await desk.orders.flush()
+            told = desk.journal.read().story("one")[-1].body
+            assert told["ended_perm_id"] == NEWER
+            where = (told["broker"], told["account"], told["source"], told["event"])
+            assert where == ("fake", "DU1", "report", "CANCEL")
+
+    run(scenario())
+
+
+def test_the_end_of_one_in_the_list_of_open_orders_is_no_order_of_others(tmp_path: Path) -> None:
+    """TWS lists an order that it refused for a reason that may pass as open, and inactive."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            twin = await doubled(desk, buy("one"))
+            ended = attrs.evolve(
+                desk.broker.report_of(twin._newer), status=BrokerStatus.REJECTED, terms=None
+            )
+            desk.broker.orders[twin.live.ref] = twin._elder
+            desk.broker.foreign = [ended]
+            found = await desk.orders.reconcile("fake")
+            assert twin.live.ended_perm_ids == {NEWER}
+            assert found.external == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("alive", [1, ELDER])
+def test_an_order_is_not_settled_while_any_of_its_perm_ids_may_fill(alive: int) -> None:
+    order = attrs.evolve(buy("one"), broker="fake", account="DU1")
+    live = LiveOrder(order, "digest", "AU-x", state=OrderState.FILLED)
+    live.perm_ids, live.ended_perm_ids = (alive, NEWER), frozenset({NEWER})
+    assert not live.settled
+    live.ended_perm_ids |= {alive}
+    assert live.settled
