@@ -97,7 +97,8 @@ def _tell_damage(path: Path, found: Verification) -> None:
     around = _standing_at(path, found.at)
     if around is not None:
         what = f"a record of kind {around.kind!r}" + f" of order {around.key!r}" * bool(around.key)
-        click.echo(f"  there stands, of {around.time:%Y-%m-%d %H:%M:%S} UTC, {what}")
+        place = "there stands" if around.sequence == found.at else "after it stands"
+        click.echo(f"  {place}, of {around.time:%Y-%m-%d %H:%M:%S} UTC, {what}")
     if found.accepted:
         click.echo("  a person accepted this and resumed; new risk is not stopped by it")
     click.echo(f"  way out: {found.way_out}")

@@ -137,7 +137,7 @@ EACH = "each"
 
 def matter_of(kind: str, body: dict[str, Any]) -> str:
     """Return what a record about no order decides until the next of its kind; '' for nothing."""
-    broker = body.get("broker", "")
+    broker = body.get("broker")
     if kind == Kind.IDS:
         return f"ids/{broker}"
     if kind == Kind.POSITION:
@@ -238,8 +238,9 @@ def read_standing(connection: sqlite3.Connection, standing: Standing, *, walked:
             sequences = _of_key(connection, key, indexed=not walked)
         story, whole = _read(connection, sequences)
         sure = sure and whole and bool(story) and story[0].kind == Kind.ORDER
-        stories.append(story)
-    stories.sort(key=lambda story: story[0].sequence if story else 0)
+        if story:
+            stories.append(story)
+    stories.sort(key=lambda story: story[0].sequence)
     return Recovered(general, stories, sure)
 
 

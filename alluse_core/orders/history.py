@@ -108,7 +108,7 @@ class History:
 
         After a problem, at the opening too, nothing more is signed off.
         """
-        checkpoint, found = self._checked, ""
+        checkpoint = self._checked
         if not self._signing:
             return ""
         try:

@@ -49,8 +49,8 @@ WAYS_OUT: Mapping[Damage, str] = MappingProxyType(
 class Verification:
     """What a check of the journal found. ``problem`` is empty where it is whole.
 
-    ``at`` is the sequence number the (first) problem was found at. ``accepted``: a person was
-    told of it and went on.
+    ``at`` is the sequence number the (first) problem was found at; of a gap, its first.
+    ``accepted``: a person was told of it and went on.
     """
 
     records: int
@@ -92,7 +92,8 @@ class Walk:
             return False
         if sequence != self.head.sequence + 1:
             gone = f"records {self.head.sequence + 1} to {sequence - 1} are gone"
-            self._report(sequence, gone, Damage.GONE)
+            # At the first that is missing: the one after the gap may be a person's word for it.
+            self._report(self.head.sequence + 1, gone, Damage.GONE)
         elif link(self.head.hash, sequence, row) != stored:
             self._report(sequence, f"record {sequence} is not what was written", Damage.EDITED)
             whole = False

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import memory_folder
+from damage import memory_folder, small_pages
 from desk_floor import NODE, buy, floor, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,7 +79,7 @@ def path() -> Iterator[Path]:
 # --- what a start reads -------------------------------------------------------------------------
 
 
-def steps_of_a_start(path: Path) -> int:
+def steps_of_a_start(path: Path, given: Set[str] = frozenset({"lives"})) -> int:
     """Return how much SQLite does for an opening, in hundreds of its instructions."""
     counted = 0
 
@@ -93,7 +94,7 @@ def steps_of_a_start(path: Path) -> int:
 
     journal = opened(path, storage=Storage(connect=counting, allocate=allocate))
     found = counted
-    assert set(stories(journal)) == {"lives"}
+    assert set(stories(journal)) == given
     journal.close()
     return found
 
@@ -106,6 +107,22 @@ def test_a_start_does_not_read_what_was_signed_off(path: Path) -> None:
     assert steps_of_a_start(path) <= short + 1
     checkpoint_path(path).unlink()
     assert steps_of_a_start(path) > short + 100
+
+
+def test_a_start_does_not_read_what_was_signed_off_for_an_order_that_lives_again(
+    path: Path,
+) -> None:
+    def steps_with_one_that_lives_again() -> int:
+        return steps_of_a_start(path, {"lives", "ended-3"})
+
+    journal = opened(path)
+    event(journal, "ended-3", "ACCEPTED")
+    journal.close()
+    short = steps_with_one_that_lives_again()
+    journal = opened(path)
+    ended(journal, 400, 1_000)
+    journal.close()
+    assert steps_with_one_that_lives_again() <= short + 1
 
 
 def test_few_records_are_always_walked_and_so_are_those_after_the_checkpoint(path: Path) -> None:
@@ -220,6 +237,13 @@ def test_a_checkpoint_is_read_back_as_it_was_written(path: Path) -> None:
     assert read_checkpoint(checkpoint_path(path)) == checkpoint
 
 
+def test_a_whole_journal_has_no_problem_at_no_record(path: Path) -> None:
+    found = verify(path)
+    assert (found.ok, found.records, found.head.sequence) == (True, 62, 62)
+    assert (found.problem, found.at, found.damage, found.way_out) == ("", 0, None, "")
+    assert not found.accepted, "there was nothing to accept"
+
+
 def test_each_problem_is_found_at_its_record(path: Path) -> None:
     def found(statement: str) -> tuple[int, str]:
         changed = path.with_name("changed.db")
@@ -232,7 +256,7 @@ def test_each_problem_is_found_at_its_record(path: Path) -> None:
     assert found("UPDATE record SET body = '{}' WHERE seq = 20") == (
         *(20, "record 20 is not what was written"),
     )
-    assert found("DELETE FROM record WHERE seq IN (20, 21)") == (22, "records 20 to 21 are gone")
+    assert found("DELETE FROM record WHERE seq IN (20, 21)") == (20, "records 20 to 21 are gone")
     assert found("DELETE FROM record WHERE seq > 60") == (
         *(61, "the journal ends at record 60, the anchor knows 62"),
     )
@@ -727,3 +751,191 @@ def test_a_main_file_that_holds_nothing_yet_is_not_torn_off(tmp_path: Path) -> N
     path = tmp_path / "journal.db"
     path.write_bytes(b"")
     assert not history._torn_off(path)
+
+
+# --- words that other versions read --------------------------------------------------------------
+
+
+def content_of(path: Path) -> Any:
+    return json.loads(checkpoint_path(path).read_bytes().rpartition(b"\n")[0])
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        (lambda path: edit(path, "UPDATE record SET body = '{}' WHERE seq = 20"), "edited"),
+        (lambda path: edit(path, "DELETE FROM record WHERE seq = 20"), "gone"),
+        (lambda path: edit(path, "DELETE FROM record WHERE seq = 62"), "shorter"),
+        (lambda path: anchor_path(path).unlink(), "anchor"),
+        (lambda path: free_pages_said_to_be(path, 7), "unsound"),
+    ],
+)
+def test_each_kind_of_damage_has_this_word(
+    path: Path, damage: Callable[[Path], None], word: str
+) -> None:
+    damage(path)
+    assert verify(path).damage == word
+
+
+def test_damage_that_was_accepted_is_kept_in_these_words(path: Path) -> None:
+    edit(path, "UPDATE record SET body = '{}' WHERE seq = 20")
+    assert accepted(path) == ""
+    content = content_of(path)
+    assert content["found"] == [20, "record 20 is not what was written", "edited"]
+    assert content["accepted_at"] == 63
+
+
+def test_what_was_decided_about_no_order_is_kept_by_these_words(path: Path) -> None:
+    journal = opened(path)
+    bodies: list[tuple[Kind, dict[str, Any]]] = [
+        (Kind.IDS, {"broker": "a", "up_to": 64}),
+        (Kind.POSITION, {"broker": "a", "positions": []}),
+        (Kind.CONTROL, {"action": "halt", "state": "HALTED", "reason": "one"}),
+        (Kind.CONTROL, {"action": "breaker", "broker": "a", "breaker": "open"}),
+        (Kind.CONTROL, {"action": "approval begun", "broker": "a", "since": 0}),
+        (Kind.CONTROL, {"action": "differences", "differences": [], "needed": True}),
+    ]
+    for kind, body in bodies:
+        journal.append(journal.scribe.row(kind, body))
+    journal.close()
+    names = ["ids/a", "positions/a", "state", "breaker/a", "approval/a", "differences"]
+    assert content_of(path)["standing"]["matters"] == {
+        name: number for number, name in enumerate(names, 63)
+    }
+
+
+def test_an_order_that_ended_again_leaves_nothing_in_the_checkpoint(path: Path) -> None:
+    before = content_of(path)["standing"]
+    journal = opened(path)
+    event(journal, "ended-3", "ACCEPTED")
+    event(journal, "ended-3", "CANCELED")
+    journal.close()
+    assert content_of(path)["standing"] == before
+
+
+def test_a_journal_of_one_record_gets_a_checkpoint_when_it_closes(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal.db")
+    journal.append(journal.scribe.row(Kind.START, {}))
+    journal.close()
+    assert content_of(tmp_path / "journal.db")["sequence"] == 1
+
+
+# --- what a person accepted ----------------------------------------------------------------------
+
+
+def accepted(path: Path) -> str:
+    """Accept what is wrong, as the first record that is written, and open again."""
+    journal = opened(path, whole_below=10_000)
+    assert journal.problem
+    journal.append(journal.scribe.row(Kind.ACCEPTED, {"by": "Ada", "problem": journal.problem}))
+    journal.close()
+    return opened_problem(path, whole_below=10_000)
+
+
+def test_damage_of_the_first_record_can_be_accepted_too(path: Path) -> None:
+    edit(path, "UPDATE record SET body = '{}' WHERE seq = 1")
+    assert accepted(path) == ""
+    assert verify(path).accepted
+
+
+def test_a_lost_end_is_accepted_by_the_very_record_that_follows_the_gap(path: Path) -> None:
+    edit(path, "DELETE FROM record WHERE seq > 60")
+    assert accepted(path) == ""
+    assert (verify(path).problem, verify(path).accepted) == ("records 61 to 62 are gone", True)
+
+
+def test_a_word_of_acceptance_that_was_rewritten_itself_accepts_nothing(path: Path) -> None:
+    journal = opened(path)
+    journal.append(journal.scribe.row(Kind.ACCEPTED, {"by": "Ada", "problem": ""}))
+    anchor = anchor_path(path).read_bytes()
+    live(journal, "later")
+    journal.close()
+    _, row, before = _record(path, 63)
+    forged = row._replace(body=row.body.replace("Ada", "Eve"))
+    for sequence, written in ((63, forged), (64, _record(path, 64)[1])):
+        before = module.link(before, sequence, written)
+        fields = (written.body, before, sequence)
+        edit(path, "UPDATE record SET body = ?, hash = ? WHERE seq = ?", *fields)
+    # The anchor of a killed process may be behind: what follows it has its own damage.
+    anchor_path(path).write_bytes(anchor)
+    found = verify(path)
+    assert (found.problem, found.accepted) == (
+        *("record 63 is not the one the anchor names", False),
+    )
+
+
+# --- a file that was torn off --------------------------------------------------------------------
+
+
+def small(folder: Path, page: int, count: int) -> Path:
+    """A closed journal of one order that lives and ``count`` that ended, in pages of that size."""
+    path = folder / "journal.db"
+    journal = opened(path, storage=small_pages(page))
+    live(journal, "lives")
+    ended(journal, count)
+    journal.close()
+    return path
+
+
+def torn(path: Path, less: int) -> None:
+    os.truncate(path, path.stat().st_size - less)
+
+
+@pytest.mark.parametrize("page", [512, 65_536])
+def test_a_file_that_lacks_its_last_byte_is_read_whole_again(page: int) -> None:
+    with memory_folder() as folder:
+        path = small(folder, page, 20)
+        edit(path, "UPDATE record SET body = '{}' WHERE seq = 20")
+        assert opened_problem(path) == "", "a whole file is believed as far as it was signed off"
+        torn(path, 1)
+        assert opened_problem(path) != ""
+
+
+@pytest.mark.parametrize("less", [1, 256, 510])
+def test_behind_a_checkpoint_a_page_that_was_torn_off_costs_no_order_its_lookup(less: int) -> None:
+    """The last page of this file belongs to an index."""
+    with memory_folder() as folder:
+        path = small(folder, 512, 56)
+        torn(path, less)
+        assert opened_problem(path) == ""
+        with JournalReader(path) as reader:
+            for key in (f"ended-{number}" for number in range(56)):
+                assert len(reader.story(key)) == 3
+                assert reader.key_of(f"ref-{key}") == key
+
+
+# --- records that are none of the journal's ------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, -5])
+def test_a_record_with_a_number_that_is_never_given_tells_of_no_order(
+    path: Path, number: int
+) -> None:
+    edit(
+        path,
+        "INSERT INTO record SELECT ?, time, kind, 'ghost', 'ref-ghost', state, body, hash"
+        " FROM record WHERE seq = 1",
+        number,
+    )
+    journal = opened(path, whole_below=10_000)
+    assert journal.problem == f"record {number} is none of the journal's"
+    assert set(stories(journal)) == {"lives"}
+    assert journal.orders_ever == 21
+    journal.close()
+
+
+def free_pages_said_to_be(path: Path, number: int) -> None:
+    """Damage the header's count of unused pages (sqlite.org/fileformat2, offset 36)."""
+    content = bytearray(path.read_bytes())
+    content[36:40] = number.to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def test_what_sqlite_says_of_a_file_is_told_without_its_headings(path: Path) -> None:
+    free_pages_said_to_be(path, 7)
+    connection = sqlite3.connect(path)
+    (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    connection.close()
+    heading, sentence = said.splitlines()
+    assert heading.startswith("***")
+    assert verify(path).problem == f"the file is not sound: {sentence}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import attrs
@@ -72,3 +74,21 @@ def test_a_halt_of_a_damaged_journal_stays_a_halt(tmp_path: Path) -> None:
             assert desk.orders.reason == "a look at it"
 
     run(scenario())
+
+
+def test_a_lost_end_is_accepted_by_the_first_word_of_a_person_while_no_process_runs(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await desk.orders.submit(buy("one"))
+            await desk.settle()
+
+    asyncio.run(scenario())
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        connection.execute("DELETE FROM record WHERE seq = (SELECT max(seq) FROM record)")
+        connection.commit()
+    assert "anchor knows" in asyncio.run(decide(tmp_path, "status", {}))["reason"]
+    asyncio.run(decide(tmp_path, "resume", {"by": "Ada"}))
+    status = asyncio.run(decide(tmp_path, "status", {}))
+    assert (status["state"], status["reason"]) == (TradingState.ACTIVE, "")

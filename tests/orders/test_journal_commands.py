@@ -108,9 +108,14 @@ def with_other_index(folder: Path) -> None:
             "of order 'entry'",
         ),
         (
+            lambda folder: edit(folder, "UPDATE record SET state = 'FILLED' WHERE seq = 5"),
+            Damage.EDITED,
+            "NOT WHOLE at record 5: record 5 is not what was written\n  there stands, of ",
+        ),
+        (
             lambda folder: edit(folder, "DELETE FROM record WHERE seq = 5"),
             Damage.GONE,
-            "records 5 to 5 are gone",
+            "NOT WHOLE at record 5: records 5 to 5 are gone\n  after it stands, of ",
         ),
         (
             lambda folder: edit(folder, "DELETE FROM record WHERE seq > 5"),
@@ -250,3 +255,18 @@ def test_hashes_stand_in_the_other_form_too(traded: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(written)))
     lines = [json.loads(line) for line in exported(traded, "--hashes")]
     assert [row["hash"] for row in rows] == [line["hash"] for line in lines]
+
+
+def test_an_export_shows_an_edit_of_its_very_first_record(traded: Path) -> None:
+    lines = exported(traded, "--hashes")
+    changed = lines[0].replace('"agent":"', '"agent":"x')
+    with pytest.raises(JournalCorrupt, match="record 1 in line 1 is not what was written"):
+        list(read_export([changed, *lines[1:]]))
+    assert len(list(read_export(lines[1:]))) == len(lines) - 1, "the second has none before it"
+
+
+def test_a_number_that_is_none_is_not_in_any_record(traded: Path) -> None:
+    first = json.loads(exported(traded)[0])
+    line = json.dumps({**first, "body": {**first["body"], "price": float("nan")}})
+    with pytest.raises(JournalCorrupt, match="line 1 is no record of a journal"):
+        list(read_export([line]))
