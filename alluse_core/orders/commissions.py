@@ -24,12 +24,12 @@ class Commissions:
         self._desk = desk
         self._find = find
         # Keys, not orders: what waits for its cost here would keep ended orders in memory.
-        self._owners: OrderedDict[str, str] = OrderedDict()
+        self._owners: OrderedDict[str, str | None] = OrderedDict()
         self._costs: OrderedDict[tuple[str, Decimal], None] = OrderedDict()
 
     def expect(self, execution_id: str, live: LiveOrder | None) -> None:
         """Note whose an execution is, None: of no order of ours."""
-        self._owners[execution_id] = live.key if live is not None else ""
+        self._owners[execution_id] = None if live is None else live.key
         if len(self._owners) > _KEPT:
             self._owners.popitem(last=False)
 

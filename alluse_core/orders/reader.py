@@ -73,7 +73,7 @@ class OrderSummary:
     submitted_at: datetime
     filled: Decimal
     average_price: Decimal | None
-    group: str = ""
+    group: str
 
 
 @attrs.frozen
@@ -249,7 +249,7 @@ class JournalReader:
         for entry in self.entries(Kind.FILL, start, end):
             body = entry.body
             execution = execution_from(entry.ref, body)
-            fills_order = bool(entry.key) and body.get("counts", True)
+            fills_order = bool(entry.key) and body["counts"]
             yield Fill(entry.key, execution, body["base"], fills_order)
 
     def traded(self, start: datetime | None = None, end: datetime | None = None) -> list[Fill]:

@@ -69,7 +69,7 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
             live.count(body["base"], fill)
         else:
             live.legs[body["base"]] = fill
-    elif entry.kind == Kind.COMMAND and "command" in body:
+    elif entry.kind == Kind.COMMAND:
         _command(live, entry)
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
@@ -81,7 +81,8 @@ def _event(live: LiveOrder, entry: Entry) -> None:
     live.say(f"{body.get('source', 'agent')}: {body['event']}")
     if "ended_perm_id" in body:
         live.ended_perm_ids |= {body["ended_perm_id"]}
-    live.ended_perm_ids -= {body.get("revived_perm_id", 0)}
+    if "revived_perm_id" in body:
+        live.ended_perm_ids -= {body["revived_perm_id"]}
     live.shadow = live.shadow or body["event"] == "SHADOW"
     if "order_id" in body:
         live.order_id, live.client_id = body["order_id"], body["client_id"]

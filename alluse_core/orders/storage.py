@@ -48,7 +48,7 @@ class SystemFile:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` durable: syncing a new file need not sync its name."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
