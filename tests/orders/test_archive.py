@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
-from desk_floor import buy, floor, run
+from desk_floor import buy, floor, heard, placed, run
 
-from alluse_core.errors import OrderNotFound
+from alluse_core.errors import KeyConflict, OrderNotFound
 from alluse_core.model import OrderState
 from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
@@ -42,6 +43,7 @@ def test_where_no_order_was_ever_taken_nothing_is_read(tmp_path: Path) -> None:
             desk.journal.path = tmp_path / "none.db"
             assert archive.by_key("one") is None
             assert archive.by_reference("ref") is None
+            assert archive.adopted("ref") is None
             archive.close()
 
     run(scenario())
@@ -58,5 +60,32 @@ def test_a_story_that_lost_its_intent_makes_no_order(tmp_path: Path) -> None:
             assert [ticket.key for ticket in desk.orders.all()] == ["one"]
             with pytest.raises(OrderNotFound):
                 desk.orders.get("ghost")
+
+    run(scenario())
+
+
+def test_an_order_that_the_broker_had_and_the_journal_lost_is_found_where_it_stands(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            report = heard(desk)
+            name = attrs.evolve(
+                report.identity,
+                order_ref=desk.orders._parts.references.of("lost"),
+                perm_id=77,
+                order_id=7,
+            )
+            desk.broker.say(attrs.evolve(report, identity=name))
+            # At once: the journal need not hold it yet.
+            with pytest.raises(KeyConflict, match="key 'lost' was used before"):
+                await desk.orders.submit(buy("lost"))
+            assert len(desk.broker.sent) == 1
+            archive = desk.orders._archive
+            (adopted,) = (each for each in desk.orders.all() if each != ticket)
+            await desk.orders.flush()
+            assert archive.adopted(name.order_ref) is archive.get(adopted.key)
+            assert archive.adopted("AU-nobodys") is None
 
     run(scenario())

@@ -435,3 +435,11 @@ def test_unclassified_codes_are_counted_and_listed(tmp_path: Path) -> None:
     ]
     table = CliRunner().invoke(orders_unclassified, ["--out", str(tmp_path)])
     assert "31337" in table.output
+
+
+def test_a_rule_that_cannot_be_is_named_by_its_place_in_the_settings() -> None:
+    good = _rule(201, text="being approved")
+    bad = _rule(1100, RuleClass.DEFINITE_REJECT, certain=True)
+    for place in (1, 2):
+        with pytest.raises(SettingsError, match=rf"\[\[orders.errors\]\] number {place}: 1100"):
+            table_with([*[good] * (place - 1), bad, good])

@@ -328,3 +328,51 @@ def test_a_file_that_is_no_database_is_called_one_at_once(tmp_path: Path) -> Non
     (tmp_path / "journal.db").write_bytes(b"no database " * 400)
     with pytest.raises(JournalCorrupt, match="file is not a database"):
         opened(tmp_path / "journal.db")
+
+
+class _Told:
+    """A plain file that tells what was done to it, over a real one."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = SystemFile(path)
+        self.done: list[str] = []
+
+    def write(self, data: bytes, offset: int) -> None:
+        self.done.append("write")
+        self._file.write(data, offset)
+
+    def sync(self) -> None:
+        self.done.append("sync")
+        self._file.sync()
+
+    def close(self) -> None:
+        self.done.append("close")
+        self._file.close()
+
+
+def test_an_anchor_is_on_the_disk_each_second_and_when_it_is_closed(tmp_path: Path) -> None:
+    files: list[_Told] = []
+
+    def open_file(path: Path) -> _Told:
+        files.append(_Told(path))
+        return files[-1]
+
+    anchor = Anchor(tmp_path / "anchor", Storage(open_file=open_file))
+    for now in (0.0, 0.5, 1.0, 1.5):
+        anchor.write(Head(1, b"\x01" * 32), now)
+    anchor.close()
+    assert files[0].done == [
+        *("sync", "write", "sync", "write", "write", "sync", "write"),
+        *("sync", "close"),
+    ]
+
+
+def test_an_anchor_that_is_opened_again_never_writes_over_its_newest_head(tmp_path: Path) -> None:
+    path = tmp_path / "anchor"
+    for number in range(1, 6):
+        anchor = Anchor(path)
+        anchor.write(Head(number, bytes([number]) * 32), 0.0)
+        anchor.close()
+        slots = [path.read_text()[start : start + 128] for start in (0, 128)]
+        heads = {int(slot.split()[0]) for slot in slots if slot}
+        assert heads == {number, number - 1} - {0}, "the one before is whole while one is written"

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import AAPL, NODE, buy, floor, run
+from desk_floor import AAPL, NODE, buy, floor, heard, placed, run, terms_of
 
 from alluse_core.errors import JournalCorrupt, JournalError, OrderNotFound
 from alluse_core.model import (
@@ -315,3 +315,21 @@ def test_a_last_record_that_was_rewritten_with_its_hash_is_not_the_one_the_ancho
         )
     found = verify(path)
     assert (found.problem, found.at) == ("record 2 is not the one the anchor names", 2)
+
+
+def test_an_order_has_the_terms_of_a_change_that_was_carried_out_after_all(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await placed(desk)
+            desk.broker.answers_modifies = False
+            await desk.orders.modify("one", quantity=150)
+            await desk.settle(60)
+            await desk.orders.reconcile("fake")
+            await desk.orders.flush()
+            reader = desk.journal.read()
+            assert reader.order("one").order.quantity == 100, "the list has the old terms"
+            desk.broker.say(terms_of(heard(desk), quantity=Decimal(150)))
+            await desk.orders.flush()
+            assert reader.order("one").order.quantity == 150
+
+    run(scenario())

@@ -26,7 +26,7 @@ from alluse_core.model import (
     OrderTerms,
     Side,
 )
-from alluse_core.orders.reader import JournalReader
+from alluse_core.orders.reader import JournalReader, anchor_path
 
 Said = tuple[str, str, str, Mapping[str, Any]]
 WHOSE = {"broker": "fake", "account": "DU1"}
@@ -355,4 +355,21 @@ def test_a_position_that_differs_is_written_down_with_both_figures(
     assert said[-2:] == [
         {**WHOSE, **facts},
         {"broker": "fake", "positions": [["DU1", place, str(theirs)]]},
+    ]
+
+
+def test_a_start_names_its_brokers_and_what_is_wrong_with_the_journal(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path):
+            pass
+        anchor_path(tmp_path / "journal.db").unlink()
+        async with floor(tmp_path):
+            pass
+
+    run(scenario())
+    with JournalReader(tmp_path / "journal.db") as reader:
+        starts = [each.body for each in reader.entries("start")]
+    problems = ("", "the anchor is missing or unreadable")
+    assert [{k: v for k, v in each.items() if k not in NAMES} for each in starts] == [
+        {"brokers": ["fake"], "problem": problem} for problem in problems
     ]

@@ -20,6 +20,7 @@ from alluse_core.model import (
 )
 from alluse_core.orders.states import CommandState
 from alluse_core.ports import TradingState
+from alluse_core.settings import ErrorRule, OrdersSettings, RuleClass, RuleVerb
 
 
 def _deaf(*_: object) -> None:
@@ -308,5 +309,40 @@ def test_the_message_that_confirms_our_own_cancel_asks_for_nothing(tmp_path: Pat
             await desk.settle(1)
             assert desk.broker.queries == asked
             assert desk.count("errors", error_class="info") == 1
+
+    run(scenario())
+
+
+def test_a_cancel_that_nobody_asked_for_is_counted_also_where_only_a_message_tells_it(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            identity = desk.broker.orders[ticket.order_ref].identity
+            for _ in range(2):
+                desk.broker.say(BrokerNotice("fake", 202, "Order Canceled", identity, 1))
+            assert desk.count("unasked_cancels") == 1
+            assert desk.orders.get("one").known.reason == "202 Order Canceled"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("code", [161, 202, 10147, 10148])
+def test_a_code_of_cancels_is_the_cancels_answer_to_a_rule_of_the_settings_too(
+    tmp_path: Path, code: int
+) -> None:
+    rule = ErrorRule((code,), RuleClass.COMMAND_REJECT, "seen here", verbs=(RuleVerb.CANCEL,))
+    settings = OrdersSettings(stages=(), settle_seconds=0.0, errors=(rule,))
+
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=settings) as desk:
+            rejection = await _unanswered(desk)
+            await desk.orders.cancel("one")
+            await desk.settle()
+            desk.broker.say(BrokerNotice("fake", code, "of the cancel", rejection.identity, 1))
+            await desk.orders.flush()
+            (told,) = (each for each in desk.journal.read().story("one") if each.kind == "notice")
+            assert told.body["rule"].startswith("seen here")
 
     run(scenario())

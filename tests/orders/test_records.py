@@ -174,3 +174,14 @@ def test_a_record_names_its_node_and_its_time_to_the_microsecond() -> None:
     assert row.time == 1_767_623_400_123_457, "what older journals hold"
     assert records.when(row.time) == clock.now()
     assert json.loads(scribe.row(Kind.EVENT, {}).body) == names
+
+
+def test_a_record_about_no_order_bears_no_names() -> None:
+    row = records.Scribe(NODE, VirtualClock()).row(Kind.START, {})
+    assert (row.key, row.ref, row.state) == ("", "", "")
+
+
+def test_a_very_long_record_is_written_like_any_other() -> None:
+    fields = {"numbers": list(range(100_000))}
+    row = records.Scribe(NODE, VirtualClock()).row(Kind.CONTROL, fields)
+    assert json.loads(row.body)["numbers"] == fields["numbers"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import NODE, Stage, buy, floor, run, sell
+from desk_floor import NODE, Floor, Stage, buy, floor, run, sell
 
 from alluse_core.errors import OrderDenied
 from alluse_core.model import (
@@ -196,3 +196,81 @@ def test_a_command_whose_request_was_not_written_down_changes_no_rebuilt_order(
     assert live is not None
     assert (live.order, live.state, live.commands) == (order, OrderState.ACCEPTED, [])
     journal.close()
+
+
+# --- what was sent, and what was not, when the process ended -------------------------------------
+
+
+def killed(desk: Floor) -> None:
+    """Nothing is withdrawn in order, and the journal stays as it is."""
+    desk.orders._life.withdraw_unsent = lambda: None  # type: ignore[method-assign]
+
+
+def test_an_order_that_left_is_not_taken_for_unsent_since_its_cancel_was_recorded(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            desk.broker.mode = "silent"
+            desk.broker.answers_cancels = False
+            await desk.orders.submit(buy("one"))
+            await desk.settle()
+            await desk.orders.cancel("one")
+            await desk.settle()
+            killed(desk)
+        async with floor(tmp_path, broker=desk.broker, clock=desk.clock) as again:
+            assert again.orders.get("one").state is OrderState.ACCEPTED
+            assert again.count("impossible_events") == 0
+
+    run(scenario())
+
+
+def test_an_order_that_waited_its_turn_and_left_is_not_taken_for_unsent(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, rate=1) as desk:
+            desk.broker.mode = "silent"
+            for key in ("one", "two"):
+                await desk.orders.submit(buy(key))
+            await desk.settle(5)
+            assert len(desk.broker.sent) == 2
+            killed(desk)
+        async with floor(tmp_path, broker=desk.broker, clock=desk.clock) as again:
+            assert again.orders.get("two").state is OrderState.ACCEPTED
+            assert again.count("impossible_events") == 0
+
+    run(scenario())
+
+
+def test_an_order_that_waited_its_turn_is_known_to_be_unsent_also_when_it_was_to_be_changed(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, rate=1) as desk:
+            for key in ("one", "two", "three"):
+                await desk.orders.submit(buy(key))
+            await desk.orders.modify("three", quantity=150)
+            await desk.orders.flush()
+            killed(desk)
+        sent = len(desk.broker.sent)
+        async with floor(tmp_path, broker=desk.broker, clock=desk.clock) as again:
+            await again.settle(30)
+            third = again.orders.get("three")
+            assert (third.state, third.known.reason) == (
+                *(OrderState.CANCELED, "the process ended before it was sent"),
+            )
+            assert len(again.broker.sent) == sent
+
+    run(scenario())
+
+
+def test_an_order_that_got_no_number_has_none_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, stages=(Stage(_refuse),)) as desk:
+            with pytest.raises(OrderDenied):
+                await desk.orders.submit(buy("one"))
+            await desk.orders.flush()
+            again = rebuild(desk.journal.read().story("one"))
+            assert again is not None
+            assert (again.order_id, again.client_id, again.perm_ids) == (0, 0, ())
+
+    run(scenario())

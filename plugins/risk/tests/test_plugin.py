@@ -73,3 +73,10 @@ def test_a_limit_must_be_positive(value: Decimal) -> None:
     with pytest.raises(ValueError, match=f"limit must be positive, not {value}"):
         settings.MaxQuantitySettings(limit=value)
     assert stages.UnknownCap(settings.UnknownCapSettings(limit=0)).settings.limit == 0
+
+
+@pytest.mark.parametrize("name", sorted(OFFERED))
+def test_the_page_of_the_settings_tells_what_each_control_is_about(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/settings.md").read_text("utf-8")
+    told = [line for line in page.splitlines() if line.startswith(f"Stage `{name}`: ")]
+    assert told == [f"Stage `{name}`: {OFFERED[name].help}."]
