@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,17 @@ def terms_of(report: OrderReport, **changes: object) -> OrderReport:
     """Return a report with other terms."""
     assert report.terms is not None
     return attrs.evolve(report, terms=attrs.evolve(report.terms, **changes))
+
+
+@contextmanager
+def deaf(broker: FakeBroker, *heard: type) -> Iterator[None]:
+    """Lose all that a broker says meanwhile, but what is of one of these types."""
+    hear = broker._evidence
+    broker._evidence = lambda item: hear(item) if isinstance(item, heard) else None
+    try:
+        yield
+    finally:
+        broker._evidence = hear
 
 
 def amount(number: int | str) -> Decimal:

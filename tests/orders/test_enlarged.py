@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import AAPL, Floor, buy, floor, run
+from desk_floor import AAPL, Floor, buy, deaf, floor, run
 
 from alluse_core.errors import KeyConflict
 from alluse_core.model import BrokerStatus, Execution, OrderIdentity, OrderReport, OrderState, Side
@@ -47,12 +47,11 @@ async def _enlarged_unheard(desk: Floor) -> Any:
     """Enlarge an order to 200 whose echo is lost, and fill 100 of it."""
     ticket = await desk.orders.submit(buy("one"))
     await desk.settle()
-    hear, desk.broker._evidence = desk.broker._evidence, lambda _: None
-    change = await desk.orders.modify("one", quantity=200)
-    await desk.settle()
-    desk.broker._evidence = lambda item: hear(item) if isinstance(item, Execution) else None
-    desk.broker.fill(ticket.order_ref, Decimal(100))
-    desk.broker._evidence = hear
+    with deaf(desk.broker):
+        change = await desk.orders.modify("one", quantity=200)
+        await desk.settle()
+    with deaf(desk.broker, Execution):
+        desk.broker.fill(ticket.order_ref, Decimal(100))
     return ticket, change
 
 
@@ -86,10 +85,8 @@ def test_an_order_whose_enlargement_did_not_take_is_filled_once_it_is_not_open_a
             desk.broker.answers_modifies = False
             await desk.orders.modify("one", quantity=200)
             await desk.settle()
-            hear = desk.broker._evidence
-            desk.broker._evidence = lambda item: hear(item) if isinstance(item, Execution) else None
-            desk.broker.fill(ticket.order_ref, Decimal(100))
-            desk.broker._evidence = hear
+            with deaf(desk.broker, Execution):
+                desk.broker.fill(ticket.order_ref, Decimal(100))
             assert ticket.state is S.PARTIALLY_FILLED
             await desk.settle(60)
             assert ticket.state is S.FILLED
@@ -106,10 +103,8 @@ def test_an_order_all_of_which_was_executed_is_filled_where_no_list_has_it(tmp_p
             desk.broker.answers_modifies = False
             await desk.orders.modify("one", quantity=200)
             await desk.settle()
-            hear = desk.broker._evidence
-            desk.broker._evidence = lambda item: hear(item) if isinstance(item, Execution) else None
-            desk.broker.fill(ticket.order_ref, Decimal(100))
-            desk.broker._evidence = hear
+            with deaf(desk.broker, Execution):
+                desk.broker.fill(ticket.order_ref, Decimal(100))
             del desk.broker.orders[ticket.order_ref]
             await desk.settle(60)
             assert ticket.state is S.FILLED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import AAPL, NODE, HeldDisk, buy, floor, run, sell
+from desk_floor import AAPL, NODE, HeldDisk, buy, deaf, floor, run, sell
 
 from alluse_core.errors import CommandRejected, JournalError, NotSent
 from alluse_core.model import BrokerNotice, BrokerStatus, LinkState, OrderReport, OrderState, Side
@@ -53,9 +53,9 @@ class LateTeller(FakeBroker):
     async def positions(self):  # type: ignore[no-untyped-def]
         """Fill first, so that the list holds what nobody was told of."""
         if self.waiting:
-            tell, self._evidence = self._evidence, lambda _: None
-            self.fill(self.waiting)
-            self._evidence, self.waiting = tell, ""
+            with deaf(self):
+                self.fill(self.waiting)
+            self.waiting = ""
         return await super().positions()
 
 
