@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from alluse_core.errors import InvalidValue
+from alluse_core.errors import InvalidType, InvalidValue
 from alluse_core.model.number import check_decimal, decimal
 
 
@@ -84,6 +84,11 @@ class Instrument(metaclass=_Interned):
             raise InvalidValue("an instrument has a symbol", hint="such as 'AAPL'")
         for name in ("symbol", "exchange", "currency"):
             text = getattr(self, name)
+            if not isinstance(text, str):
+                raise InvalidType(
+                    f"an instrument's {name} is text, not {type(text).__name__}",
+                    hint="Instrument.parse reads an id such as 'STK:AAPL:SMART:USD'",
+                )
             if not text.isprintable() or ":" in text or text != text.strip():
                 raise InvalidValue(
                     f"an instrument's {name} must be a plain name, not {text!r}",
@@ -116,6 +121,11 @@ class Instrument(metaclass=_Interned):
         for number in (self.strike, self.multiplier):
             if number is not None:
                 check_decimal(number)
+        if self.expiry is not None and not isinstance(self.expiry, date):
+            raise InvalidType(
+                f"an instrument's expiry is a date, not {type(self.expiry).__name__}",
+                hint="such as datetime.date(2026, 12, 18)",
+            )
 
     @classmethod
     def stock(cls, symbol: str, exchange: str = "SMART", currency: str = "USD") -> Self:

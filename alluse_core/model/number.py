@@ -22,10 +22,7 @@ def decimal(value: Decimal | str | int) -> Decimal:
     InvalidType or InvalidValue.
     """
     if isinstance(value, float | bool) or not isinstance(value, Decimal | str | int):
-        raise InvalidType(
-            f"prices and quantities are Decimal, str or int, not {type(value).__name__}",
-            hint='write them as text: "189.50"',
-        )
+        raise _no_decimal(value)
     if isinstance(value, str):
         value = _plain(value)
     number = Decimal(value)
@@ -34,7 +31,9 @@ def decimal(value: Decimal | str | int) -> Decimal:
 
 
 def check_decimal(number: Decimal) -> None:
-    """Raise InvalidValue for what no price, strike or quantity can be."""
+    """Raise InvalidType or InvalidValue for what no price, strike or quantity can be."""
+    if not isinstance(number, Decimal):
+        raise _no_decimal(number)
     if not number.is_finite():
         raise InvalidValue(f"{number} is not a finite number", hint="leave out what is not known")
     digits = number.as_tuple().digits
@@ -49,6 +48,13 @@ def check_decimal(number: Decimal) -> None:
             f" 1E{_SMALLEST}",
             hint="look at where it was computed",
         )
+
+
+def _no_decimal(value: object) -> InvalidType:
+    return InvalidType(
+        f"prices and quantities are Decimal, str or int, not {type(value).__name__}",
+        hint='write them as text: "189.50"',
+    )
 
 
 def _plain(text: str) -> Decimal:

@@ -157,6 +157,11 @@ class Order:
                 "good_till belongs to a GTD order, and to no other",
                 hint="name both: time_in_force=TimeInForce.GTD and good_till",
             )
+        if self.good_till is not None and not isinstance(self.good_till, datetime):
+            raise InvalidType(
+                f"good_till is a datetime, not {self.good_till!r}",
+                hint="such as datetime(..., tzinfo=UTC)",
+            )
         if self.good_till is not None and self.good_till.tzinfo is None:
             raise InvalidValue(
                 "good_till must carry a time zone", hint="such as datetime(..., tzinfo=UTC)"

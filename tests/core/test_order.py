@@ -21,6 +21,7 @@ from alluse_core.model import (
     OrderGroup,
     OrderState,
     OrderType,
+    SecurityType,
     Side,
     TimeInForce,
 )
@@ -134,6 +135,12 @@ def test_a_key_is_short_and_printable(key: str) -> None:
         lambda: limit(send_within=-1),
         lambda: limit(send_within="1"),
         lambda: limit(good_till=datetime(2026, 1, 1, tzinfo=UTC)),
+        lambda: limit(good_till="2026-01-01", time_in_force=TimeInForce.GTD),
+        lambda: Instrument.stock(7),  # type: ignore[arg-type]
+        lambda: Instrument.stock("A", currency=None),  # type: ignore[arg-type]
+        lambda: Instrument.option("A", "20261218", 1, "C"),  # type: ignore[arg-type]
+        lambda: Instrument.option("A", date(2026, 12, 18), 1.5, "C"),  # type: ignore[arg-type]
+        lambda: Instrument("A", SecurityType.FUTURE, multiplier=0.5),  # type: ignore[arg-type]
         lambda: OrderGroup.bracket(limit()),
         lambda: OrderGroup.oca(limit("a"), limit("a"), key="g"),
         lambda: OrderGroup.oca(limit("a"), limit("b"), key=" "),
