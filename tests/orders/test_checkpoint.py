@@ -939,3 +939,61 @@ def test_what_sqlite_says_of_a_file_is_told_without_its_headings(path: Path) -> 
     heading, sentence = said.splitlines()
     assert heading.startswith("***")
     assert verify(path).problem == f"the file is not sound: {sentence}"
+
+
+# --- after the look at the indexes ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_damaged_index_is_told_once_and_no_checkpoint_outlives_it(
+    path: Path, caplog: pytest.LogCaptureFixture, kept: bool
+) -> None:
+    _indexed(path, "kind = 'none'")
+    journal = opened(path)
+    live(journal, "missed")
+    journal.close()
+    _indexed(path, "kind = 'order'")
+    journal = opened(path)
+    if not kept:
+        checkpoint_path(path).unlink()
+    _looked(journal)
+    assert journal.problem
+    journal.problem = ""  # a person accepted it
+    ended(journal, 2, start=500)
+    journal.sign_off()
+    assert journal.problem == ""
+    assert caplog.text.count("do not match its records") == 1
+    journal.close()
+    assert not checkpoint_path(path).exists(), "the next start reads all, and makes them anew"
+
+
+def test_a_look_that_a_close_broke_off_keeps_no_file_open_and_no_process_alive(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def slow(_: sqlite3.Connection) -> str:
+        begun.set()
+        release.wait(5)
+        return ""
+
+    monkeypatch.setattr(soundness, "unsoundness", slow)
+    journal = opened(path)
+    journal.sign_off()
+    assert begun.wait(5)
+    (thread,) = (each for each in threading.enumerate() if each.name == "alluse-journal-check")
+    assert thread.daemon
+    release.set()
+    journal.close()
+    links = [Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd")]
+    assert path not in {link.readlink() for link in links if link.is_symlink()}
+
+
+def test_a_start_is_given_the_oldest_orders_first(path: Path) -> None:
+    journal = opened(path)
+    live(journal, "later")
+    event(journal, "ended-3", "ACCEPTED")
+    journal.close()
+    journal = opened(path)
+    assert list(stories(journal)) == ["lives", "ended-3", "later"]
+    journal.close()

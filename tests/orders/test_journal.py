@@ -358,8 +358,8 @@ def test_an_anchor_is_on_the_disk_each_second_and_when_it_is_closed(tmp_path: Pa
         return files[-1]
 
     anchor = Anchor(tmp_path / "anchor", Storage(open_file=open_file))
-    for now in (0.0, 0.5, 1.0, 1.5):
-        anchor.write(Head(1, b"\x01" * 32), now)
+    synced = [anchor.write(Head(1, b"\x01" * 32), now) for now in (0.0, 0.5, 1.0, 1.5)]
+    assert synced == [True, False, True, False]
     anchor.close()
     assert files[0].done == [
         *("sync", "write", "sync", "write", "write", "sync", "write"),
