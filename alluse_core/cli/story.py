@@ -118,6 +118,13 @@ def _echo(body: Body) -> tuple[str, str]:
     return "broker", f"has other terms: {'; '.join(body['differences'])}"
 
 
+def _reduction(body: Body) -> tuple[str, str]:
+    quantity = body["order"]["quantity"]
+    if body["filled_beside"] == "0":
+        return "broker", f"reduced it to {quantity}: its entry ended before it was filled"
+    return "broker", f"reduced it to {quantity}: other exits filled {body['filled_beside']}"
+
+
 def _bracket(body: Body) -> tuple[str, str]:
     elsewhere = body["closed_elsewhere"]
     told = "nothing of the bracket is open" if body["over"] else "the bracket is open"
@@ -142,4 +149,5 @@ _TOLD: Mapping[str, Callable[[Body], tuple[str, str]]] = {
     Kind.NOTICE: _notice,
     Kind.ECHO: _echo,
     Kind.BRACKET: _bracket,
+    Kind.REDUCTION: _reduction,
 }

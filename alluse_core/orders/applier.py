@@ -130,8 +130,12 @@ class Applier:
             body["doubted"] = True
             live.doubt(command)
         if state is CommandState.CONFIRMED and command.order is not None:
-            live.order = command.order
+            live.order, live.reduced = command.order, command.reduced
             body["order"] = order_fields(command.order)
+        if command.order is not None and live.oca_reduces:
+            # Fills beside it may have changed the quantity since it was asked for.
+            body["order"] = order_fields(command.order)
+            body["reduced"] = str(command.reduced)
         self._desk.book.touch(live)
         live.say(f"{command.verb.value}: {event.value}")
         self.write(live, Kind.COMMAND, body)

@@ -103,6 +103,7 @@ class Book:
         self._perm_ids: dict[tuple[str, int], LiveOrder] = {}
         self._numbers: dict[tuple[str, int, int], LiveOrder] = {}
         self._working: dict[Account, dict[Instrument, dict[str, LiveOrder]]] = {}
+        self._exits: dict[str, dict[str, LiveOrder]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._kept: set[str] = set()
         self._owed: dict[str, LiveOrder] = {}
@@ -140,6 +141,10 @@ class Book:
         if identity.order_id:
             return self._numbers.get((broker, identity.client_id, identity.order_id))
         return None
+
+    def exits_of(self, entry: str) -> list[LiveOrder]:
+        """Return the exits of a bracket, by its entry's key, that are in memory."""
+        return list(self._exits.get(entry, {}).values())
 
     def live(self, broker: str = "") -> list[LiveOrder]:
         """Return the orders that have not ended, of one broker or of all."""
@@ -211,6 +216,8 @@ class Book:
         """Take an order in its present state."""
         self._keys[live.key] = live
         self._references[live.ref] = live
+        if live.entry:
+            self._exits.setdefault(live.entry, {})[live.key] = live
         self.index(live)
         self._file(live)
 
@@ -341,6 +348,10 @@ class Book:
         self._owed.pop(live.key, None)
         self._keys.pop(live.key, None)
         self._references.pop(live.ref, None)
+        exits = self._exits.get(live.entry, {})
+        exits.pop(live.key, None)
+        if not exits:
+            self._exits.pop(live.entry, None)
         self._numbers.pop((live.order.broker, live.client_id, live.order_id), None)
         for perm_id in live.perm_ids:
             self._perm_ids.pop((live.order.broker, perm_id), None)

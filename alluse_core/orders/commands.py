@@ -19,6 +19,7 @@ from alluse_core.orders.journal import Then
 from alluse_core.orders.lanes import CommandDispatch, Outbox
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.records import Kind, order_fields
+from alluse_core.orders.reductions import filled_beside, to_come_off
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, Priority
 
@@ -50,6 +51,7 @@ class Commands:
         limit_price: Price | None,
         stop_price: Price | None,
         quantity: Price | None,
+        by: str = "agent",
     ) -> Command:
         """Return the command once it is durable; the new terms pass the stages first."""
         self._refuse_ended(live, Verb.MODIFY)
@@ -65,9 +67,7 @@ class Commands:
                 f"order {live.key!r} is being cancelled",
                 hint="wait for the cancel's outcome; submit a new order with a new key",
             )
-        base = next(
-            (each.order for each in reversed(live.commands) if each.order is not None), live.order
-        )
+        base = self._base(live)
         order = _changed(base, limit_price, stop_price, quantity)
         if order.quantity <= live.filled:
             raise CommandRejected(
@@ -86,7 +86,7 @@ class Commands:
             if trouble and not reducing:
                 raise JournalError(f"new risk is stopped: {trouble}")
         self._desk.book.recent.add(self._desk.clock.monotonic(), order)
-        command = self._queue(live, Verb.MODIFY, "agent", order)
+        command = self._queue(live, Verb.MODIFY, by, order)
 
         def durable(error: JournalError | None) -> None:
             if error is not None:
@@ -97,6 +97,20 @@ class Commands:
 
         await self._written(live, command, durable, urgent=reducing)
         return command
+
+    def _base(self, live: LiveOrder) -> Order:
+        """Return the terms that a change begins with, without what other exits filled."""
+        order, reduced = next(
+            ((each.order, each.reduced) for each in reversed(live.commands) if each.order),
+            (live.order, live.reduced),
+        )
+        off = to_come_off(self._desk.book, live, reduced)
+        if off and order.quantity - off <= live.filled:
+            raise CommandRejected(
+                f"other exits filled what order {live.key!r} would have closed",
+                hint="the broker is about to end it; see 'alluse orders show'",
+            )
+        return attrs.evolve(order, quantity=order.quantity - off) if off else order
 
     async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
         """Return the command once it is durable, or at once where it withdrew the order."""
@@ -162,6 +176,7 @@ class Commands:
     def _queue(self, live: LiveOrder, verb: Verb, by: str, order: Order | None = None) -> Command:
         self._number += 1
         command = Command(self._number, verb, by, order)
+        command.reduced = filled_beside(self._desk.book, live)
         live.commands.append(command)
         self._desk.book.touch(live)
         live.notify()
@@ -194,6 +209,8 @@ class Commands:
         }
         if command.order is not None:
             fields["order"] = order_fields(command.order)
+            if live.oca_reduces:
+                fields["reduced"] = str(command.reduced)
         self._write(live, then, fields, urgent=urgent)
         await written
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import attrs
+
 from alluse_core.model import OrderTerms, Verb
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import Command, LiveOrder, differences
 from alluse_core.orders.records import Kind, terms_fields
+from alluse_core.orders.reductions import filled_beside, least
 from alluse_core.orders.states import CommandEvent, CommandState
 
 
@@ -21,7 +24,7 @@ class Echoes:
         """Confirm, or refuse, the changes that these terms answer; journal other differences."""
         changes = _changes(live)
         for place, change in enumerate(changes):
-            if change.order is not None and not differences(change.order, terms):
+            if self._answers(live, change, terms):
                 self._applier.command(live, change, CommandEvent.CONFIRM)
                 for older in changes[place + 1 :]:
                     # Its own echo was lost; what it asked for does not hold any more.
@@ -32,7 +35,7 @@ class Echoes:
         if any(change.state is CommandState.SENT for change in changes):
             return
         found = differences(live.order, terms)
-        late = next((each for each in live.doubted if _brings(each, terms)), None)
+        late = next((each for each in live.doubted if self._answers(live, each, terms)), None)
         if found and late is not None:
             self._applier.command(live, late, CommandEvent.LATE_ECHO)
             return
@@ -54,9 +57,22 @@ class Echoes:
             self._applier.write(live, Kind.ECHO, body)
             live.say(f"echo: {'; '.join(found)}")
 
-
-def _brings(change: Command, terms: OrderTerms) -> bool:
-    return change.order is not None and not differences(change.order, terms)
+    def _answers(self, live: LiveOrder, change: Command, terms: OrderTerms) -> bool:
+        """Whether these terms show a change as made; what other exits filled may be off it."""
+        wanted = change.order
+        if wanted is None or not differences(wanted, terms):
+            return wanted is not None
+        book, quantity = self._desk.book, wanted.quantity
+        floor = least(book, live, quantity, change.reduced)
+        if not max(floor, live.filled) <= terms.quantity < quantity or not terms.quantity:
+            return False
+        made = attrs.evolve(wanted, quantity=terms.quantity)
+        if differences(made, terms) or not differences(live.order, terms):
+            # The order without the change, less what was filled, would look the same.
+            return False
+        reduced = change.reduced + quantity - terms.quantity
+        change.order, change.reduced = made, min(reduced, filled_beside(book, live))
+        return True
 
 
 def _changes(live: LiveOrder) -> list[Command]:

@@ -14,6 +14,7 @@ from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import LiveOrder, is_newer, named_by, split_execution_id
 from alluse_core.orders.ownership import Ownership
 from alluse_core.orders.records import Kind, execution_fields
+from alluse_core.orders.reductions import Reductions
 from alluse_core.orders.states import Event
 from alluse_core.orders.unexplained import Late
 
@@ -33,12 +34,14 @@ class Fills:
         ownership: Ownership,
         commissions: Commissions,
         adjustments: Adjustments,
+        reductions: Reductions,
     ) -> None:
         self._desk = desk
         self._applier = applier
         self._ownership = ownership
         self._commissions = commissions
         self._adjustments = adjustments
+        self._reductions = reductions
         self.newest: Execution | None = None
 
     def take(self, fill: Execution, source: str = "execution") -> None:
@@ -95,6 +98,7 @@ class Fills:
         whole = live.executed >= live.quantity
         event = Event.FILL if whole and not live.twin_lives() else Event.PART_FILL
         self._applier.happen(live, event, source, fields=body, kind=Kind.FILL)
+        self._reductions.look(live)
 
     def _carry(self, fill: Execution, known: Execution | None) -> Mapping[str, bool]:
         """Move the position; return what to write down where the broker's list held it already."""

@@ -38,13 +38,15 @@ def risk_increasing(
         if position * order.side.sign >= 0:
             found.append(live)
             continue
-        if live.adopted and live.exposed <= abs(position):
+        # What its sibling filled comes off it, heard or not; protection is not cancelled for that.
+        closes = live.exposed - live.due
+        if live.adopted and closes <= abs(position):
             # The group that it may belong to is not known: two exits may exclude each other.
             continue
         counted = (*place, live.key.startswith(CLOSING))
         shared = groups.setdefault(place, {})
         already = shared.get(live.oca_group, Decimal(0)) if live.oca_group else Decimal(0)
-        more = max(live.exposed - already, Decimal(0))
+        more = max(closes - already, Decimal(0))
         if used.get(counted, Decimal(0)) + more > abs(position):
             found.append(live)
             continue

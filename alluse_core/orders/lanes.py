@@ -20,6 +20,7 @@ from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reductions import to_come_off
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, OrderMessage, Priority
 
@@ -342,6 +343,10 @@ class Outbox:
             # The broker would take the change of an order that it does not have for a new one.
             self._applier.command(live, command, CommandEvent.REFUSE, "the order is UNKNOWN")
             return
+        if not self._leave_out_what_is_closed(live, command):
+            reason = "other exits filled what it would have closed"
+            self._applier.command(live, command, CommandEvent.REFUSE, reason)
+            return
         command.sent_at = self._desk.clock.monotonic()
         self._applier.command(live, command, CommandEvent.SEND)
         try:
@@ -357,6 +362,18 @@ class Outbox:
             self._desk.ask(self.broker.name, self._desk.told(error))
         else:
             self._desk.meters.sent[command.verb].value += 1
+
+    def _leave_out_what_is_closed(self, live: LiveOrder, command: Command) -> bool:
+        """Take off a change what other exits filled meanwhile; False where nothing is left."""
+        if command.order is None:
+            return True
+        off = to_come_off(self._desk.book, live, command.reduced)
+        if off and command.order.quantity - off <= live.filled:
+            return False
+        if off:
+            command.reduced += off
+            command.order = attrs.evolve(command.order, quantity=command.order.quantity - off)
+        return True
 
     def _hand_over(self, live: LiveOrder, command: Command) -> None:
         if command.verb is Verb.CANCEL:
@@ -385,6 +402,7 @@ def message_of(live: LiveOrder, *, transmit: bool) -> OrderMessage:
         live.oca_group,
         transmit,
         live.reducing,
+        live.oca_reduces,
     )
 
 

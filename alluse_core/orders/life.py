@@ -116,6 +116,8 @@ class Life:
             with guarded("protection"):
                 parts.protection.tend()
                 parts.protection.look()
+            with guarded("trimming"):
+                await parts.trimming.tend()
             for name in parts.brokers:
                 with guarded(f"overdue-{name}"):
                     parts.overdue.ask(name)

@@ -36,6 +36,7 @@ class Command:
     """A modify or cancel beside its order. ``order`` holds the terms a modify asks for.
 
     ``disproved``: the broker showed the terms from before it after it was called refused.
+    ``reduced``: what other exits had filled that its quantity leaves out.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Command:
     reason: str = ""
     sent_at: float = math.nan
     disproved: bool = False
+    reduced: Decimal = ZERO
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
 
 
@@ -58,13 +60,17 @@ class LiveOrder:
     from the reservation until the bytes are handed to the broker; ``waits``: it was rebuilt from a
     journal that never let it leave; ``shadow``: it was decided and journaled, and is never sent.
     ``entry`` is the order that must fill before this one works (a bracket's
-    exits), ``oca_group`` the name of those of which one fill cancels the others. ``cancelled``: it
-    ended because we asked for it; ``unasked``: its end, which nobody asked for, is counted.
+    exits), ``oca_group`` the name of those of which one fill cancels the others, or takes as much
+    off them (``oca_reduces``); ``reduced`` is what of their fills the order's quantity leaves out.
+    ``cancelled``: it ended because we asked for it; ``unasked``: its end, which nobody asked for,
+    is counted.
     ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
     broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
     which fill no part of the combo itself. ``doubted`` are the newest changes that count as
     refused because a list had the old terms, or a message seemed to say so: an echo may still come.
-    ``told`` is the quantity that the broker last told of each permId. Of a bracket's entry,
+    ``told`` is the quantity that the broker last told of each permId. ``due`` is what other exits
+    filled and the broker was not heard to take off, since ``due_at``; ``due_asked_at``: it was
+    asked; ``surplus``: it lists the order without having taken that off. Of a bracket's entry,
     ``closed_elsewhere`` is what of its position was closed without its exits; ``bracket_over``:
     nothing of it is open any more.
     """
@@ -79,6 +85,8 @@ class LiveOrder:
     client_id: int = 0
     parent_order_id: int = 0
     oca_group: str = ""
+    oca_reduces: bool = False
+    reduced: Decimal = ZERO
     entry: str = ""
     denial: tuple[str, Decision] | None = None
     reason: str = ""
@@ -106,6 +114,10 @@ class LiveOrder:
     ended_at: float = math.nan
     paced: float = 0.0
     held: bool = False
+    due: Decimal = ZERO
+    due_at: float = math.nan
+    due_asked_at: float = -math.inf
+    surplus: Decimal = ZERO
     differences: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
@@ -320,12 +332,20 @@ def is_newer(revision: str, than: str) -> bool:
     return revision > than
 
 
+_QUANTITY = "quantity"
+
+
+def quantity_difference(told: str) -> bool:
+    """Whether a sentence of :func:`differences` is about the quantity."""
+    return told.startswith(f"{_QUANTITY} is ")
+
+
 def differences(order: Order, terms: OrderTerms) -> tuple[str, ...]:
     """Return in what the broker's echo is not what was asked for, as sentences."""
     found = []
     pairs: list[tuple[str, object, object]] = [
         ("side", order.side, terms.side),
-        ("quantity", order.quantity, terms.quantity),
+        (_QUANTITY, order.quantity, terms.quantity),
         ("order type", order.order_type.value, terms.order_type),
         ("time in force", order.time_in_force.value, terms.time_in_force),
         ("account", order.account, terms.account),

@@ -242,6 +242,8 @@ class Pipeline:
         for place, live in enumerate(lives):
             if bracket and place:
                 live.entry = lives[0].key
+                # What a take-profit leaves open keeps its stop.
+                live.oca_reduces = True
             if group is not None and (place or not bracket):
                 live.oca_group = name
 
@@ -258,6 +260,7 @@ class Pipeline:
             fields["group_kind"] = live.group_kind
             fields["entry"] = live.entry
             fields["oca_group"] = live.oca_group
+            fields["oca_reduces"] = live.oca_reduces
         if live.reducing:
             fields["reducing"] = True
         named = live.key, live.ref

@@ -332,6 +332,8 @@ def _summary(story: list[Entry]) -> OrderSummary:
             )
         elif entry.kind == Kind.COMMAND and entry.body.get("event") in ("CONFIRM", "LATE_ECHO"):
             order = order_from(first.key, entry.body["order"]) if "order" in entry.body else order
+        elif entry.kind == Kind.REDUCTION:
+            order = order_from(first.key, entry.body["order"])
     filled = sum((quantity for quantity, _ in revisions.values()), Decimal(0))
     paid = sum((quantity * price for quantity, price in revisions.values()), Decimal(0))
     state = next(entry.state for entry in reversed(story) if entry.state)

@@ -78,6 +78,7 @@ class Kind(StrEnum):
     ACCEPTED = "accepted"
     ADJUSTMENT = "adjustment"
     BRACKET = "bracket"
+    REDUCTION = "reduction"
 
 
 class Scribe:

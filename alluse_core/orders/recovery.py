@@ -40,6 +40,7 @@ def _intent(entry: Entry) -> LiveOrder:
     live.group_kind = GroupKind(body["group_kind"]) if live.group else None
     live.entry = body.get("entry", "")
     live.oca_group = body.get("oca_group", "")
+    live.oca_reduces = body.get("oca_reduces", False)
     live.order_id = body.get("order_id", 0)
     live.client_id = body.get("client_id", 0)
     return live
@@ -71,6 +72,10 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
             live.legs[body["base"]] = fill
     elif entry.kind == Kind.COMMAND:
         _command(live, entry)
+    elif entry.kind == Kind.REDUCTION:
+        live.order = order_from(entry.key, body["order"])
+        live.reduced = Decimal(body["reduced"])
+        live.say(f"the broker reduced it to {live.order.quantity}")
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
         live.bracket_over = body["over"]
@@ -101,13 +106,17 @@ def _command(live: LiveOrder, entry: Entry) -> None:
         order = order_from(entry.key, body["order"]) if "order" in body else None
         command = Command(body["command"], Verb(body["verb"]), body["by"], order)
         command.state = CommandState.SENT
+        command.reduced = Decimal(body.get("reduced", 0))
         live.commands.append(command)
     elif found is not None:
         found.state = CommandState(body["command_state"])
+        if "order" in body:
+            found.order = order_from(entry.key, body["order"])
+            found.reduced = Decimal(body.get("reduced", 0))
         if found.state is CommandState.QUEUED:
             found.state = CommandState.SENT
         if found.state is CommandState.CONFIRMED and found.order is not None:
-            live.order = found.order
+            live.order, live.reduced = found.order, found.reduced
         if found in live.doubted:
             live.doubted.remove(found)
         elif not found.state.is_pending and found.state is not CommandState.LOST:

@@ -9,6 +9,7 @@ from alluse_core.orders.echoes import Echoes
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.ownership import Ownership
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reductions import Reductions
 from alluse_core.orders.states import Event, event_of
 
 _ALIVE = frozenset({Event.WORK, Event.HOLD, Event.PENDING, Event.PART_FILL})
@@ -22,11 +23,19 @@ OPEN_ORDERS = "open orders"
 class Reports:
     """Reads a status for what it proves: events of the order, and echoes of its terms."""
 
-    def __init__(self, desk: Desk, applier: Applier, ownership: Ownership, echoes: Echoes) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        applier: Applier,
+        ownership: Ownership,
+        echoes: Echoes,
+        reductions: Reductions,
+    ) -> None:
         self._desk = desk
         self._applier = applier
         self._ownership = ownership
         self._echoes = echoes
+        self._reductions = reductions
 
     def take(
         self, report: OrderReport, source: str = "report", asked_at: float | None = None
@@ -60,6 +69,9 @@ class Reports:
             desk.book.touch(live)
         if report.terms is not None:
             live.hear(report.identity.perm_id, report.terms.quantity)
+        self._reductions.hear(live, report)
+        self._reductions.look(live, ends=event in _ENDS)
+        if report.terms is not None:
             self._echoes.compare(live, report.terms)
         self._applier.acknowledge(live, event, now)
         live.evidence_at = now
@@ -73,6 +85,9 @@ class Reports:
         self._applier.happen(live, event, source, report.reason, fields)
         if event is Event.REVIVE and live.filled:
             self._applier.happen(live, Event.PART_FILL, source)
+        self._reductions.look(live)
+        if report.terms is not None and source == OPEN_ORDERS and asked_at is not None:
+            self._reductions.listed(live, report.terms, asked_at)
         return live
 
     def _notice_more(self, live: LiveOrder, report: OrderReport) -> None:

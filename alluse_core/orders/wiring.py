@@ -38,7 +38,9 @@ from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.protection import Protection
 from alluse_core.orders.reconcile import Reconciler
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reductions import Reductions
 from alluse_core.orders.reports import Reports
+from alluse_core.orders.trimming import Trimming
 from alluse_core.orders.user_rules import table_with
 from alluse_core.orders.view import DefinitionLookup, QuoteLookup
 from alluse_core.ports import Broker, OrderStage
@@ -124,10 +126,14 @@ class Parts:
     def _make_readers_of_evidence(self) -> None:
         desk, applier = self.desk, self.applier
         self.ownership = Ownership(desk, applier, self.archive.by_reference)
-        self.reports = Reports(desk, applier, self.ownership, Echoes(desk, applier))
+        reductions = Reductions(desk, applier)
+        echoes = Echoes(desk, applier)
+        self.reports = Reports(desk, applier, self.ownership, echoes, reductions)
         self.commissions = Commissions(desk, self.archive.get)
         self.adjustments = Adjustments(desk)
-        self.fills = Fills(desk, applier, self.ownership, self.commissions, self.adjustments)
+        self.fills = Fills(
+            desk, applier, self.ownership, self.commissions, self.adjustments, reductions
+        )
         table = table_with(self._settings.errors)
         self.notices = Notices(desk, applier, self.ownership, self.reports, table)
 
@@ -193,6 +199,7 @@ class Parts:
             for name, broker in self.brokers.items()
         }
         self.overdue = Overdue(desk, settings.acknowledge_within)
+        self.trimming = Trimming(desk, self.commands)
         self.protection = Protection(self.book, self.archive.get, self._note_bracket, telemetry)
 
     def _holdings(self, broker: Broker) -> Holdings:

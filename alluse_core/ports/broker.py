@@ -92,7 +92,8 @@ class OrderMessage:
     ``order_ref`` is the durable name that the broker echoes. ``order_id`` is 0 where the broker
     has no numeric ids. ``parent_order_id``, ``oca_group`` and ``transmit`` tie groups together:
     only the last message of a group is sent with ``transmit``. ``reducing``: it is proven to
-    reduce risk, so a broker that refuses new risk must still send it.
+    reduce risk, so a broker that refuses new risk must still send it. ``oca_reduces``: a fill of
+    one order of the group takes as much off the others, instead of cancelling them.
     """
 
     order: Order
@@ -102,6 +103,7 @@ class OrderMessage:
     oca_group: str = ""
     transmit: bool = True
     reducing: bool = False
+    oca_reduces: bool = False
 
 
 EvidenceSink = Callable[[Evidence], None]

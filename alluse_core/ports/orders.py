@@ -62,7 +62,8 @@ def deny(reason: str, *, limit: object = "", value: object = "", source: str = "
 class WorkingOrder:
     """An order of ours that may still fill, as a stage sees it. UNKNOWN ones are included.
 
-    Of orders with one ``oca_group`` only one can fill. ``entry`` is the key of the order that
+    Orders with one ``oca_group`` fill no more together than the largest of them: a fill of one
+    cancels the others or takes as much off them. ``entry`` is the key of the order that
     must fill before this one works: a bracket's exits name their entry.
     """
 

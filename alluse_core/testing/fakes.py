@@ -85,6 +85,8 @@ class FakeBroker:
     says nothing; ``"lose"`` acts as if the bytes vanished: neither an answer nor an order.
     ``sent`` lists what was handed over, in order: ("place" | "modify" | "cancel", what).
 
+    A fill of an order whose group reduces takes as much off the others of the group.
+
     ``say`` sends any evidence; ``fill``, ``cancel_by_broker`` and ``reject`` act on one order by
     its orderRef. ``lists_fail`` makes queries fail; ``lists_complete`` false leaves out their end
     mark.
@@ -223,7 +225,22 @@ class FakeBroker:
         self.say(fill)
         self.say(Commission(self.name, fill.execution_id, Decimal("1.00"), "USD"))
         self.report(order)
+        if order.message.oca_reduces:
+            self._reduce(order, amount)
         return fill
+
+    def _reduce(self, filled: BrokerOrder, amount: Decimal) -> None:
+        group = filled.message.oca_group
+        for other in list(self.orders.values()):
+            if other is filled or other.message.oca_group != group or not other.is_open:
+                continue
+            left = other.message.order.quantity - amount
+            if filled.is_open and left > other.filled:
+                smaller = attrs.evolve(other.message.order, quantity=left)
+                other.message = attrs.evolve(other.message, order=smaller)
+                self.report(other)
+            else:
+                self.cancel_by_broker(other.message.order_ref)
 
     def cancel_by_broker(self, order_ref: str, reason: str = "") -> None:
         """End an order as cancelled."""

@@ -42,6 +42,10 @@ _OF_THIS_PROCESS = frozenset(
         "cancelled",
         "reported",
         "commands",
+        "due",
+        "due_at",
+        "due_asked_at",
+        "surplus",
     }
 )
 

@@ -126,12 +126,14 @@ def test_a_planted_bug_is_caught(name: str) -> None:
 
 @pytest.mark.slow
 def test_sessions_full_of_brackets_are_covered_or_told() -> None:
-    problems, bare = [], 0
+    problems, bare, reductions = [], 0, 0
     for seed in range(1, BRACKETED + 1):
         result = simulate(Plan.draw(seed, brackets=0.4, cap=0))
         problems += [str(result)] if result.problems else []
         bare += result.unprotected > 0
+        reductions += result.reductions
     assert not problems, "\n".join(problems)
+    assert reductions > BRACKETED // 2, "sessions without a part-filled take-profit show little"
     assert bare > BRACKETED // 10, "sessions in which all is covered show little"
 
 

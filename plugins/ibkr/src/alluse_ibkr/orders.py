@@ -26,6 +26,9 @@ from alluse_ibkr.wireformat import exact, exact_or_zero, plain, wire, wire_time
 OCA_CANCEL_WITH_BLOCK = 1
 """One fill cancels the rest, one order at a time at the venue: the group cannot overfill."""
 
+OCA_REDUCE_WITH_BLOCK = 2
+"""One fill takes as much off the rest, one order at a time at the venue."""
+
 _STATUS = {
     "ApiPending": BrokerStatus.PENDING,
     "PendingSubmit": BrokerStatus.PENDING,
@@ -77,7 +80,7 @@ def to_wire(library: Library, message: OrderMessage, client_id: int, order_id: i
         made.auxPrice = wire(order.stop_price)
     if message.oca_group:
         made.ocaGroup = plain(message.oca_group)
-        made.ocaType = OCA_CANCEL_WITH_BLOCK
+        made.ocaType = OCA_REDUCE_WITH_BLOCK if message.oca_reduces else OCA_CANCEL_WITH_BLOCK
     if order.time_in_force is TimeInForce.GTD and order.good_till is not None:
         made.goodTillDate = wire_time(order.good_till)
     return made

@@ -364,7 +364,7 @@ class PaperBroker:
             outside_rth=order.outside_rth,
             good_till=order.good_till,
             oca_group=message.oca_group,
-            oca_rule=OcaRule.REDUCE if parent else OcaRule.CANCEL,
+            oca_rule=OcaRule.REDUCE if message.oca_reduces else OcaRule.CANCEL,
             # An unknown parent is for the exchange to reject, not to be dropped here.
             parent=self._numbers.get(parent, parent) if parent else None,
             transmit=transmit,

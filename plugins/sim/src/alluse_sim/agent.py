@@ -30,6 +30,7 @@ class Agent:
         self.denied: set[str] = set()
         self.tried: dict[str, Order | OrderGroup] = {}
         self.modifies: dict[str, int] = {}
+        self.resized: set[str] = set()
         self.kept: set[str] = set()
         self.brackets: dict[str, OrderGroup] = {}
         self.submitted = 0
@@ -49,6 +50,7 @@ class Agent:
             frozenset(self.denied),
             frozenset(tried),
             tuple(self.brackets.values()),
+            frozenset(self.resized),
         )
 
     def keep(self, key: str) -> None:
@@ -152,17 +154,32 @@ class Agent:
                 await self._try_modify(runtime, key)
 
     async def _bracket(self, runtime: Any) -> None:
-        """Submit a bracket, cancel one of its orders, or enlarge its entry."""
+        """Submit a bracket, cancel or change one of its orders, or move stops a little."""
         dice = self._dice
         taken = [key for key in self.brackets if f"{key}/stop" in self.taken]
         what = dice.random()
         if not taken or what < 0.5:
             await self.submit(runtime, self.bracket(dice.choice(("0.02", "-0.03"))))
-        elif what < 0.8:
+        elif what < 0.7:
             member = dice.choice(("entry", "stop", "stop", "take"))
             await self._try_cancel(runtime, f"{dice.choice(taken)}/{member}")
+        elif what < 0.9:
+            await self._try_modify(
+                runtime, f"{taken[-1]}/{dice.choice(('entry', 'entry', 'take'))}"
+            )
         else:
-            await self._try_modify(runtime, f"{taken[-1]}/entry")
+            await asyncio.gather(*(self._trail(runtime, key) for key in taken[-6:]))
+
+    async def _trail(self, runtime: Any, key: str) -> None:
+        stop = runtime.orders.get(f"{key}/stop")
+        if stop.state.is_terminal or stop.known.pending is not None:
+            return
+        self.modifies[stop.key] = self.modifies.get(stop.key, 0) + 1
+        try:
+            price = stop.order.stop_price + Decimal("0.01") * self._dice.choice((-1, 1))
+            await runtime.orders.modify(stop.key, stop_price=price)
+        except OrderError:
+            self.modifies[stop.key] -= 1
 
     async def burst(self, runtime: Any, count: int) -> None:
         """Submit many orders in one turn of the loop."""
@@ -177,6 +194,10 @@ class Agent:
         changes: dict[str, Any] = {"quantity": order.quantity + 5}
         if order.limit_price is not None and self._dice.random() < 0.7:
             changes = {"limit_price": order.limit_price + Decimal("0.01") * order.side.sign}
+        elif order.stop_price is not None and self.bracket_share and self._dice.random() < 0.7:
+            changes = {"stop_price": order.stop_price - Decimal("0.01")}
+        if "quantity" in changes:
+            self.resized.add(key)
         # Counted first: the message may leave before the call returns.
         self.modifies[key] = self.modifies.get(key, 0) + 1
         try:

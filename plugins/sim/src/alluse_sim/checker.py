@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from alluse_core.model import OrderGroup
+from alluse_sim.exits import taken_away, too_large
 from alluse_sim.protection import protection
 from alluse_sim.truth import ZERO, Brokered, Entry, Truth, decimal, truth_of
 
@@ -73,13 +74,14 @@ class Asked:
     """What the agent did. ``taken``: keys whose submit returned; ``denied``: those refused.
 
     ``tried``: keys whose submit gave no answer, since the process ended meanwhile. ``brackets``
-    are those that it asked for, the oldest first.
+    are those that it asked for, the oldest first. ``resized``: keys whose quantity it changed.
     """
 
     taken: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
     brackets: Sequence[OrderGroup] = ()
+    resized: frozenset[str] = frozenset()
 
 
 # --- the comparison ------------------------------------------------------------------------------
@@ -101,6 +103,9 @@ def compare(
         found += _answers(belief, asked)
         refs = {order.key: order.ref for order in belief.orders}
         found += protection(entries, asked.brackets, refs, belief.unprotected)
+        found += taken_away(entries, asked.brackets, refs)
+        settled = {order.key for order in belief.orders if order.state != "UNKNOWN"}
+        found += too_large(truth, asked.brackets, refs, settled - asked.resized)
     if belief.journal_problem:
         found.append(f"the journal is not whole: {belief.journal_problem}")
     found += belief.let_through
@@ -169,7 +174,8 @@ def _state(name: str, order: Believed, orders: Sequence[Brokered]) -> list[str]:
         if order.state in ENDED and not order.settled:
             return [f"{name} is {order.state} and not settled"]
         told = any(f"quantity is {brokered.quantity} " in each for each in order.differences)
-        same = told or order.quantity in (None, brokered.quantity)
+        # What the broker took off for a sibling's fill is to be followed, not remarked upon.
+        same = (told and not brokered.reduced) or order.quantity in (None, brokered.quantity)
         if not same and order.state not in ENDED:
             return [f"{name} is for {order.quantity}, at the broker for {brokered.quantity}"]
         return []

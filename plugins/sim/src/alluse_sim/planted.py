@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alluse_core.errors import UsageError, did_you_mean
-from alluse_sim import bugs_of_evidence, bugs_of_exposure, bugs_of_sending
+from alluse_sim import bugs_of_evidence, bugs_of_exits, bugs_of_exposure, bugs_of_sending
 from alluse_sim.bug import Bug
 
 BUGS: Mapping[str, Bug] = {
-    bug.name: bug for bug in (*bugs_of_sending.BUGS, *bugs_of_evidence.BUGS, *bugs_of_exposure.BUGS)
+    bug.name: bug
+    for bug in (
+        *bugs_of_sending.BUGS,
+        *bugs_of_evidence.BUGS,
+        *bugs_of_exposure.BUGS,
+        *bugs_of_exits.BUGS,
+    )
 }
 """Every bug that can be planted, by name."""
 

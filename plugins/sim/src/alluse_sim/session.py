@@ -22,9 +22,11 @@ import attrs
 import alluse_core
 from alluse_core.errors import AllUseError, BrokerUnavailable
 from alluse_core.orders.journal import JournalReader, verify
+from alluse_core.orders.trimming import BY
 from alluse_core.state import JOURNAL
 from alluse_sim.agent import Agent
 from alluse_sim.checker import Belief, Believed, compare, exposure
+from alluse_sim.exits import reductions
 from alluse_sim.faults import FAULTS
 from alluse_sim.forgetful import ForgetfulPlugin
 from alluse_sim.freeze import Freeze
@@ -34,6 +36,7 @@ from alluse_sim.network import Network
 from alluse_sim.plan import Plan
 from alluse_sim.stopping import Stopper, close_everything, overclosed, own_keys
 from alluse_sim.stories import Scene, Story
+from alluse_sim.truth import truth_of
 from alluse_sim.witness import Witness
 from alluse_sim.world import World
 
@@ -54,7 +57,8 @@ class Result:
 
     ``digest`` is a hash of everything that the gateway and the journal saw: two runs of one seed
     have the same one. ``seconds`` are virtual. ``unprotected`` is how much was open at the end
-    without the protection that was asked for, and told.
+    without the protection that was asked for, and told. ``reductions`` is how often the broker took
+    what an exit had filled off the other one.
     """
 
     plan: Plan
@@ -68,6 +72,7 @@ class Result:
     seconds: float = 0.0
     digest: str = ""
     unprotected: float = 0.0
+    reductions: int = 0
 
     def __str__(self) -> str:
         told = "\n  ".join(self.problems)
@@ -110,7 +115,7 @@ class Session:
         self._clock = LoopClock(loop, self._story.began if self._story is not None else None)
         self._network = loop.network
         self._network.owner = CURRENT.get
-        self._world = World(plan.seed, self._clock, self._story)
+        self._world = World(plan.seed, self._clock, self._story, thin=plan.brackets > 0)
         self._dice = random.Random(f"session {plan.seed}")
         agent_dice = random.Random(f"agent {plan.seed}")
         self._agent = Agent(f"seed-{plan.seed}", self._world.prices, agent_dice)
@@ -358,6 +363,7 @@ class Session:
             self._loop.time(),
             _digest(entries, self._belief),
             float(sum(self._belief.unprotected.values())),
+            reductions(truth_of(entries)),
         )
 
 
@@ -367,6 +373,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
     fills: dict[str, dict[str, tuple[Decimal, Decimal]]] = {}
     stories: dict[str, list[str]] = {}
     sent: set[str] = set()
+    own: Counter[str] = Counter()
     freeze = Freeze()
     with JournalReader(path) as reader:
         for each in reader.fills():
@@ -376,6 +383,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
             if entry.key and entry.state:
                 stories.setdefault(entry.key, []).append(entry.state)
             freeze.read(entry)
+            own[entry.key] += entry.body.get("event") == "QUEUE" and entry.body["by"] == BY
             if entry.body.get("event") == "SEND":
                 sent.add(entry.key)
     orders = []
@@ -392,7 +400,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
                 fills.get(key, {}),
                 stories.get(key, []),
                 known.pending is not None,
-                agent.modifies.get(key, 0),
+                agent.modifies.get(key, 0) + own[key],
                 key in sent,
                 ticket.order.quantity,
                 known.differences,

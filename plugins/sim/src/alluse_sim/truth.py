@@ -20,6 +20,8 @@ class Brokered:
     """One order at the broker, as the ledger tells its life.
 
     ``twin``: it came to be by a change that left the old order alive; nobody sent it twice.
+    ``asked`` are the quantities of changes that are on their way to the exchange; ``reductions`` is
+    how often the broker took something off by itself, ``reduced``: it did so last of all.
     """
 
     ref: str
@@ -32,6 +34,9 @@ class Brokered:
     reason: str = ""
     twin: bool = False
     fills: dict[str, tuple[Decimal, Decimal]] = attrs.field(factory=dict)
+    asked: list[Decimal] = attrs.field(factory=list)
+    reductions: int = 0
+    reduced: bool = False
 
     @property
     def filled(self) -> Decimal:
@@ -77,12 +82,12 @@ def truth_of(entries: Iterable[Entry]) -> Truth:
 
 
 class Reading:
-    """Reads a ledger entry by entry; ``truth`` is what it came to so far."""
+    """Reads a ledger entry by entry; ``truth`` is what it came to so far, ``by_perm`` by permId."""
 
     def __init__(self) -> None:
         self.truth = Truth()
         self._asked: dict[tuple[int, int], Entry] = {}
-        self._by_perm: dict[int, Brokered] = {}
+        self.by_perm: dict[int, Brokered] = {}
 
     def take(self, entry: Entry) -> None:
         """Read one entry."""
@@ -98,13 +103,13 @@ class Reading:
             if ref not in truth.orders:
                 truth.refused[ref] = entry
         elif event == "fill":
-            _fill(truth, self._by_perm.get(entry["perm_id"]), entry)
+            _fill(truth, self.by_perm.get(entry["perm_id"]), entry)
         elif event == "rate":
             truth.rates.append(f"client {entry['client_id']} sent {entry['received']} in a second")
         elif event == "unreadable":
             truth.unreadable.append(str(entry["text"]))
-        elif entry.get("perm_id") in self._by_perm:
-            _happened(self._by_perm[entry["perm_id"]], entry)
+        elif entry.get("perm_id") in self.by_perm:
+            _happened(self.by_perm[entry["perm_id"]], entry)
 
     def _place(self, entry: Entry, ref: str, *, twin: bool) -> None:
         asked = self._asked[entry["client_id"], entry["order_id"]]
@@ -117,7 +122,7 @@ class Reading:
             asked["order_type"],
             twin=twin,
         )
-        self._by_perm[entry["perm_id"]] = order
+        self.by_perm[entry["perm_id"]] = order
         self.truth.orders[ref].append(order)
 
 
@@ -143,8 +148,19 @@ def _happened(order: Brokered, entry: Entry) -> None:
     if event in _STATES:
         order.state = _STATES[event]
         order.reason = entry.get("reason", "")
+    elif event == "replace":
+        order.asked.append(decimal(entry["quantity"]))
     elif event == "replaced":
-        order.quantity = decimal(entry["quantity"])
+        _replaced(order, decimal(entry["quantity"]))
+
+
+def _replaced(order: Brokered, quantity: Decimal) -> None:
+    """Take the terms that hold now: what nobody asked for is the broker's own doing."""
+    order.reduced = quantity not in order.asked and quantity < order.quantity
+    order.reductions += order.reduced
+    if quantity in order.asked:
+        del order.asked[: order.asked.index(quantity) + 1]
+    order.quantity = quantity
 
 
 def decimal(value: object) -> Decimal:

@@ -23,6 +23,7 @@ AAPL, MSFT = Instrument.stock("AAPL"), Instrument.stock("MSFT")
 INSTRUMENTS = (AAPL, MSFT)
 _CENTS = {AAPL: 10_000, MSFT: 30_000}
 _SHOWN = 900
+_THIN = (3, 4, 900)
 _BEAT, _SLOW_BEAT = 0.02, 0.25
 """Seconds between two prices; a scenario lasts for minutes, most of them quiet."""
 
@@ -44,11 +45,18 @@ class SharedRate(MessageRate):
 class World(SimulatedGateway):
     """The gateway, its market, and one message rate over all its connections.
 
-    With ``hours``, or where its story wants it, the exchange opens and closes.
+    With ``hours``, or where its story wants it, the exchange opens and closes. In a ``thin`` market
+    most prices are shown with a size of which an order of ten fills in parts.
     """
 
     def __init__(
-        self, seed: int, clock: Clock, story: Story | None = None, *, hours: bool = False
+        self,
+        seed: int,
+        clock: Clock,
+        story: Story | None = None,
+        *,
+        hours: bool = False,
+        thin: bool = False,
     ) -> None:
         hours = hours or (story is not None and story.hours)
         listed = story.listed if story is not None else {}
@@ -67,6 +75,7 @@ class World(SimulatedGateway):
         )
         self.shared_rate = MessageRate(0)
         self.prices = {**_CENTS, **listed}
+        self._thin = thin
         self._beat = _BEAT if story is None else _SLOW_BEAT
         for instrument in self.prices:
             self.show(instrument)
@@ -77,19 +86,19 @@ class World(SimulatedGateway):
         session.rate = SharedRate(self.rate_limit, self.shared_rate)
         return session
 
-    def show(self, instrument: Instrument, change: int = 0) -> None:
-        """Move an instrument's price by ``change`` cents and show it."""
+    def show(self, instrument: Instrument, change: int = 0, size: int = _SHOWN) -> None:
+        """Move an instrument's price by ``change`` cents and show it, with a size."""
         self.prices[instrument] += change
         bid = self.prices[instrument] / 100
         now = self.clock.now().timestamp()
-        self.exchange.on_market(
-            QuoteEvent(instrument, now, bid, _SHOWN, round(bid + 0.02, 2), _SHOWN)
-        )
+        self.exchange.on_market(QuoteEvent(instrument, now, bid, size, round(bid + 0.02, 2), size))
 
     async def move(self, dice: random.Random) -> None:
         """Let prices wander for ever."""
         while True:
-            self.show(dice.choice(INSTRUMENTS), dice.randint(-4, 4))
+            instrument, change = dice.choice(INSTRUMENTS), dice.randint(-4, 4)
+            # Drawn only where it matters, so that the other seeds stay what they are.
+            self.show(instrument, change, dice.choice(_THIN) if self._thin else _SHOWN)
             await asyncio.sleep(self._beat)
 
     def let_go(self) -> None:
