@@ -70,7 +70,7 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
             live.count(body["base"], fill)
         else:
             live.legs[body["base"]] = fill
-    elif entry.kind == Kind.COMMAND:
+    elif entry.kind == Kind.COMMAND and "command" in body:  # a change that was denied is none
         _command(live, entry)
     elif entry.kind == Kind.REDUCTION:
         live.order = order_from(entry.key, body["order"])

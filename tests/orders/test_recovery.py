@@ -23,7 +23,7 @@ from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.records import Kind
 from alluse_core.orders.recovery import rebuild
-from alluse_core.ports import Decision, OrderView, deny
+from alluse_core.ports import ALLOW, Decision, OrderView, deny
 from alluse_core.testing import VirtualClock
 
 
@@ -272,5 +272,23 @@ def test_an_order_that_got_no_number_has_none_after_a_restart(tmp_path: Path) ->
             again = rebuild(desk.journal.read().story("one"))
             assert again is not None
             assert (again.order_id, again.client_id, again.perm_ids) == (0, 0, ())
+
+    run(scenario())
+
+
+def test_an_order_whose_change_was_denied_is_rebuilt_without_it(tmp_path: Path) -> None:
+    def small(order: Order, _: OrderView) -> Decision:
+        return ALLOW if order.quantity <= 100 else deny("too large")
+
+    async def scenario() -> None:
+        async with floor(tmp_path, stages=(Stage(small),)) as desk:
+            await desk.orders.submit(buy("one"))
+            await desk.settle()
+            with pytest.raises(OrderDenied):
+                await desk.orders.modify("one", quantity=150)
+        again = attrs.evolve(NODE, incarnation="incarnation-2")
+        async with floor(tmp_path, broker=desk.broker, node=again) as desk:
+            live = desk.orders._live("one")
+            assert (live.order.quantity, live.commands) == (100, [])
 
     run(scenario())
