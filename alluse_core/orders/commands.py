@@ -19,7 +19,7 @@ from alluse_core.orders.journal import Then
 from alluse_core.orders.lanes import CommandDispatch, Outbox
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.records import Kind, order_fields
-from alluse_core.orders.reductions import filled_beside, to_come_off
+from alluse_core.orders.reductions import fitting, taken_off
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, Priority
 
@@ -104,13 +104,16 @@ class Commands:
             ((each.order, each.reduced) for each in reversed(live.commands) if each.order),
             (live.order, live.reduced),
         )
-        off = to_come_off(self._desk.book, live, reduced)
-        if off and order.quantity - off <= live.filled:
+        quantity = fitting(self._desk.book, live, order.quantity, reduced)
+        if quantity == order.quantity:
+            return order
+        if quantity <= live.filled:
             raise CommandRejected(
-                f"other exits filled what order {live.key!r} would have closed",
+                f"nothing is left to close for order {live.key!r}: its entry ended, or other exits"
+                " filled",
                 hint="the broker is about to end it; see 'alluse orders show'",
             )
-        return attrs.evolve(order, quantity=order.quantity - off) if off else order
+        return attrs.evolve(order, quantity=quantity)
 
     async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
         """Return the command once it is durable, or at once where it withdrew the order."""
@@ -176,7 +179,7 @@ class Commands:
     def _queue(self, live: LiveOrder, verb: Verb, by: str, order: Order | None = None) -> Command:
         self._number += 1
         command = Command(self._number, verb, by, order)
-        command.reduced = filled_beside(self._desk.book, live)
+        command.reduced = taken_off(self._desk.book, live)
         live.commands.append(command)
         self._desk.book.touch(live)
         live.notify()

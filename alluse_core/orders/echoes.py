@@ -9,7 +9,7 @@ from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import Command, LiveOrder, differences
 from alluse_core.orders.records import Kind, terms_fields
-from alluse_core.orders.reductions import filled_beside, least
+from alluse_core.orders.reductions import reduced_with, to_come_off
 from alluse_core.orders.states import CommandEvent, CommandState
 
 
@@ -63,15 +63,15 @@ class Echoes:
         if wanted is None or not differences(wanted, terms):
             return wanted is not None
         book, quantity = self._desk.book, wanted.quantity
-        floor = least(book, live, quantity, change.reduced)
+        floor = quantity - to_come_off(book, live, change.reduced)
         if not max(floor, live.filled) <= terms.quantity < quantity or not terms.quantity:
             return False
         made = attrs.evolve(wanted, quantity=terms.quantity)
         if differences(made, terms) or not differences(live.order, terms):
             # The order without the change, less what was filled, would look the same.
             return False
-        reduced = change.reduced + quantity - terms.quantity
-        change.order, change.reduced = made, min(reduced, filled_beside(book, live))
+        change.reduced = reduced_with(book, live, terms.quantity, quantity, change.reduced)
+        change.order = made
         return True
 
 

@@ -20,7 +20,7 @@ from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.records import Kind
-from alluse_core.orders.reductions import to_come_off
+from alluse_core.orders.reductions import fitting, taken_off
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, OrderMessage, Priority
 
@@ -344,7 +344,7 @@ class Outbox:
             self._applier.command(live, command, CommandEvent.REFUSE, "the order is UNKNOWN")
             return
         if not self._leave_out_what_is_closed(live, command):
-            reason = "other exits filled what it would have closed"
+            reason = "nothing is left to close: its entry ended, or other exits filled"
             self._applier.command(live, command, CommandEvent.REFUSE, reason)
             return
         command.sent_at = self._desk.clock.monotonic()
@@ -364,15 +364,16 @@ class Outbox:
             self._desk.meters.sent[command.verb].value += 1
 
     def _leave_out_what_is_closed(self, live: LiveOrder, command: Command) -> bool:
-        """Take off a change what other exits filled meanwhile; False where nothing is left."""
+        """Take off a change what is not to close any more; False where nothing is left."""
         if command.order is None:
             return True
-        off = to_come_off(self._desk.book, live, command.reduced)
-        if off and command.order.quantity - off <= live.filled:
-            return False
-        if off:
-            command.reduced += off
-            command.order = attrs.evolve(command.order, quantity=command.order.quantity - off)
+        book, order = self._desk.book, command.order
+        quantity = fitting(book, live, order.quantity, command.reduced)
+        if quantity < order.quantity:
+            if quantity <= live.filled:
+                return False
+            command.order = attrs.evolve(order, quantity=quantity)
+        command.reduced = taken_off(book, live)
         return True
 
     def _hand_over(self, live: LiveOrder, command: Command) -> None:

@@ -23,29 +23,51 @@ from alluse_core.orders.states import Event
 _ENDED_SHORT = frozenset({OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED})
 
 
-def filled_beside(book: Book, live: LiveOrder) -> Decimal:
-    """Return what the other exits of its bracket filled; 0 where they take nothing off it."""
+def taken_off(book: Book, live: LiveOrder) -> Decimal:
+    """Return what is not an exit's to close any more; 0 where nothing is taken off an order.
+
+    The other exits of its bracket filled it, or its entry ended without opening it.
+    """
     if not live.oca_reduces:
         return ZERO
+    entry = book.get(live.entry)
+    short = entry is not None and entry.state in _ENDED_SHORT
+    missing = entry.order.quantity - entry.filled if entry is not None and short else ZERO
+    return filled_beside(book, live) + max(missing, ZERO)
+
+
+def filled_beside(book: Book, live: LiveOrder) -> Decimal:
+    """Return what the other exits of its bracket filled."""
     others = (each for each in book.exits_of(live.entry) if each is not live)
     return sum((each.filled for each in others), ZERO)
 
 
 def to_come_off(book: Book, live: LiveOrder, reduced: Decimal) -> Decimal:
-    """Return what they filled beyond ``reduced``, which was taken off before."""
-    return max(filled_beside(book, live) - reduced, ZERO)
+    """Return what is not an exit's to close beyond ``reduced``, which was taken off before."""
+    return max(taken_off(book, live) - reduced, ZERO)
 
 
-def least(book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal) -> Decimal:
-    """Return the smallest quantity that the broker may have made of ``quantity`` by itself.
+def fitting(book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal) -> Decimal:
+    """Return what of a quantity, which leaves ``reduced`` out, may be asked for now.
 
-    An entry that ends before it is filled leaves its exits what they have to close.
+    Nothing is taken off that may yet be open: an exit can be for less than its entry.
     """
-    found = quantity - to_come_off(book, live, reduced)
-    entry = book.get(live.entry) if live.oca_reduces else None
-    if entry is not None and entry.state in _ENDED_SHORT:
-        found = min(found, entry.filled - filled_beside(book, live))
-    return found
+    off, entry = to_come_off(book, live, reduced), book.get(live.entry)
+    if not off:
+        return quantity
+    opened = ZERO
+    if entry is not None:
+        opened = entry.filled if entry.state.is_terminal else entry.quantity
+    return min(quantity, max(quantity - off, opened - filled_beside(book, live)))
+
+
+def reduced_with(
+    book: Book, live: LiveOrder, told: Decimal, quantity: Decimal, reduced: Decimal
+) -> Decimal:
+    """Return what is left out in all, where the broker made ``told`` of a quantity."""
+    if told <= fitting(book, live, quantity, reduced):
+        return taken_off(book, live)
+    return reduced + quantity - told
 
 
 class Reductions:
@@ -90,14 +112,16 @@ class Reductions:
     def _explains(self, live: LiveOrder, told: Decimal) -> bool:
         if not live.filled <= told < live.order.quantity or len(live.perm_ids) > 1:
             return False
-        return told > 0 and told >= least(self._desk.book, live, live.order.quantity, live.reduced)
+        off = to_come_off(self._desk.book, live, live.reduced)
+        return told > 0 and told >= live.order.quantity - off
 
     def _follow(self, live: LiveOrder, told: Decimal) -> None:
-        beside = filled_beside(self._desk.book, live)
-        live.reduced = min(live.reduced + live.order.quantity - told, beside)
+        book = self._desk.book
+        beside = filled_beside(book, live)
+        live.reduced = reduced_with(book, live, told, live.order.quantity, live.reduced)
         live.order = attrs.evolve(live.order, quantity=told)
         live.differences = tuple(each for each in live.differences if not quantity_difference(each))
-        self._desk.book.touch(live)
+        book.touch(live)
         live.say(f"the broker reduced it to {told}: other exits filled {beside}")
         body = {
             "broker": live.order.broker,

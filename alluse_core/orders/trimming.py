@@ -8,14 +8,14 @@ position. A list of open orders that was asked for after the fill proves it.
 from __future__ import annotations
 
 import logging
-from decimal import Decimal
 
 from alluse_core.errors import AllUseError
 from alluse_core.model import OrderState
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.control import Pauses
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.live import ZERO, LiveOrder
+from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.reductions import fitting
 
 _log = logging.getLogger(__name__)
 _RESTS = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED, OrderState.HELD})
@@ -49,11 +49,14 @@ class Trimming:
                 self._desk.ask(broker, f"{live.due} did not come off order {live.key}")
 
     async def _trim(self, live: LiveOrder, now: float) -> None:
-        open_ = self._may_be_open(live)
-        wanted = max(live.order.quantity - live.surplus, live.filled + open_)
+        book = self._desk.book
+        entry = book.get(live.entry)
+        if entry is None or (entry.state.is_terminal and not entry.settled):
+            return
+        wanted = fitting(book, live, live.order.quantity, live.reduced)
         if wanted >= live.order.quantity or not self._pauses.passes(live.key, now):
             return
-        _log.warning("order %s is for %s, and %s may be open", live.key, live.order.quantity, open_)
+        _log.warning("order %s is for %s, to close %s", live.key, live.order.quantity, wanted)
         try:
             if wanted > live.filled:
                 await self._commands.modify(live, None, None, wanted, BY)
@@ -61,12 +64,3 @@ class Trimming:
                 await self._commands.cancel(live, BY)
         except AllUseError as error:
             _log.warning("order %s could not be made smaller: %s", live.key, error)
-
-    def _may_be_open(self, live: LiveOrder) -> Decimal:
-        book = self._desk.book
-        entry = book.get(live.entry)
-        if entry is None:
-            return live.order.quantity
-        most = entry.filled if entry.state.is_terminal else entry.quantity
-        closed = sum((each.filled for each in book.exits_of(live.entry)), ZERO)
-        return max(most - closed, ZERO)

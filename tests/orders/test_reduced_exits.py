@@ -306,7 +306,7 @@ def test_exits_follow_an_entry_that_ended_before_it_was_filled(tmp_path: Path) -
             assert stop.known.differences
             desk.broker.cancel_by_broker(entry.order_ref)
             assert (stop.order.quantity, stop.known.differences) == (30, ())
-            assert live(desk).reduced == 20
+            assert (live(desk).reduced, live(desk).due) == (70, 0)
             assert desk.orders.unprotected() == {}
 
     run(scenario())
@@ -518,6 +518,31 @@ def test_a_change_leaves_out_what_is_filled_before_it_is_sent(tmp_path: Path) ->
     run(scenario())
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_change_leaves_out_what_an_ended_entry_will_not_open(tmp_path: Path, known: bool) -> None:
+    disk = HeldDisk()
+
+    async def scenario() -> None:
+        async with floor(tmp_path, committer=disk) as desk:
+            entry, _, stop = await bracket(desk)
+            desk.broker.fill(entry.order_ref, amount(50))
+            disk.holds = True
+            asked = _begun(desk.orders.modify(STOP, stop_price="91"))
+            await desk.settle()
+            desk.broker.cancel_by_broker(entry.order_ref)
+            if known:
+                told = terms_of(heard(desk, STOP), quantity=Decimal(50))
+                desk.broker.say(attrs.evolve(told, remaining=Decimal(50)))
+                assert (stop.order.quantity, live(desk).due) == (50, 0)
+            disk.release()
+            change = await asked
+            await desk.settle()
+            assert [message.order.quantity for message in changes(desk)] == [50]
+            assert (change.state, stop.order.quantity, live(desk).due) == (C.CONFIRMED, 50, 0)
+
+    run(scenario())
+
+
 def test_a_change_that_has_nothing_left_to_close_is_refused(tmp_path: Path) -> None:
     disk = HeldDisk()
 
@@ -535,8 +560,8 @@ def test_a_change_that_has_nothing_left_to_close_is_refused(tmp_path: Path) -> N
             await desk.settle()
             assert changes(desk) == []
             assert change.state is C.REFUSED
-            assert "other exits filled" in change.reason
-            with pytest.raises(CommandRejected, match="other exits filled"):
+            assert "nothing is left to close" in change.reason
+            with pytest.raises(CommandRejected, match="nothing is left to close"):
                 await desk.orders.modify(STOP, stop_price="92")
 
     run(scenario())
@@ -698,6 +723,30 @@ def test_no_exit_is_made_smaller_than_what_its_entry_may_still_open(tmp_path: Pa
     run(scenario())
 
 
+def test_nothing_is_taken_off_before_the_fills_of_an_ended_entry_are_in_hand(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            with held_back(desk) as words:
+                desk.broker.fill(entry.order_ref, amount(50))
+                desk.broker.cancel_by_broker(entry.order_ref)
+            desk.broker.say(words[-1])
+            assert (entry.state, entry.known.settled) == (S.CANCELED, False)
+            live(desk).surplus = live(desk).due
+            await desk.orders._parts.trimming.tend()
+            assert changes(desk) == []
+            for word in words:
+                desk.broker.say(word)
+            live(desk).surplus = live(desk).due
+            await desk.orders._parts.trimming.tend()
+            await desk.settle()
+            assert at_the_broker(desk, stop) == 50
+
+    run(scenario())
+
+
 def test_an_exit_whose_entry_is_not_in_memory_is_let_be(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
@@ -708,6 +757,11 @@ def test_an_exit_whose_entry_is_not_in_memory_is_let_be(tmp_path: Path) -> None:
             desk.orders._book.remove(live(desk, ENTRY))
             await desk.orders._parts.trimming.tend()
             assert at_the_broker(desk, stop) == 100
+            await desk.orders.modify(STOP, stop_price="92")
+            await desk.settle()
+            assert at_the_broker(desk, stop) == 60, (
+                "what other exits filled is left out all the same"
+            )
 
     run(scenario())
 
