@@ -9,6 +9,7 @@ from alluse_core.model import Instrument
 from alluse_core.orders.book import Book
 from alluse_core.orders.closing import CLOSING, STOPS
 from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.reductions import fitting
 
 
 def risk_increasing(
@@ -39,7 +40,8 @@ def risk_increasing(
             found.append(live)
             continue
         # What its sibling filled comes off it, heard or not; protection is not cancelled for that.
-        closes = live.exposed - live.due
+        left = fitting(book, live, live.quantity, live.reduced)
+        closes = live.exposed - (live.quantity - left)
         if live.adopted and closes <= abs(position):
             # The group that it may belong to is not known: two exits may exclude each other.
             continue

@@ -26,6 +26,7 @@ from alluse_core.model import (
     OrderReport,
     OrderState,
 )
+from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.live import LiveOrder
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.records import Kind
@@ -637,6 +638,69 @@ def test_a_late_echo_of_a_change_may_leave_out_what_was_filled(tmp_path: Path) -
     run(scenario())
 
 
+async def _made_smaller_across_a_fill(desk: Floor) -> Sequence[Ticket]:
+    """Let a change to 60 reach the broker after it took 40 off the stop: it is for 60 still."""
+    tickets = await opened(desk)
+    await _sent_unanswered(desk, quantity=60)
+    (message,) = changes(desk)
+    desk.broker.answers_modifies = True
+    desk.broker.fill(tickets[1].order_ref, amount(40))
+    desk.broker.modify(message, desk.broker.orders[tickets[2].order_ref].identity)
+    assert (at_the_broker(desk, tickets[2]), tickets[2].order.quantity) == (60, 60)
+    return tickets
+
+
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_a_price_changes_nothing_of_what_an_exit_closes_that_was_made_smaller_across_a_fill(
+    tmp_path: Path, seconds: int
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await _made_smaller_across_a_fill(desk)
+            await desk.settle(seconds)
+            await desk.orders.modify(STOP, stop_price="91")
+            await desk.settle(10)
+            assert (at_the_broker(desk, stop), stop.order.stop_price) == (60, 91)
+            assert desk.orders.unprotected() == {}
+            assert (live(desk).due, live(desk).reduced) == (0, 40)
+            desk.broker.fill(take.order_ref, amount(10))
+            assert (at_the_broker(desk, stop), stop.order.quantity) == (50, 50)
+
+    run(scenario())
+
+
+def test_a_change_to_what_may_be_open_is_sent_as_it_is(tmp_path: Path) -> None:
+    disk = HeldDisk()
+
+    async def scenario() -> None:
+        async with floor(tmp_path, committer=disk) as desk:
+            _, take, stop = await opened(desk)
+            disk.holds = True
+            asked = _begun(desk.orders.modify(STOP, quantity=60))
+            await desk.settle()
+            desk.broker.fill(take.order_ref, amount(40))
+            disk.release()
+            change = await asked
+            await desk.settle()
+            assert (change.state, at_the_broker(desk, stop)) == (C.CONFIRMED, 60)
+            assert (live(desk).due, live(desk).reduced) == (0, 40)
+
+    run(scenario())
+
+
+def test_a_halt_counts_an_exit_with_all_that_it_may_close(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await _made_smaller_across_a_fill(desk)
+            await desk.orders.submit(sell("extra", 40, "120"))
+            await desk.settle()
+            both = [live(desk), live(desk, "extra")]
+            # Of 60 that are held the stop may sell 60.
+            assert risk_increasing(desk.orders._book, both) == [live(desk, "extra")]
+
+    run(scenario())
+
+
 # --- what the broker did not take off -----------------------------------------------------------
 
 
@@ -671,6 +735,38 @@ def test_an_exit_that_a_crossing_change_enlarged_again_is_made_smaller(tmp_path:
             assert asked == ["agent", "bracket"]
             desk.broker.fill(take.order_ref, amount(10))
             assert stop.order.quantity == 50
+
+    run(scenario())
+
+
+def test_an_exit_that_a_change_enlarged_across_its_entrys_end_is_made_smaller(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, take, stop = await bracket(desk)
+            desk.broker.fill(entry.order_ref, amount(50))
+            change = await _sent_unanswered(desk, stop_price="91")
+            (message,) = changes(desk)
+            desk.broker.answers_modifies = True
+            desk.broker.cancel_by_broker(entry.order_ref)
+            for ticket in (take, stop):
+                order = desk.broker.orders[ticket.order_ref]
+                smaller = attrs.evolve(order.message.order, quantity=amount(50))
+                order.message = attrs.evolve(order.message, order=smaller)
+                desk.broker.report(order)
+            assert stop.order.quantity == 50
+            desk.broker.modify(message, desk.broker.orders[stop.order_ref].identity)
+            assert (change.state, at_the_broker(desk, stop)) == (C.CONFIRMED, 100)
+            assert live(desk).due == 50
+            again = await rebuilt(desk)
+            assert (again.order, again.reduced) == (stop.order, live(desk).reduced)
+            await desk.settle(10)
+            assert (at_the_broker(desk, stop), stop.order.quantity) == (50, 50)
+            assert live(desk).due == 0
+            desk.broker.fill(take.order_ref, amount(20))
+            assert (stop.order.quantity, stop.order.stop_price) == (30, 91)
+            assert len(changes(desk)) == 3, "the agent's, once more by the test, and one by us"
 
     run(scenario())
 
