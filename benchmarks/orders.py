@@ -120,37 +120,45 @@ class Desk:
 
 
 def run(*, orders: int = 4_000, rounds: int = 5, syncs: int = 100) -> Iterator[Result]:
-    """Yield the throughput, and what durability adds to the median latency."""
+    """Yield the throughput, and what durability adds to the median latency on two devices."""
     with TemporaryDirectory(dir=Path.cwd()) as folder:
-        yield from asyncio.run(_measure(Path(folder), orders, rounds, syncs))
+        found = asyncio.run(_measure(Path(folder), orders, rounds, syncs, 0.0))
+        yield _rate(found.rates, orders)
+        yield _added("P7 added", found)
+    with TemporaryDirectory(dir=Path.cwd()) as folder:
+        found = asyncio.run(_measure(Path(folder), orders, rounds, syncs, SLOW_SYNC))
+        yield _added("P7 slow device", found)
 
 
-async def _measure(folder: Path, orders: int, rounds: int, syncs: int) -> list[Result]:
-    durable = await _desk(folder / "durable.db", ThreadCommitter())
+@attrs.define
+class Rounds:
+    """What each round gave: orders/s, and in seconds the medians of submit-to-wire with a journal
+    and without, and of the device's fdatasync."""
+
+    rates: list[float] = attrs.field(factory=list)
+    durable: list[float] = attrs.field(factory=list)
+    bare: list[float] = attrs.field(factory=list)
+    device: list[float] = attrs.field(factory=list)
+
+
+async def _measure(folder: Path, orders: int, rounds: int, syncs: int, slower: float) -> Rounds:
+    committer = SlowCommitter() if slower else ThreadCommitter()
+    storage = Storage(open_file=SlowFile) if slower else DISK
+    durable = await _desk(folder / "durable.db", committer, storage)
     fleeting = await _desk(folder / "fleeting.db", NoCommitter())
-    slow = await _desk(folder / "slow.db", SlowCommitter(), Storage(open_file=SlowFile))
-    rates: list[float] = []
-    latencies: list[float] = []
-    slower: list[float] = []
-    bare: list[float] = []
-    device: list[float] = []
-    for desk in (durable, fleeting, slow):
+    found = Rounds()
+    for desk in (durable, fleeting):
         await desk.round(AGENTS)
     for _ in range(rounds):
-        device.append(_fdatasync(folder / "device", syncs))
+        found.device.append(_fdatasync(folder / "device", syncs) + slower)
         rate, latency = await durable.round(orders)
-        rates.append(rate)
-        latencies.append(latency)
-        bare.append((await fleeting.round(orders))[1])
-        slower.append((await slow.round(orders))[1])
-    for desk in (durable, fleeting, slow):
+        found.rates.append(rate)
+        found.durable.append(latency)
+        found.bare.append((await fleeting.round(orders))[1])
+    for desk in (durable, fleeting):
         await desk.orders.stop()
         desk.journal.close()
-    return [
-        _rate(rates, orders),
-        _added("P7 added", latencies, bare, device),
-        _added("P7 slow device", slower, bare, [each + SLOW_SYNC for each in device]),
-    ]
+    return found
 
 
 async def _desk(path: Path, committer: Committer, storage: Storage = DISK) -> Desk:
@@ -209,9 +217,9 @@ def _rate(rates: list[float], orders: int) -> Result:
     )
 
 
-def _added(name: str, latencies: list[float], bare: list[float], device: list[float]) -> Result:
-    added = [with_disk - without for with_disk, without in zip(latencies, bare, strict=True)]
-    ratios = [more / sync for more, sync in zip(added, device, strict=True)]
+def _added(name: str, found: Rounds) -> Result:
+    added = [slow - fast for slow, fast in zip(found.durable, found.bare, strict=True)]
+    ratios = [more / sync for more, sync in zip(added, found.device, strict=True)]
     return Result(
         name,
         "what durability adds to the median of submit-to-wire, over the device's fdatasync",
@@ -219,9 +227,9 @@ def _added(name: str, latencies: list[float], bare: list[float], device: list[fl
         GOAL_ADDED,
         False,
         f"{statistics.median(added) * 1e3:.2f} ms added"
-        f" ({statistics.median(latencies) * 1e3:.2f} ms with the journal,"
-        f" {statistics.median(bare) * 1e3:.2f} ms without)",
-        f"fdatasync p50 {statistics.median(device) * 1e3:.2f} ms",
+        f" ({statistics.median(found.durable) * 1e3:.2f} ms with the journal,"
+        f" {statistics.median(found.bare) * 1e3:.2f} ms without)",
+        f"fdatasync p50 {statistics.median(found.device) * 1e3:.2f} ms",
         len(ratios),
         (min(ratios), max(ratios)),
     )
