@@ -43,6 +43,7 @@ class Stopper:
             key = dice.choice(keys)
             # It may be made, whoever asked for it: counted, and never taken back.
             self._agent.modifies[key] = self._agent.modifies.get(key, 0) + 1
+            self._agent.resized.add(key)
             quantity = runtime.orders.get(key).order.quantity + 5
             await self._cut_short(runtime.orders.modify(key, quantity=quantity))
         elif what < 0.85:
