@@ -141,9 +141,9 @@ class Applier:
         self.write(live, Kind.COMMAND, body)
         if not state.is_pending:
             if command in live.doubted and not doubted:
-                live.doubted.remove(command)
+                live.trust(command)
             elif state is not CommandState.LOST:
-                live.commands.remove(command)
+                live.drop(command)
             waiting, command.observers = command.observers, []
             for observer in waiting:
                 if not observer.done():
@@ -162,7 +162,7 @@ class Applier:
         journal.append(journal.scribe.row(kind, body, live.key, live.ref, live.state.value))
 
     def _end_commands(self, live: LiveOrder, reason: str) -> None:
-        for command in list(live.commands):
+        for command in live.commands:
             done = command.verb is Verb.CANCEL and live.state is OrderState.CANCELED
             if done and command.state is not CommandState.QUEUED:
                 live.cancelled = True

@@ -122,7 +122,7 @@ class Commands:
         for command in live.commands:
             if command.verb is Verb.CANCEL and command.state.is_pending:
                 return command
-        for command in list(live.commands):
+        for command in live.commands:
             if command.state is CommandState.QUEUED:
                 self._applier.command(
                     live, command, CommandEvent.WITHDRAW, "the order is being cancelled"
@@ -180,7 +180,7 @@ class Commands:
         self._number += 1
         command = Command(self._number, verb, by, order)
         command.reduced = taken_off(self._desk.book, live)
-        live.commands.append(command)
+        live.add(command)
         self._desk.book.touch(live)
         live.notify()
         return command

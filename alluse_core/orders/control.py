@@ -264,7 +264,7 @@ class Control:
     async def _await_end(self, live: LiveOrder, until: float) -> None:
         await wait_until(
             lambda: live.settled or live.state is OrderState.UNKNOWN,
-            lambda: live.observers,
+            live.watch,
             self._desk.clock,
             max(until - self._desk.clock.monotonic(), 0.0),
         )

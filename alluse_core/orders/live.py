@@ -105,8 +105,8 @@ class LiveOrder:
     taken_back: dict[str, Decimal] = attrs.field(factory=dict)
     executed: Decimal = ZERO
     reported: Decimal = ZERO
-    commands: list[Command] = attrs.field(factory=list)
-    doubted: list[Command] = attrs.field(factory=list)
+    commands: tuple[Command, ...] = ()
+    doubted: tuple[Command, ...] = ()
     submitted_at: float = math.nan
     sent_at: float = math.nan
     acked_at: float = math.nan
@@ -120,8 +120,8 @@ class LiveOrder:
     surplus: Decimal = ZERO
     differences: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
-    waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
-    observers: list[asyncio.Future[None]] = attrs.field(factory=list)
+    waiters: tuple[asyncio.Future[None], ...] = ()
+    observers: tuple[asyncio.Future[None], ...] = ()
     listing: WorkingOrder | None = None
     told: dict[int, Decimal] = attrs.field(factory=dict)
     closed_elsewhere: Decimal = ZERO
@@ -245,9 +245,25 @@ class LiveOrder:
                 return command
         return None
 
+    def add(self, command: Command) -> None:
+        """Take a command in."""
+        self.commands = (*self.commands, command)
+
+    def drop(self, command: Command) -> None:
+        """Forget a command that was answered."""
+        self.commands = tuple(each for each in self.commands if each is not command)
+
+    def trust(self, command: Command) -> None:
+        """Undo :meth:`doubt`."""
+        self.doubted = tuple(each for each in self.doubted if each is not command)
+
+    def watch(self, change: asyncio.Future[None]) -> None:
+        """Set ``change`` done at the next change."""
+        self.observers = (*self.observers, change)
+
     def doubt(self, command: Command) -> None:
         """Remember a change that counts as refused without proof; the newest few are kept."""
-        self.doubted = [*self.doubted[1 - _KEPT_DOUBTS :], command]
+        self.doubted = (*self.doubted[1 - _KEPT_DOUBTS :], command)
 
     def hear(self, perm_id: int, quantity: Decimal) -> None:
         """Note for how much the broker says that it has an order; completed ones may say 0."""
@@ -302,7 +318,7 @@ class LiveOrder:
     def notify(self) -> None:
         """Tell everybody who waits for a change."""
         if self.observers:
-            waiting, self.observers = self.observers, []
+            waiting, self.observers = self.observers, ()
             for observer in waiting:
                 if not observer.done():
                     observer.set_result(None)

@@ -80,7 +80,7 @@ class Pipeline:
         lives = self._known(orders, group) or self._take(orders, group, forced)
         if not lives[-1].durable:
             durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            lives[-1].waiters.append(durable)
+            lives[-1].waiters = (*lives[-1].waiters, durable)
             await durable
         for live in lives:
             if live.denial is not None:
@@ -297,7 +297,7 @@ class Pipeline:
         elif sent:
             self._outboxes[name].put(lane, dispatch)
         for live in lives:
-            waiters, live.waiters = live.waiters, []
+            waiters, live.waiters = live.waiters, ()
             for waiter in waiters:
                 if not waiter.done():
                     if error is None:

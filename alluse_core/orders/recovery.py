@@ -107,7 +107,7 @@ def _command(live: LiveOrder, entry: Entry) -> None:
         command = Command(body["command"], Verb(body["verb"]), body["by"], order)
         command.state = CommandState.SENT
         command.reduced = Decimal(body.get("reduced", 0))
-        live.commands.append(command)
+        live.add(command)
     elif found is not None:
         found.state = CommandState(body["command_state"])
         if "order" in body:
@@ -118,8 +118,8 @@ def _command(live: LiveOrder, entry: Entry) -> None:
         if found.state is CommandState.CONFIRMED and found.order is not None:
             live.order, live.reduced = found.order, found.reduced
         if found in live.doubted:
-            live.doubted.remove(found)
+            live.trust(found)
         elif not found.state.is_pending and found.state is not CommandState.LOST:
-            live.commands.remove(found)
+            live.drop(found)
         if body.get("doubted"):
             live.doubt(found)

@@ -51,7 +51,7 @@ def outcome_of(live: LiveOrder) -> Outcome:
 
 async def wait_until(
     done: Callable[[], bool],
-    observers: Callable[[], list[asyncio.Future[None]]],
+    watch: Callable[[asyncio.Future[None]], None],
     clock: Clock,
     timeout: float | None,
 ) -> None:
@@ -60,7 +60,7 @@ async def wait_until(
     try:
         while not done() and not (deadline is not None and deadline.done()):
             change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            observers().append(change)
+            watch(change)
             waits = {change} if deadline is None else {change, deadline}
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -123,7 +123,7 @@ class Ticket:
         live = self._live
         await wait_until(
             lambda: live.settled or live.state is OrderState.UNKNOWN,
-            lambda: live.observers,
+            live.watch,
             self._clock,
             timeout,
         )
@@ -186,7 +186,7 @@ class CommandTicket:
         command = self._command
         await wait_until(
             lambda: not command.state.is_pending,
-            lambda: command.observers,
+            lambda change: command.observers.append(change),
             self._clock,
             timeout,
         )

@@ -30,7 +30,7 @@ def test_the_echo_of_a_later_modify_refuses_the_earlier_whose_echo_was_lost(tmp_
             assert (first.state, second.state) == (C.REFUSED, C.CONFIRMED)
             assert first.reason == "a later change took its place"
             assert ticket.order.limit_price == Decimal("98")
-            assert desk.orders._live("one").commands == []
+            assert desk.orders._live("one").commands == ()
             assert desk.count("echo_differences") == 0
 
     run(scenario())

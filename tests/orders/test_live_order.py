@@ -47,7 +47,7 @@ def test_the_oldest_command_that_was_sent_is_the_one_in_flight() -> None:
     cancel = Command(1, Verb.CANCEL, "agent")
     first = Command(2, Verb.MODIFY, "agent", attrs.evolve(live.order, quantity=Decimal(70)))
     second = Command(3, Verb.MODIFY, "agent", attrs.evolve(live.order, quantity=Decimal(130)))
-    live.commands = [cancel, first, second]
+    live.commands = (cancel, first, second)
     assert live.in_flight() is None
     assert live.quantity == 130, "queued, it may leave at any moment"
     first.state = second.state = C.SENT

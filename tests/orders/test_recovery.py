@@ -194,7 +194,7 @@ def test_a_command_whose_request_was_not_written_down_changes_no_rebuilt_order(
     with journal.read() as reader:
         live = rebuild(reader.story("one"))
     assert live is not None
-    assert (live.order, live.state, live.commands) == (order, OrderState.ACCEPTED, [])
+    assert (live.order, live.state, live.commands) == (order, OrderState.ACCEPTED, ())
     journal.close()
 
 
@@ -289,6 +289,6 @@ def test_an_order_whose_change_was_denied_is_rebuilt_without_it(tmp_path: Path) 
         again = attrs.evolve(NODE, incarnation="incarnation-2")
         async with floor(tmp_path, broker=desk.broker, node=again) as desk:
             live = desk.orders._live("one")
-            assert (live.order.quantity, live.commands) == (100, [])
+            assert (live.order.quantity, live.commands) == (100, ())
 
     run(scenario())

@@ -43,7 +43,7 @@ def heard(desk: Floor, live: LiveOrder, act: Evidence | Callable[[], object]) ->
     """Have something said of an order; return its words for it. Who waits must be woken."""
     before = len(live.words)
     waiting = asyncio.get_running_loop().create_future()
-    live.observers.append(waiting)
+    live.watch(waiting)
     if callable(act):
         act()
     else:
