@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from alluse_gateway.control import COMMANDS, Control
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import AAPL, START, client, library, make_exchange, quote, run, until
+from gateway_lab import AAPL, START, client, library, make_exchange, opened, quote, run, until
 
 from alluse_core.errors import StateError, UsageError
 
@@ -239,7 +239,7 @@ def test_the_control_port_takes_one_json_object_a_line() -> None:
     async def story() -> None:
         async with SimulatedGateway(make_exchange(), control_port=0) as gateway:
             assert gateway.control_port
-            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.control_port)
+            reader, writer = await opened(gateway.control_port)
 
             async def ask(line: bytes) -> dict[str, Any]:
                 writer.write(line + b"\n")
@@ -280,7 +280,7 @@ def test_no_odd_argument_ends_a_control_connection() -> None:
     async def story() -> None:
         async with SimulatedGateway(make_exchange(), control_port=0) as gateway:
             assert gateway.control_port
-            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.control_port)
+            reader, writer = await opened(gateway.control_port)
             refused = 0
             for request in odd_commands():
                 writer.write(json.dumps(request).encode() + b"\n")
@@ -303,8 +303,8 @@ def test_a_gateway_that_stops_ends_its_control_connections_and_what_they_wait_fo
     async def story() -> None:
         async with SimulatedGateway(make_exchange(), control_port=0) as gateway:
             assert gateway.control_port
-            idle, idle_writer = await asyncio.open_connection("127.0.0.1", gateway.control_port)
-            busy, busy_writer = await asyncio.open_connection("127.0.0.1", gateway.control_port)
+            idle, idle_writer = await opened(gateway.control_port)
+            busy, busy_writer = await opened(gateway.control_port)
             busy_writer.write(b'{"do": "farm_flap", "seconds": 60}\n')
             await until(lambda: gateway.ledger.of("inject"), "the flap")
         assert await asyncio.wait_for(idle.read(), 5) == b""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, until
+from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, opened, quote, until
 
 from alluse_core.errors import UsageError
 
@@ -94,7 +94,7 @@ def test_half_a_frame_garbles_what_follows_it() -> None:
 def test_a_black_hole_accepts_connections_and_answers_none() -> None:
     async def story(gateway: SimulatedGateway) -> None:
         gateway.control.black_hole()
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        reader, writer = await opened(gateway.port)
         writer.write(b"API\0\0\0\0\x09v157..176")
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.1)

@@ -19,7 +19,7 @@ from alluse_gateway.protobuf.questions import questions
 from alluse_gateway.protobuf.replies import ROWS
 from alluse_gateway.protobuf.schema import schema
 from alluse_gateway.server import SimulatedGateway
-from gateway_lab import make_exchange, until
+from gateway_lab import make_exchange, opened, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,10 +123,9 @@ class RawClient:
 
     @classmethod
     async def connect(cls, gateway: SimulatedGateway, client_id: int) -> RawClient:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        raw = cls(reader, writer)
+        raw = cls(*await opened(gateway.port))
         offer = b"v100..226"
-        writer.write(b"API\0" + struct.pack(">I", len(offer)) + offer)
+        raw.writer.write(b"API\0" + struct.pack(">I", len(offer)) + offer)
         assert wire.fields_of(await raw.frame())[0] == "226"
         raw.ask(71, clientId=client_id)
         assert (await raw.read("NextValidId")).orderId > 0

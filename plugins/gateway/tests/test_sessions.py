@@ -11,7 +11,18 @@ from alluse_gateway import wire
 from alluse_gateway.ports import PortInUse
 from alluse_gateway.server import SimulatedGateway
 from alluse_gateway.session import HIGH_WATER, Session
-from gateway_lab import AAPL, START, RawClient, client, library, make_exchange, quote, run, until
+from gateway_lab import (
+    AAPL,
+    START,
+    RawClient,
+    client,
+    library,
+    make_exchange,
+    opened,
+    quote,
+    run,
+    until,
+)
 
 from alluse_core.clock import SystemClock
 
@@ -93,7 +104,7 @@ def test_a_frame_beyond_the_limit_ends_the_connection_and_no_other() -> None:
 def test_what_is_no_tws_client_is_disconnected(noise: bytes) -> None:
     async def story() -> None:
         async with SimulatedGateway(make_exchange()) as gateway:
-            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            reader, writer = await opened(gateway.port)
             writer.write(noise)
             assert await reader.read() == b""
             writer.close()
