@@ -92,7 +92,7 @@ def test_an_order_for_the_close_waits_for_it(kind: str) -> None:
 def test_an_order_good_after_a_time_is_held_until_then() -> None:
     async def story() -> None:
         async with SimulatedGateway(make_exchange()) as gateway, trading(gateway) as trader:
-            starts = datetime.now(UTC) + timedelta(seconds=1.2)
+            starts = datetime.now(UTC) + timedelta(seconds=2)
             later = trader.buy(101.0, goodAfterTime=f"{starts:%Y%m%d %H:%M:%S} UTC")
             past = trader.buy(101.0, goodAfterTime="20200101 10:00:00 UTC")
             await until(lambda: past.orderStatus.status == "Filled", "what may trade at once")

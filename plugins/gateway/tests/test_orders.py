@@ -98,7 +98,7 @@ def test_a_gtd_order_ends_at_its_time_without_a_202() -> None:
             codes: list[int] = []
             ib.errorEvent += lambda number, code, *rest: codes.append(code)
             (contract,) = await ib.qualifyContractsAsync(lib.Stock("AAPL", "SMART", "USD"))
-            till = datetime.now(UTC) + timedelta(seconds=1.2)
+            till = datetime.now(UTC) + timedelta(seconds=2)
             order = lib.LimitOrder("BUY", 10, 90.0, tif="GTD")
             order.goodTillDate = f"{till:%Y%m%d %H:%M:%S} UTC"
             trade = ib.placeOrder(contract, order)

@@ -154,7 +154,7 @@ def test_options_are_found_computed_and_streamed_in_both_forms() -> None:
 
 def test_news_and_snapshots_are_told_in_both_forms() -> None:
     today = datetime.now(UTC)
-    past = [f"{today - timedelta(days=days):%Y-%m-%d} 00:00:00" for days in (10, 2)]
+    past = [f"{today - timedelta(days=days):%Y-%m-%d} 00:00:00" for days in (60, 2)]
 
     async def story(ib: IbapiClient) -> None:
         ask = ib.ask

@@ -40,7 +40,7 @@ def test_an_order_that_ran_out_of_time_ends_with_its_names_and_quantities(librar
                     account=broker.accounts[0],
                     broker="main",
                     time_in_force=TimeInForce.GTD,
-                    good_till=datetime.now(UTC) + timedelta(seconds=1.5),
+                    good_till=datetime.now(UTC) + timedelta(seconds=2),
                 )
                 broker.place([OrderMessage(order, "au-gtd", number)])
 
