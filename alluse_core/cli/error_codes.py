@@ -24,7 +24,7 @@ _NO_ORDER = "none"
     "--verb",
     type=click.Choice([*(verb.value for verb in Verb), _NO_ORDER]),
     default=Verb.PLACE.value,
-    help="What was in flight for the order; none: the error names no order.",
+    help="What was in flight for the order, or asked; none: the error names no order.",
 )
 @click.option(
     "--state",

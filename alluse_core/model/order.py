@@ -413,11 +413,18 @@ class Commission:
 
 
 class Verb(StrEnum):
-    """What a message to the broker asked for."""
+    """What a message to the broker asked for: something of an order, or DEFINE and HISTORY."""
 
     PLACE = "place"
     MODIFY = "modify"
     CANCEL = "cancel"
+    DEFINE = "define"
+    HISTORY = "history"
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it asks for an instrument's definition or past, and is about no order."""
+        return self in (Verb.DEFINE, Verb.HISTORY)
 
 
 @attrs.frozen

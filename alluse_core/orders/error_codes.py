@@ -13,6 +13,8 @@ _PLACE: frozenset[Verb | None] = frozenset({Verb.PLACE})
 _COMMANDS: frozenset[Verb | None] = frozenset({Verb.MODIFY, Verb.CANCEL})
 _CANCEL: frozenset[Verb | None] = frozenset({Verb.CANCEL})
 _NO_ORDER: frozenset[Verb | None] = frozenset({None})
+_DEFINE: frozenset[Verb | None] = frozenset({Verb.DEFINE})
+_HISTORY: frozenset[Verb | None] = frozenset({Verb.HISTORY})
 
 _REFUSED_CODES = (106, 107, 109, 110, 111, 113, 200, 201, 203, 321, 388, 430, 434, 460, 463, 10268)
 _INFO = Outcome(ErrorClass.INFO, Action.LOG)
@@ -33,6 +35,11 @@ TABLE: tuple[Rule, ...] = (
         (165, 2100, 2109, 2137, 2152, 2174, 2176, 10167),
         _INFO,
         reason="a statement that changes no order",
+    ),
+    Rule(
+        (10090,),
+        _INFO,
+        reason="a part of the data is not subscribed to; the rest of the stream goes on",
     ),
     Rule((202,), _INFO, _CANCEL, reason="it confirms the cancel that was asked for"),
     Rule(
@@ -56,6 +63,12 @@ TABLE: tuple[Rule, ...] = (
         Outcome(ErrorClass.COMMAND_REJECT, Action.KEEP_STATE, True),
         _COMMANDS,
         reason="the command was refused; the order was live before it and stays",
+    ),
+    Rule(
+        (200,),
+        Outcome(ErrorClass.NOT_FOUND, Action.LOG),
+        _DEFINE,
+        reason="no instrument fits what was asked about",
     ),
     Rule(
         _REFUSED_CODES,
@@ -99,6 +112,13 @@ TABLE: tuple[Rule, ...] = (
         Outcome(ErrorClass.PACING, Action.BACK_OFF),
         text="pacing",
         reason="history is asked for too often; 162 means pacing by its text only",
+    ),
+    Rule(
+        (162,),
+        Outcome(ErrorClass.NOT_FOUND, Action.LOG),
+        _HISTORY,
+        text="no data",
+        reason="there is no history of what was asked about; 162 means this by its text only",
     ),
     Rule(
         (162, 300, 366),
@@ -146,7 +166,7 @@ TABLE: tuple[Rule, ...] = (
         reason="this stream stopped or must begin again",
     ),
     Rule(
-        (101, 309, 354, 10089, 10090, 10091, 10168, 10186, 10187, 10190),
+        (101, 309, 354, 10089, 10091, 10168, 10186, 10187, 10190),
         Outcome(ErrorClass.STREAM, Action.STREAM_REFUSED),
         reason="not subscribed to, or no line is free: asking again unchanged does not help",
     ),

@@ -71,7 +71,8 @@ def classify(
 
     ``code`` None stands for the absence of the broker's word: a time-out, a reset, an answer that
     could not be read. ``verb`` is the command in flight for the order that the error names, PLACE
-    where none is; None where the error is about no order. ``order_state`` is the order's state
+    where none is; None where the error is about no order, or the question that it refuses.
+    ``order_state`` is the order's state
     when the error came.
     """
     return explain(code, text, verb, phase, order_state, link, table=table).outcome
@@ -98,7 +99,7 @@ def explain(
     found, reasons = rule.outcome, [rule.reason or "the rule says so"]
     if rule.added:
         found = _kept_careful(found, code, text, verb, order_state, table, reasons)
-    if verb is not None:
+    if verb is not None and not verb.is_question:
         found = _weighed(found, phase, order_state, link, reasons)
     return Explanation(found, rule, tuple(reasons))
 

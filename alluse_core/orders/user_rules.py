@@ -36,6 +36,8 @@ _VERBS: Mapping[RuleVerb, Verb | None] = {
     RuleVerb.PLACE: Verb.PLACE,
     RuleVerb.MODIFY: Verb.MODIFY,
     RuleVerb.CANCEL: Verb.CANCEL,
+    RuleVerb.DEFINE: Verb.DEFINE,
+    RuleVerb.HISTORY: Verb.HISTORY,
     RuleVerb.NONE: None,
 }
 

@@ -61,11 +61,16 @@ class RuleClass(StrEnum):
 
 
 class RuleVerb(StrEnum):
-    """What was in flight for the order that an error names; NONE: it names no order."""
+    """What was in flight for the order that an error names; NONE: it names no order.
+
+    DEFINE and HISTORY are questions about instruments: NONE fits them too.
+    """
 
     PLACE = "place"
     MODIFY = "modify"
     CANCEL = "cancel"
+    DEFINE = "define"
+    HISTORY = "history"
     NONE = "none"
 
 

@@ -58,6 +58,15 @@ MEANINGS = (
     (322, Verb.PLACE, "", C.AMBIGUOUS),
     (100, Verb.PLACE, "", C.PACING),
     (162, None, "Historical Market Data Service error: pacing violation", C.PACING),
+    (162, Verb.HISTORY, "Historical Market Data Service error: pacing violation", C.PACING),
+    (162, Verb.HISTORY, "HMDS query returned no data: AAPL@SMART Trades", C.NOT_FOUND),
+    (162, Verb.HISTORY, "API historical data query cancelled: 7", C.COMMAND_REJECT),
+    (162, Verb.HISTORY, "No market data permissions for ISLAND STK", C.COMMAND_REJECT),
+    (366, Verb.HISTORY, "No historical data query found for ticker id:7", C.COMMAND_REJECT),
+    (200, Verb.HISTORY, "No security definition has been found", C.COMMAND_REJECT),
+    (200, Verb.DEFINE, "No security definition has been found", C.NOT_FOUND),
+    (200, None, "No security definition has been found", C.COMMAND_REJECT),
+    (321, Verb.DEFINE, "Error validating request", C.COMMAND_REJECT),
     *((code, None, "", C.LINK) for code in (1100, 1101, 1102)),
     *((code, None, "", C.SOCKET) for code in (502, 504, 507)),
     *((code, None, "", C.STREAM) for code in (10182, 317, 10225, 10197, 354)),
@@ -80,22 +89,34 @@ def test_a_code_has_the_class_of_the_safety_page(
 
 # What is done about each code: (codes, verbs, class, action, whether evidence is asked for).
 _ANY = (*Verb, None)
+_QUESTIONS = (Verb.DEFINE, Verb.HISTORY)
+_OF_ORDERS = (Verb.PLACE, Verb.MODIFY, Verb.CANCEL)
+_LOGGED = (C.COMMAND_REJECT, Action.LOG, False)
 _REFUSED = (106, 107, 109, 110, 111, 113, 200, 201, 203, 321, 388, 430, 434, 460, 463, 10268)
 DONE = (
     ((2104, 2106, 2107, 2108, 2119, 2158, 2159), _ANY, C.INFO, Action.LOG, False),
     ((399, 10349), _ANY, C.INFO, Action.LOG, False),
     ((165, 2100, 2109, 2137, 2152, 2174, 2176, 10167), _ANY, C.INFO, Action.LOG, False),
     ((202,), (Verb.CANCEL,), C.INFO, Action.LOG, False),
-    ((202,), (Verb.PLACE, Verb.MODIFY, None), C.DEFINITE_REJECT, Action.TERMINAL_ALARM, True),
+    ((10090,), _ANY, C.INFO, Action.LOG, False),
+    (
+        (202,),
+        (Verb.PLACE, Verb.MODIFY, None, *_QUESTIONS),
+        C.DEFINITE_REJECT,
+        Action.TERMINAL_ALARM,
+        True,
+    ),
     ((404,), _ANY, C.HELD, Action.HOLD, False),
     (_REFUSED, (Verb.PLACE,), C.DEFINITE_REJECT, Action.TERMINAL, False),
     (_REFUSED, (Verb.MODIFY, Verb.CANCEL), C.COMMAND_REJECT, Action.KEEP_STATE, True),
-    (_REFUSED, (None,), C.COMMAND_REJECT, Action.LOG, False),
+    (_REFUSED, (None, Verb.HISTORY), C.COMMAND_REJECT, Action.LOG, False),
+    ([code for code in _REFUSED if code != 200], (Verb.DEFINE,), *_LOGGED),
+    ((200,), (Verb.DEFINE,), C.NOT_FOUND, Action.LOG, False),
     ((104, 105, 136, 161, 10148), _ANY, C.COMMAND_REJECT, Action.KEEP_STATE, True),
     ((135, 10147), _ANY, C.NOT_FOUND, Action.PROVE, True),
     ((103, 320, 322), _ANY, C.AMBIGUOUS, Action.UNKNOWN, True),
-    ((505,), (*Verb,), C.AMBIGUOUS, Action.UNKNOWN, True),
-    ((505,), (None,), C.COMMAND_REJECT, Action.LOG, False),
+    ((505,), _OF_ORDERS, C.AMBIGUOUS, Action.UNKNOWN, True),
+    ((505,), (None, *_QUESTIONS), *_LOGGED),
     ((100,), _ANY, C.PACING, Action.BACK_OFF, True),
     ((162, 300, 366), _ANY, C.COMMAND_REJECT, Action.LOG, False),
     ((420,), _ANY, C.PACING, Action.BACK_OFF, False),
@@ -106,7 +127,7 @@ DONE = (
     ((2103, 2105, 2110, 2157), _ANY, C.STREAM, Action.MARK_DATA, False),
     ((10197,), _ANY, C.STREAM, Action.GATE_AND_PAGE, False),
     ((316, 317, 10182, 10225), _ANY, C.STREAM, Action.RESUBSCRIBE, False),
-    ((101, 309, 354, 10089, 10090, 10091), _ANY, C.STREAM, Action.STREAM_REFUSED, False),
+    ((101, 309, 354, 10089, 10091), _ANY, C.STREAM, Action.STREAM_REFUSED, False),
     ((10168, 10186, 10187, 10190), _ANY, C.STREAM, Action.STREAM_REFUSED, False),
     ((326,), _ANY, C.SESSION, Action.GATE_AND_PAGE, False),
 )

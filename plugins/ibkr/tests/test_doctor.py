@@ -15,13 +15,16 @@ import pytest
 from alluse_gateway import requests
 from alluse_gateway.server import SimulatedGateway
 from alluse_ibkr import examination, findings
+from alluse_ibkr.client import REQUEST_IDS_FROM
 from alluse_ibkr.clock_skew import Bound
+from alluse_ibkr.examination import Ear
 from alluse_ibkr.findings import DataSeen, Said
 from facts_lab import both
 from ibkr_lab import AAPL, EURUSD, Lab, frame, gateway
 
 from alluse_core.cli.main import main
-from alluse_core.model import AccountMode, DataType, Instrument
+from alluse_core.model import AccountMode, DataType, ErrorClass, Instrument
+from alluse_core.orders.outcomes import classify
 from alluse_core.ports import Check, Examinable, Inquiry, Verdict
 
 
@@ -472,9 +475,53 @@ def test_only_a_proven_skew_is_one() -> None:
 
 def test_a_preset_that_is_only_told_and_not_echoed_counts_as_one() -> None:
     terms = findings.Terms("DAY", False, "DU1", "1", "99")
-    told = (Said(7, 10349, "Order TIF was set to GTC based on order preset."),)
+    told = (Said(7, 10349, "Order TIF was set to GTC based on order preset.", ErrorClass.INFO),)
     check = findings.presets(findings.Preview(terms, terms, "", told))
     assert (check.verdict, "10349" in check.detail) == (Verdict.FAIL, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning", "verdict"),
+    [
+        (201, ErrorClass.DEFINITE_REJECT, Verdict.FAIL),
+        (110, ErrorClass.DEFINITE_REJECT, Verdict.UNKNOWN),
+        (109, ErrorClass.DEFINITE_REJECT, Verdict.UNKNOWN),
+        (404, ErrorClass.HELD, Verdict.UNKNOWN),
+        (31337, ErrorClass.UNCLASSIFIED, Verdict.UNKNOWN),
+        (31337, ErrorClass.DEFINITE_REJECT, Verdict.FAIL),
+        (399, ErrorClass.INFO, Verdict.UNKNOWN),
+        (2161, ErrorClass.UNCLASSIFIED, Verdict.UNKNOWN),
+    ],
+)
+def test_a_permission_is_missing_only_where_the_table_calls_the_answer_a_refusal(
+    code: int, meaning: ErrorClass, verdict: Verdict
+) -> None:
+    terms = findings.Terms("DAY", False, "DU1", "1", "99")
+    said = (Said(7, code, "told", meaning),)
+    assert findings.permission("X", findings.Preview(terms, None, "", said)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning", "ends"),
+    [
+        (354, ErrorClass.STREAM, True),
+        (10089, ErrorClass.STREAM, False),
+        (10167, ErrorClass.INFO, False),
+        (31337, ErrorClass.INFO, False),
+    ],
+)
+def test_ticks_are_waited_for_unless_what_was_said_means_that_none_come(
+    code: int, meaning: ErrorClass, ends: bool
+) -> None:
+    assert findings.is_no_data(Said(7, code, "told", meaning)) is ends
+
+
+def test_the_doctor_reads_a_message_by_what_its_number_is_about() -> None:
+    ear = Ear(classify)
+    for number in (7, REQUEST_IDS_FROM, -1):
+        ear.on_error(number, 201, "refused")
+    of_order, of_request = ErrorClass.DEFINITE_REJECT, ErrorClass.COMMAND_REJECT
+    assert [each.meaning for each in ear.said] == [of_order, of_request, of_request]
 
 
 def test_frozen_data_is_a_closed_market_and_unsaid_types_are_unknown() -> None:
@@ -483,7 +530,9 @@ def test_frozen_data_is_a_closed_market_and_unsaid_types_are_unknown() -> None:
     assert frozen.verdict is Verdict.WARN
     unsaid = findings.market_data("X", DataSeen(None, True, ()), live)
     assert unsaid.verdict is Verdict.UNKNOWN
-    delayed = DataSeen(DataType.DELAYED, True, (Said(1, 10167, "Displaying delayed data"),))
+    delayed = DataSeen(
+        DataType.DELAYED, True, (Said(1, 10167, "Displaying delayed data", ErrorClass.INFO),)
+    )
     assert findings.market_data("X", delayed, live).verdict is Verdict.FAIL
 
 

@@ -13,6 +13,7 @@ from ibkr_lab import AAPL, LIBRARIES, Lab, Peer, connected, frame, scripted, unt
 
 from alluse_core.errors import InstrumentNotFound, RequestFailed
 from alluse_core.model import Instrument
+from alluse_core.settings import ErrorRule, RuleClass, RuleVerb
 from alluse_core.testing import VirtualClock
 
 both = pytest.mark.parametrize("library", LIBRARIES)
@@ -102,6 +103,74 @@ def test_a_pacing_violation_is_waited_out_and_asked_again(library: str) -> None:
                 assert len(archive.asked) == 2
 
     asyncio.run(story())
+
+
+@both
+def test_a_users_rule_decides_what_a_refusal_of_history_means(library: str) -> None:
+    rules = (
+        ErrorRule((10_999,), RuleClass.NOT_FOUND, "our vendor's word", text="nichts vorhanden"),
+        ErrorRule((10_999,), RuleClass.PACING, "our vendor's word", verbs=(RuleVerb.HISTORY,)),
+        ErrorRule((10_998,), RuleClass.INFO, "it is said before the bars", verbs=(RuleVerb.NONE,)),
+        ErrorRule((162,), RuleClass.NOT_FOUND, "not of history", verbs=(RuleVerb.DEFINE,)),
+    )
+
+    def answer(number: str, turn: int) -> bytes:
+        said = [(10_999, "nichts vorhanden"), (10_999, "zu oft"), (162, "No permissions")]
+        if turn <= len(said):
+            return frame(4, 2, number, *said[turn - 1], "")
+        return frame(4, 2, number, 10_998, "one moment", "") + bar(number)
+
+    async def story() -> None:
+        clock, archive = VirtualClock(), Archive(answer)
+        async with scripted(archive.serve) as port:
+            desk = lab(port, library, clock=clock, errors=rules)
+            async with connected(desk) as broker:
+                span = (AAPL, END, timedelta(hours=1), MINUTE)
+                assert await broker.bars(*span) == (), "it is found by the rule that there are none"
+                asking = asyncio.ensure_future(broker.bars(*span))
+                await until(lambda: desk.sample("history_pacing_violations"), "the violation")
+                await clock.advance(15.1)
+                with pytest.raises(RequestFailed, match="No permissions"):
+                    await asking
+                assert len(await broker.bars(*span)) == 1, "a greeting ends no question"
+
+    asyncio.run(story())
+
+
+@both
+def test_history_of_what_no_definition_fits_is_an_error_and_not_empty(library: str) -> None:
+    async def story() -> None:
+        archive = Archive(lambda number, _: frame(4, 2, number, 200, "No security definition", ""))
+        async with scripted(archive.serve) as port, connected(lab(port, library)) as broker:
+            with pytest.raises(RequestFailed) as caught:
+                await broker.bars(AAPL, END, timedelta(hours=1), MINUTE)
+            assert caught.value.code == 200
+
+    asyncio.run(story())
+
+
+@both
+def test_a_users_rule_decides_that_a_definition_was_not_found(library: str) -> None:
+    rule = ErrorRule((10_997,), RuleClass.NOT_FOUND, "our gateway's word for 200")
+
+    async def serve(peer: Peer) -> None:
+        await peer.accept()
+        while True:
+            fields = await peer.message()
+            if fields[0] == "9":
+                peer.send(frame(4, 2, fields[2], 10_997, "never heard of it", ""))
+
+    async def raised(**more: object) -> type[BaseException]:
+        async with (
+            scripted(serve) as port,
+            connected(lab(port, library, **more)) as broker,
+        ):
+            with pytest.raises((InstrumentNotFound, RequestFailed)) as caught:
+                await broker.define(AAPL)
+            return caught.type
+
+    assert asyncio.run(raised()) is RequestFailed
+    assert asyncio.run(raised(errors=(rule,))) is InstrumentNotFound
 
 
 @both

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from alluse_ibkr.history_pacing import (
     Concurrency,
     HistoryRequest,
     HistorySchedule,
-    Refusal,
     back_off,
     longest_span,
-    refusal,
     split,
 )
 from hypothesis import given
@@ -88,22 +85,6 @@ def test_whatever_is_asked_no_rule_is_ever_broken(asked: list[tuple[int, int, st
         assert sum(r.cost for at, r in sent if now - at <= 600.0) <= 60
         assert sum(r.series == one.series for at, r in sent if now - at <= 2.0) < 6
         assert sum(r == one for at, r in sent if now - at <= 15.0) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "text", "meaning"),
-    [
-        (162, "Historical Market Data Service error message:pacing violation", Refusal.PACING),
-        (162, "HMDS query returned no data: AAPL@SMART Trades", Refusal.NO_DATA),
-        (162, "API historical data query cancelled: 7", Refusal.CANCELLED),
-        (162, "No market data permissions for ISLAND STK", Refusal.REFUSED),
-        (366, "No historical data query found for ticker id:7", Refusal.CANCELLED),
-        (200, "No security definition has been found", Refusal.REFUSED),
-        (None, "bars was not answered within 5 s", Refusal.REFUSED),
-    ],
-)
-def test_162_is_read_by_its_text(code: int | None, text: str, meaning: Refusal) -> None:
-    assert refusal(code, text) is meaning
 
 
 def test_a_violation_is_waited_out_longer_each_time() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
+from alluse_core.model import Verb
 from alluse_core.ports import Pacer, Priority
 from alluse_ibkr.client_ids import ClientIdLocks
 from alluse_ibkr.clock_skew import ClockSkew
@@ -91,7 +92,11 @@ class Asking:
         return seconds
 
     async def ask(
-        self, operation: str, send: Callable[[Any, int], None], deadline: float = 0.0
+        self,
+        operation: str,
+        send: Callable[[Any, int], None],
+        deadline: float = 0.0,
+        verb: Verb | None = None,
     ) -> list[Any]:
         """Send a numbered request and return the rows of its answer.
 
@@ -103,7 +108,7 @@ class Asking:
         lease = self.lease()
         number = self.next_number()
         numbered = lease.session.wrapper.pending.numbered
-        question = numbered[number] = Question()
+        question = numbered[number] = Question(verb)
         try:
             return await self._answer(
                 operation, question, lambda: send(lease.client, number), deadline

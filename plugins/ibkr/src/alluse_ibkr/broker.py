@@ -157,6 +157,7 @@ class IbkrBroker:
             ClientIdLocks(folder, settings.host, settings.port),
             itertools.count(REQUEST_IDS_FROM),
             Endpoint(settings.host, settings.port),
+            context.classify,
         )
         events = RoleEvents(
             up=lambda: orders.turn(LinkState.UP, "connected"),
@@ -167,8 +168,17 @@ class IbkrBroker:
         orders.connection = pool.orders
         self._order_desk, self._line_desk = orders, data
         self._evidence = EvidenceDesk(self.name, library, pool.orders, book, orders)
-        history = HistoryDesk(self.name, pool.history, book, clock, registry)
-        self._lookup = Lookup(self.name, pool.route, book, data, clock, pool.contracts, history)
+        history = HistoryDesk(self.name, pool.history, book, clock, registry, context.classify)
+        self._lookup = Lookup(
+            self.name,
+            pool.route,
+            book,
+            data,
+            clock,
+            pool.contracts,
+            history,
+            context.classify,
+        )
         self._chains = ChainDesk(library, pool.contracts, book, self._lookup)
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ import attrs
 
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
-from alluse_core.ports import Pacer, Priority
+from alluse_core.ports import Classify, Pacer, Priority
 from alluse_ibkr import strikes
 from alluse_ibkr.asking import Asking
 from alluse_ibkr.client import Library
@@ -54,6 +54,7 @@ class Surroundings:
     locks: ClientIdLocks
     numbers: Iterator[int]
     endpoint: Endpoint
+    classify: Classify
 
 
 class Connection(Asking):
@@ -92,6 +93,7 @@ class Connection(Asking):
         self._events = events
         self._skew = surroundings.skew
         self._endpoint = surroundings.endpoint
+        self._classify = surroundings.classify
         self._session: Session | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -222,6 +224,7 @@ class Connection(Asking):
             self._clock,
             self._listener,
             self._undecodable,
+            self._classify,
             self._endpoint,
         )
         try:

@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 
 from alluse_core.errors import BrokerUnavailable, NotSent, RequestFailed
-from alluse_core.model import Instrument, Order, Side
-from alluse_core.ports import Check, Inquiry, OrderMessage, Priority, Verdict
+from alluse_core.model import Instrument, Order, Side, Verb
+from alluse_core.ports import Check, Classify, Inquiry, OrderMessage, Priority, Verdict
 from alluse_core.providers import Context
 from alluse_ibkr import findings, orders
 from alluse_ibkr.client import REQUEST_IDS_FROM, Library, load
@@ -45,7 +45,8 @@ _REFERENCE = "alluse-doctor"
 class Ear(Listener):
     """Keeps what is said, until somebody asks for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, classify: Classify) -> None:
+        self._classify = classify
         self.said: list[Said] = []
         self.next_id = 0
         self.previews: dict[int, tuple[Any, Any]] = {}
@@ -54,7 +55,9 @@ class Ear(Listener):
 
     def on_error(self, request_id: int, code: int, text: str) -> None:
         """Keep a coded message."""
-        self.said.append(Said(request_id, code, text))
+        verb = Verb.PLACE if 0 < request_id < REQUEST_IDS_FROM else None
+        meaning = self._classify(code, text, verb).error_class
+        self.said.append(Said(request_id, code, text, meaning))
         self.changed.set()
 
     def on_next_id(self, order_id: int) -> None:
@@ -101,7 +104,7 @@ class Examination:
         self._context = context
         self._settings = context.settings
         self._inquiry = inquiry
-        self._ear = Ear()
+        self._ear = Ear(context.classify)
         self._greeting = _Greeting()
         self._skew = ClockSkew()
         self._numbers = REQUEST_IDS_FROM
@@ -169,6 +172,7 @@ class Examination:
                 self._context.clock,
                 self._ear,
                 lambda _: None,
+                self._context.classify,
             )
             self._greeting = _Greeting()
             session.client.conn.hasData += self._greeting.take
@@ -247,7 +251,7 @@ class Examination:
     async def _contract(self, instrument: Instrument) -> Any:
         """Return the contract, or the check that says why there is none."""
         name = f"contract {instrument.id}"
-        number, question = self._next_number(), Question()
+        number, question = self._next_number(), Question(Verb.DEFINE)
         session = self._here()
         session.wrapper.pending.numbered[number] = question
         try:
@@ -277,8 +281,7 @@ class Examination:
         session.client.reqMktData(number, contract, "", False, False, [])
 
         def answered() -> bool:
-            refused = any(each.code not in _GOES_ON for each in self._ear.about(number))
-            return refused or _has_ticked(line)
+            return _has_ticked(line) or any(map(findings.is_no_data, self._ear.about(number)))
 
         await self._until(answered)
         session.wrapper.lines.pop(number, None)
@@ -309,7 +312,7 @@ class Examination:
         ear = self._ear
 
         def answered() -> bool:
-            refused = any(not findings.is_information(each.code) for each in ear.about(number))
+            refused = any(not findings.is_information(each) for each in ear.about(number))
             return number in ear.previews or number in ear.live or refused
 
         await self._until(answered)
@@ -342,9 +345,6 @@ class Examination:
         while not answered() and clock.monotonic() < deadline:
             self._here()
             await clock.sleep(0.02)
-
-
-_GOES_ON = frozenset({10167, 10090, 10089, 2104, 2106, 2108, 2119})
 
 
 def _has_ticked(line: Line) -> bool:

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from alluse_core.model import AccountMode, DataType
+from alluse_core.model import AccountMode, DataType, ErrorClass
 from alluse_core.ports import Check, Verdict
+from alluse_ibkr import codes
 from alluse_ibkr.accounts import account_mode
 from alluse_ibkr.clock_skew import Bound
 
@@ -20,27 +21,21 @@ SKEW_WARNS, SKEW_FAILS = 1.0, 30.0
 """Seconds by which the clocks may differ: orders of the day and GTD times go by the broker's."""
 
 _ZONE_ERROR = 120.0
-_PRECAUTIONS = frozenset({109, 163, 164, 382, 383, 451})
-_LINK_BROKEN = frozenset({1100, 2110})
-_FARM_BROKEN = {2103: "market data", 2105: "historical data", 2157: "definitions"}
-_FARM_FINE = {
-    2104: "market data",
-    2106: "historical data",
-    2107: "historical data",
-    2108: "market data",
-    2158: "definitions",
-}
+_LINK_BROKEN = frozenset({codes.UPLINK_LOST, codes.UPLINK_BROKEN})
 _READ_ONLY = "read-only mode"
-_COMPETING = 10197
 
 
 @attrs.frozen
 class Said:
-    """One coded message; ``number`` is what it is about, -1 nothing."""
+    """One coded message; ``number`` is what it is about, -1 nothing.
+
+    ``meaning`` is what the table of error codes says of it.
+    """
 
     number: int
     code: int
     text: str
+    meaning: ErrorClass
 
     def __str__(self) -> str:
         return f"{self.text} (code {self.code})"
@@ -185,10 +180,10 @@ def farms(said: Sequence[Said]) -> Check:
         if each.code in _LINK_BROKEN:
             hint = "wait for 1102 or 1101; check IBKR's system status, or log in again"
             return Check("data farms", FAIL, str(each), hint)
-        name = _FARM_BROKEN.get(each.code) or _FARM_FINE.get(each.code)
+        name = codes.FARMS_BROKEN.get(each.code) or codes.FARMS_FINE.get(each.code)
         if name:
             state[name] = each
-    broken = [each for each in state.values() if each.code in _FARM_BROKEN]
+    broken = [each for each in state.values() if each.code in codes.FARMS_BROKEN]
     if broken:
         detail = "; ".join(str(each) for each in broken)
         return Check("data farms", FAIL, detail, "it mends itself, or a re-login does")
@@ -221,7 +216,7 @@ def presets(preview: Preview | None) -> Check:
         for field in attrs.fields(Terms)
         if getattr(preview.sent, field.name) != getattr(preview.echo, field.name)
     ]
-    told = [str(each) for each in preview.said if each.code == 10349]
+    told = [str(each) for each in preview.said if each.code == codes.PRESET_CHANGED_IT]
     if changed or told:
         hint = "reset the order presets in TWS (Global Configuration, Presets)"
         return Check("order presets", FAIL, "; ".join(changed + told), hint)
@@ -233,7 +228,7 @@ def precautions(preview: Preview | None) -> Check:
     if preview is None:
         return Check("precautions", UNKNOWN, "a what-if order was not sent")
     hint = "set the limits, or 'Bypass Order Precautions for API Orders', in the API settings"
-    stopped = [each for each in preview.said if each.code in _PRECAUTIONS]
+    stopped = [each for each in preview.said if each.code in codes.PRECAUTIONS]
     if stopped:
         return Check("precautions", FAIL, "; ".join(map(str, stopped)), hint)
     if preview.echo is None:
@@ -255,7 +250,7 @@ def permission(what: str, preview: Preview | None) -> Check:
     refusal = _refusal(preview)
     if refusal is not None and _READ_ONLY in refusal.text.lower():
         return Check(name, UNKNOWN, "the gateway is read-only")
-    if refusal is not None and refusal.code in _PRECAUTIONS | {110}:
+    if refusal is not None and not _is_denied(refusal):
         return Check(name, UNKNOWN, str(refusal))
     if refusal is not None:
         hint = "ask for the permission in Client Portal, or trade another exchange"
@@ -269,7 +264,7 @@ def market_data(what: str, seen: DataSeen, asked: DataType) -> Check:
     """Say which kind of data comes, against the kind that the settings ask for."""
     name = f"market data {what}"
     told = "; ".join(str(each) for each in seen.said)
-    if any(each.code == _COMPETING for each in seen.said):
+    if any(each.code == codes.COMPETING_SESSION for each in seen.said):
         return Check(name, FAIL, told, "see 'competing session'")
     hint = "subscribe to the exchange's data, and share it with the paper account in its settings"
     if not seen.ticked:
@@ -290,7 +285,7 @@ def market_data(what: str, seen: DataSeen, asked: DataType) -> Check:
 def competing(seen: Sequence[DataSeen], said: Sequence[Said]) -> Check:
     """Say whether another login of the same user takes the data away."""
     found = [each for one in seen for each in one.said] + list(said)
-    refused = [each for each in found if each.code == _COMPETING]
+    refused = [each for each in found if each.code == codes.COMPETING_SESSION]
     if refused:
         hint = "end the other session of this user, or give this one a user of its own"
         return Check("competing session", FAIL, str(refused[0]), hint)
@@ -302,9 +297,20 @@ def competing(seen: Sequence[DataSeen], said: Sequence[Said]) -> Check:
 def _refusal(preview: Preview | None) -> Said | None:
     if preview is None or preview.echo is not None:
         return None
-    return next((each for each in preview.said if not is_information(each.code)), None)
+    return next((each for each in preview.said if not is_information(each)), None)
 
 
-def is_information(code: int) -> bool:
+def is_information(said: Said) -> bool:
     """Whether a coded message about an order leaves it as it is."""
-    return code in (399, 10349, 2109, 2137) or 2100 <= code < 2200
+    return said.meaning is ErrorClass.INFO or said.code in codes.WARNINGS
+
+
+def is_no_data(said: Said) -> bool:
+    """Whether no tick is to be waited for after a coded message about market data."""
+    return said.meaning is not ErrorClass.INFO and said.code != codes.DELAYED_AVAILABLE
+
+
+def _is_denied(said: Said) -> bool:
+    # A precaution or a price off its increments refuses this order, whoever may trade it.
+    of_this_order = codes.PRECAUTIONS | {codes.PRICE_INCREMENT}
+    return said.meaning is ErrorClass.DEFINITE_REJECT and said.code not in of_this_order

@@ -12,7 +12,8 @@ from typing import Any
 
 from alluse_core.clock import Clock
 from alluse_core.errors import RequestFailed
-from alluse_core.model import Bar, Instrument, SecurityType
+from alluse_core.model import Bar, ErrorClass, Instrument, SecurityType, Verb
+from alluse_core.ports import Classify
 from alluse_core.telemetry import Registry
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.history_pacing import (
@@ -21,9 +22,7 @@ from alluse_ibkr.history_pacing import (
     Concurrency,
     HistoryRequest,
     HistorySchedule,
-    Refusal,
     back_off,
-    refusal,
     split,
 )
 from alluse_ibkr.meters import COMPONENT
@@ -79,8 +78,15 @@ class HistoryDesk:
     """
 
     def __init__(
-        self, name: str, connection: Route, book: ContractBook, clock: Clock, registry: Registry
+        self,
+        name: str,
+        connection: Route,
+        book: ContractBook,
+        clock: Clock,
+        registry: Registry,
+        classify: Classify,
     ) -> None:
+        self._classify = classify
         self._connection = connection
         self._book = book
         self._clock = clock
@@ -167,13 +173,13 @@ class HistoryDesk:
                 try:
                     rows = await self._send(request)
                 except RequestFailed as error:
-                    meaning = refusal(error.code, str(error))
-                    if meaning is Refusal.NO_DATA:
+                    meaning = self._classify(error.code, str(error), Verb.HISTORY).error_class
+                    if meaning is ErrorClass.NOT_FOUND:
                         self._slots.limit.answered()
                         return ()
-                    if meaning is Refusal.PACING or error.code is None:
+                    if meaning is ErrorClass.PACING or error.code is None:
                         self._slots.limit.troubled()
-                    if meaning is not Refusal.PACING:
+                    if meaning is not ErrorClass.PACING:
                         raise
                     self._pacing.value += 1
                     if tries >= MOST_TRIES:
@@ -216,7 +222,10 @@ class HistoryDesk:
 
         try:
             return await self._connection.ask(
-                "bars", send, deadline=4 * self._connection.settings.request_timeout
+                "bars",
+                send,
+                deadline=4 * self._connection.settings.request_timeout,
+                verb=Verb.HISTORY,
             )
         except (RequestFailed, asyncio.CancelledError) as error:
             # One that hangs would hold one of the fifty for ever. It is a message more than its

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from datetime import timedelta
-from enum import StrEnum
 
 import attrs
 
@@ -98,27 +97,6 @@ class HistorySchedule:
             excess -= sent.cost
             free = at + WINDOW_SECONDS + _MARGIN
         return free
-
-
-class Refusal(StrEnum):
-    """What an error of a historical request means."""
-
-    PACING = "pacing"
-    NO_DATA = "no data"
-    CANCELLED = "cancelled"
-    REFUSED = "refused"
-
-
-def refusal(code: int | None, text: str) -> Refusal:
-    """Return what an error means; 162 has many meanings, told apart by its text alone."""
-    said = text.lower()
-    if code in (162, 420, 100) and ("pacing" in said or code == 100):
-        return Refusal.PACING
-    if code == 162 and ("no data" in said or "returned no data" in said):
-        return Refusal.NO_DATA
-    if code == 366 or (code == 162 and "cancel" in said):
-        return Refusal.CANCELLED
-    return Refusal.REFUSED
 
 
 def back_off(tries: int) -> float:

@@ -9,9 +9,10 @@ from typing import Any
 
 from alluse_core.clock import Clock
 from alluse_core.errors import NotSent, RequestFailed
-from alluse_core.model import Action, BrokerNotice, DataType, Instrument, Quote
+from alluse_core.model import Action, BrokerNotice, DataType, ErrorClass, Instrument, Quote
 from alluse_core.ports import Classify, Pacer, Priority, QuoteSink
 from alluse_core.telemetry import Registry
+from alluse_ibkr import codes
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.lease import Lease
@@ -24,9 +25,8 @@ from alluse_ibkr.wrapper import Listener
 
 _UPLINK = "uplink"
 _RETRY_SECONDS = 5.0
-_COMPETING_SESSION = 10197
-_HARMLESS = frozenset({10090, 10167})
-"""Told with a stream that goes on: in part, or delayed."""
+_ASKED_AGAIN = frozenset({Action.RESUBSCRIBE, Action.GATE_AND_PAGE})
+"""What may come back by itself: a stream that began anew, or one that another session took."""
 
 
 class IbkrSubscription:
@@ -179,7 +179,7 @@ class LineDesk(Listener):
             if self.lines_in_use >= self._settings.max_lines:
                 raise RequestFailed(
                     f"all {self._settings.max_lines} market data lines are in use",
-                    code=101,
+                    code=codes.NO_LINE_FREE,
                     hint="close a subscription first, or raise max_lines if the login has more",
                 )
             line = self._lines[instrument] = Line(instrument, self.requested_type)
@@ -196,7 +196,7 @@ class LineDesk(Listener):
         if len(self._lines) >= self._settings.max_lines:
             raise RequestFailed(
                 f"all {self._settings.max_lines} market data lines stream",
-                code=101,
+                code=codes.NO_LINE_FREE,
                 hint="close a subscription to have a line for snapshots",
             )
 
@@ -373,16 +373,16 @@ class LineDesk(Listener):
 
     def on_error(self, request_id: int, code: int, text: str) -> None:
         """Follow what the broker says of a line, of its farms and of its uplink."""
-        if code in (2103, 2157):
+        if code in (codes.MARKET_FARM_BROKEN, codes.DEFINITIONS_FARM_BROKEN):
             self._suspend(_farm(text))
-        elif code in (1100, 2110):
+        elif code in (codes.UPLINK_LOST, codes.UPLINK_BROKEN):
             self._suspend(_UPLINK)
-        elif code == 2104 or code == 2158:
+        elif code in (codes.MARKET_FARM_FINE, codes.DEFINITIONS_FARM_FINE):
             self._broken.discard(_farm(text))
             self._broken.discard(_UPLINK)
-        elif code == 1102:
+        elif code == codes.UPLINK_BACK:
             self._broken.clear()
-        elif code == 1101:
+        elif code == codes.UPLINK_BACK_DATA_LOST:
             self._broken.clear()
             self.resubscribe()
         elif request_id > 0:
@@ -398,12 +398,12 @@ class LineDesk(Listener):
 
     def _line_error(self, line: Line, code: int, text: str) -> None:
         """Mark the line; a tick that comes all the same takes the mark away."""
-        action = self._classify(code, text).action
-        if code in _HARMLESS or (action is Action.LOG and code != 200):
+        found = self._classify(code, text)
+        if found.error_class is ErrorClass.INFO:
             return
         line.alive_at = self.alive_at(line)
         line.refused = f"{text} (code {code})"
-        if action is Action.RESUBSCRIBE or code == _COMPETING_SESSION:
+        if found.action in _ASKED_AGAIN:
             self._spawn(self._again(line))
 
     async def _again(self, line: Line) -> None:

@@ -19,10 +19,13 @@ from alluse_core.errors import (
 from alluse_core.model import (
     Bar,
     BrokerNotice,
+    ErrorClass,
     Instrument,
     InstrumentDefinition,
     Quote,
+    Verb,
 )
+from alluse_core.ports import Classify
 from alluse_ibkr import contracts
 from alluse_ibkr.contracts import ContractBook
 from alluse_ibkr.history import HistoryDesk, Slots
@@ -32,7 +35,6 @@ from alluse_ibkr.route import Route
 from alluse_ibkr.ticks import Line
 
 _KEPT_SECONDS = 86400.0
-_NO_DEFINITION, _TOO_FAST = 200, 100
 
 
 class Lookup:
@@ -47,7 +49,9 @@ class Lookup:
         clock: Clock,
         contracts_route: Route,
         history: HistoryDesk,
+        classify: Classify,
     ) -> None:
+        self._classify = classify
         self._name = name
         self._connection = connection
         self._contracts_route = contracts_route
@@ -178,12 +182,15 @@ class Lookup:
         async with self._slots.slot():
             try:
                 rows = await self._contracts_route.ask(
-                    operation, lambda client, number: client.reqContractDetails(number, contract)
+                    operation,
+                    lambda client, number: client.reqContractDetails(number, contract),
+                    verb=Verb.DEFINE,
                 )
             except RequestFailed as error:
-                if error.code in (None, _TOO_FAST):
+                meaning = self._classify(error.code, str(error), Verb.DEFINE).error_class
+                if meaning is ErrorClass.PACING or error.code is None:
                     self._slots.limit.troubled()
-                if error.code != _NO_DEFINITION:
+                if meaning is not ErrorClass.NOT_FOUND:
                     raise
                 rows = []
             self._slots.limit.answered()

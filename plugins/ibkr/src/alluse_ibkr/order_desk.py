@@ -22,7 +22,7 @@ from alluse_core.model import (
 )
 from alluse_core.ports import Classify, OrderMessage
 from alluse_core.telemetry import Counter, Registry
-from alluse_ibkr import orders
+from alluse_ibkr import codes, orders
 from alluse_ibkr.client import REQUEST_IDS_FROM, Library
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.contracts import ContractBook
@@ -255,12 +255,12 @@ class OrderDesk(Listener):
             if verdict.error_class is ErrorClass.DEFINITE_REJECT:
                 _remember(self._rejects, request_id, text)
         self.emit(BrokerNotice(self._broker, code, text, identity, request_id))
-        if code == 1100:
+        if code == codes.UPLINK_LOST:
             self.turn(LinkState.DEGRADED, text, code)
-        elif code == 1101:
+        elif code == codes.UPLINK_BACK_DATA_LOST:
             self.turn(LinkState.UP, text, code, data_lost=True)
             self._data_lost()
-        elif code == 1102:
+        elif code == codes.UPLINK_BACK:
             self.turn(LinkState.UP, text, code)
 
     def on_undecodable(self, text: str) -> None:

@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from alluse_core.errors import BrokerError
+from alluse_core.model import Verb
 
 
 class Question:
-    """One request: rows gathered until the end mark, or an error instead."""
+    """One request: rows gathered until the end mark, or an error instead.
 
-    __slots__ = ("done", "rows", "tolerates")
+    ``verb`` is what it asks for, by which the table reads an error that names it.
+    """
 
-    def __init__(self, tolerates: frozenset[int] = frozenset()) -> None:
+    __slots__ = ("done", "rows", "verb")
+
+    def __init__(self, verb: Verb | None = None) -> None:
         self.rows: list[Any] = []
-        self.tolerates = tolerates
+        self.verb = verb
         self.done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
     def finish(self) -> None:

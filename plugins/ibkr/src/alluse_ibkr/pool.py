@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from alluse_core.errors import BrokerUnavailable
 from alluse_core.telemetry import Registry
-from alluse_ibkr import roles
+from alluse_ibkr import codes, roles
 from alluse_ibkr.connection import Connection, RoleEvents, Surroundings
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.meters import COMPONENT, RoleMeters, WorkingTime
@@ -15,7 +15,17 @@ from alluse_ibkr.route import Route, least_busy
 from alluse_ibkr.ticks import Line
 from alluse_ibkr.wrapper import Listener
 
-_FARMS = frozenset({1100, 1102, 2103, 2104, 2110, 2157, 2158})
+_FARMS = frozenset(
+    {
+        codes.UPLINK_LOST,
+        codes.UPLINK_BACK,
+        codes.UPLINK_BROKEN,
+        codes.MARKET_FARM_BROKEN,
+        codes.MARKET_FARM_FINE,
+        codes.DEFINITIONS_FARM_BROKEN,
+        codes.DEFINITIONS_FARM_FINE,
+    }
+)
 
 
 class Ear(Listener):

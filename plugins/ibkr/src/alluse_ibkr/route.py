@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from alluse_core.errors import BrokerUnavailable
+from alluse_core.model import Verb
 from alluse_ibkr.connection import Connection
 from alluse_ibkr.lease import Lease
 from alluse_ibkr.session import Session
@@ -47,10 +48,14 @@ class Route:
         return await self.connection.probe(deadline)
 
     async def ask(
-        self, operation: str, send: Callable[[Any, int], None], deadline: float = 0.0
+        self,
+        operation: str,
+        send: Callable[[Any, int], None],
+        deadline: float = 0.0,
+        verb: Verb | None = None,
     ) -> list[Any]:
         """Send a numbered request and return its rows; see Connection.ask."""
-        return await self.connection.ask(operation, send, deadline)
+        return await self.connection.ask(operation, send, deadline, verb)
 
     async def ask_named(self, name: str, operation: str, send: Callable[[Any], None]) -> list[Any]:
         """Send a request without a number; see Connection.ask_named."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from alluse_core.clock import Clock
 from alluse_core.errors import BrokerUnavailable, RequestFailed
-from alluse_ibkr import strikes
+from alluse_core.model import ErrorClass
+from alluse_core.ports import Classify
+from alluse_ibkr import codes, strikes
 from alluse_ibkr.client import Library, open_client
 from alluse_ibkr.client_ids import ClientIdTaken
 from alluse_ibkr.endpoint import Endpoint
@@ -16,13 +18,7 @@ from alluse_ibkr.reading import Reading
 from alluse_ibkr.settings import IbkrSettings
 from alluse_ibkr.wrapper import Listener, Wrapper
 
-INFO_CODES = frozenset(
-    {399, 2104, 2106, 2107, 2108, 2119, 2152, 2158, 2159, 2174, 2176, 10090, 10167}
-)
-"""Errors that may bear a request's id and do not end it."""
-
-_BAD_LENGTH, _PORT_CHANGED = 507, 1300
-_SOCKET_CODES = frozenset({504, _BAD_LENGTH, _PORT_CHANGED})
+_SOCKET_CODES = frozenset({codes.NOT_CONNECTED, codes.BAD_LENGTH, codes.PORT_CHANGED})
 """Said about the socket itself: it is of no use any more."""
 
 
@@ -41,6 +37,7 @@ class Session:
         clock: Clock,
         listener: Listener,
         undecodable: Callable[[str], None],
+        classify: Classify,
         endpoint: Endpoint | None = None,
     ) -> None:
         self._endpoint = endpoint or Endpoint(settings.host, settings.port)
@@ -50,6 +47,7 @@ class Session:
         self._settings = settings
         self._clock = clock
         self._listener = listener
+        self._classify = classify
         self.fault = ""
         self._refusal: BrokerUnavailable | None = None
         self._said = ""
@@ -162,7 +160,7 @@ class Session:
             self._end("speaks too old a version")
 
     def _error(self, request_id: int, code: int, text: str) -> None:
-        if code == 326 and self._refusal is None:
+        if code == codes.CLIENT_ID_TAKEN and self._refusal is None:
             self._refusal = ClientIdTaken(
                 f"client id {self.client_id} is in use at "
                 f"{self._settings.host}:{self._port}: {text}",
@@ -174,11 +172,12 @@ class Session:
         question = self.wrapper.pending.numbered.get(request_id)
         if request_id == -1 and code in _SOCKET_CODES:
             self._listener.on_error(request_id, code, text)
-            if code == _PORT_CHANGED:
+            if code == codes.PORT_CHANGED:
                 self._endpoint.move(text)
-            self.drop(f"said {code}: {text}", strikes.FRAMING if code == _BAD_LENGTH else "")
+            framing = code == codes.BAD_LENGTH
+            self.drop(f"said {code}: {text}", strikes.FRAMING if framing else "")
         elif question is None:
             self._said = f"{code} {text}"
             self._listener.on_error(request_id, code, text)
-        elif code not in INFO_CODES:
+        elif self._classify(code, text, question.verb).error_class is not ErrorClass.INFO:
             question.fail(RequestFailed(f"{text} (code {code})", code=code))
