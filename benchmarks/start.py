@@ -84,10 +84,11 @@ def _life(scribe: Scribe, number: int, *, ends: bool) -> list[Row]:
         return scribe.row(kind, fields, key, ref, state)
 
     facts = {"broker": "b", "account": "DU1", "source": "report"}
-    sent = {**facts, "event": "SUBMIT", "order_id": number, "client_id": 1, "parent": 0}
+    sent = {**facts, "event": "SEND", "order_id": number, "client_id": 1, "parent": 0}
+    wanted = order_fields(order) | {"digest": digest_of(order), "event": "SUBMIT"}
     rows = [
-        row(Kind.ORDER, order_fields(order) | {"digest": digest_of(order)}, "INTENT"),
-        row(Kind.EVENT, sent, "SUBMITTED"),
+        row(Kind.ORDER, wanted, "SUBMITTED"),
+        row(Kind.EVENT, sent, ""),
         row(Kind.EVENT, {**facts, "event": "WORK", "perm_id": 10_000 + number}, "ACCEPTED"),
     ]
     if number % 250 == 0:

@@ -57,6 +57,8 @@ def _order(body: Body) -> tuple[str, str]:
         told += f", in group {body['group']}"
     if body.get("reducing"):
         told += "; it is proven to reduce risk"
+    if "event" in body:
+        told += f"; all-use {_EVENTS[body['event']]}"
     return "agent", told
 
 

@@ -176,7 +176,7 @@ class Pipeline:
         rows = [self._rows(live, denial, dispatch.released) for live in lives]
         self.undurable += len(lives)
         self._desk.journal.append(
-            *(row for pair in rows for row in pair),
+            *(row for each in rows for row in each),
             then=lambda error: self._durable(dispatch, rows, error),
             urgent=reducing,
         )
@@ -251,8 +251,25 @@ class Pipeline:
         digest = hashlib.sha256(f"{self._desk.references.stem}{key}".encode()).digest()
         return f"oca-{base64.b32encode(digest[:10]).decode()}"
 
-    def _rows(self, live: LiveOrder, denial: Denial | None, released: bool) -> tuple[Row, Row]:
+    def _rows(self, live: LiveOrder, denial: Denial | None, released: bool) -> tuple[Row, ...]:
+        """Return what is written of an order: where it is let go, intent and decision in one."""
+        if denial is None and not live.shadow:
+            allowed: dict[str, Any] = {"event": Event.SUBMIT}
+            if not released:
+                allowed["waits"] = True
+            return (self._order_row(live, OrderState.SUBMITTED, allowed),)
+        intent = self._order_row(live, OrderState.INTENT, {})
+        body: dict[str, Any] = {"broker": live.order.broker, "account": live.order.account}
+        if denial is None:
+            body.update(event="SHADOW", reason=SHADOW_REASON)
+        else:
+            stage, decision = denial
+            body.update(event=Event.DENY, stage=stage, **attrs.asdict(decision))
         row = self._desk.journal.scribe.row
+        refused = row(Kind.EVENT, body, live.key, live.ref, OrderState.DENIED, intent.time)
+        return intent, refused
+
+    def _order_row(self, live: LiveOrder, state: OrderState, decided: Mapping[str, Any]) -> Row:
         fields = order_fields(live.order)
         fields["digest"] = live.digest
         if live.group:
@@ -263,23 +280,11 @@ class Pipeline:
             fields["oca_reduces"] = live.oca_reduces
         if live.reducing:
             fields["reducing"] = True
-        named = live.key, live.ref
-        intent = row(Kind.ORDER, fields, *named, OrderState.INTENT)
-        body: dict[str, Any] = {"broker": live.order.broker, "account": live.order.account}
-        if live.shadow:
-            body.update(event="SHADOW", reason=SHADOW_REASON)
-            return intent, row(Kind.EVENT, body, *named, OrderState.DENIED, intent.time)
-        if denial is None:
-            body["event"] = Event.SUBMIT
-            if not released:
-                body["waits"] = True
-            return intent, row(Kind.EVENT, body, *named, OrderState.SUBMITTED, intent.time)
-        stage, decision = denial
-        body.update(event=Event.DENY, stage=stage, **attrs.asdict(decision))
-        return intent, row(Kind.EVENT, body, *named, OrderState.DENIED, intent.time)
+        fields.update(decided)
+        return self._desk.journal.scribe.row(Kind.ORDER, fields, live.key, live.ref, state)
 
     def _durable(
-        self, dispatch: Dispatch, rows: Sequence[tuple[Row, Row]], error: JournalError | None
+        self, dispatch: Dispatch, rows: Sequence[tuple[Row, ...]], error: JournalError | None
     ) -> None:
         lives = dispatch.lives
         self.undurable -= len(lives)
@@ -306,15 +311,15 @@ class Pipeline:
                         waiter.set_exception(error)
 
     def _give_up(
-        self, lives: Sequence[LiveOrder], rows: Sequence[tuple[Row, Row]], error: JournalError
+        self, lives: Sequence[LiveOrder], rows: Sequence[tuple[Row, ...]], error: JournalError
     ) -> None:
         """What is not durable is not sent; the story is written as soon as it can be."""
-        for live, (intent, decision) in zip(lives, rows, strict=True):
+        for live, written in zip(lives, rows, strict=True):
             if live.denial is not None or live.shadow:
-                self._desk.journal.append(intent, decision)
+                self._desk.journal.append(*written)
             else:
                 live.unsent = False
-                self._desk.journal.append(intent)
+                self._desk.journal.append(self._order_row(live, OrderState.INTENT, {}))
                 self._applier.happen(live, Event.NOT_SENT, "journal", f"not sent: {error}")
 
 

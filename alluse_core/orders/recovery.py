@@ -43,6 +43,9 @@ def _intent(entry: Entry) -> LiveOrder:
     live.oca_reduces = body.get("oca_reduces", False)
     live.order_id = body.get("order_id", 0)
     live.client_id = body.get("client_id", 0)
+    live.waits = body.get("waits", False)
+    if "event" in body:
+        live.say(f"agent: {body['event']}")
     return live
 
 

@@ -73,6 +73,8 @@ def test_a_failing_disk_stops_new_risk_and_lets_cancels_and_exits_out(
         assert verify(tmp_path / "journal.db").ok
         with JournalReader(tmp_path / "journal.db") as reader:
             assert reader.order("more").state is OrderState.DENIED
+            told = [entry.state for entry in reader.story("more")]
+            assert told == ["INTENT", "DENIED"], "it was never said that it may have left"
             assert reader.order("exit").state is OrderState.ACCEPTED
             assert reader.order("working").state is OrderState.CANCELED
             assert reader.order("after").state is OrderState.ACCEPTED

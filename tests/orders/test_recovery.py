@@ -99,6 +99,30 @@ def test_an_intent_without_its_decision_was_not_sent(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_intent_and_its_decision_read_the_same_in_one_record_and_in_two(
+    tmp_path: Path, waits: bool
+) -> None:
+    journal = opened(tmp_path / "journal.db")
+    order = buy("one", broker="fake", account="DU1")
+    body = {**records.order_fields(order), "digest": records.digest_of(order)}
+    decision = {"event": "SUBMIT", **({"waits": True} if waits else {})}
+    row = journal.scribe.row
+    journal.append(
+        row(Kind.ORDER, {**body, **decision}, "one", "r", "SUBMITTED"),
+        row(Kind.ORDER, body, "two", "r", "INTENT"),
+        row(Kind.EVENT, decision, "two", "r", "SUBMITTED"),
+    )
+    with journal.read() as reader:
+        one, two = rebuild(reader.story("one")), rebuild(reader.story("two"))
+    assert one is not None
+    assert two is not None
+    assert (one.state, one.waits, one.words) == (two.state, two.waits, two.words)
+    assert (one.state, one.waits) == (OrderState.SUBMITTED, waits)
+    assert one.words == ("agent: SUBMIT",)
+    journal.close()
+
+
 def _refuse(order: Order, view: OrderView) -> Decision:
     return deny("too much", limit=5, value=order.quantity, source="test")
 

@@ -58,7 +58,7 @@ def test_show_says_who_said_or_did_what(told: Path) -> None:
     assert shown.exit_code == 0, shown.output
     for words in (
         "wants BUY 100",
-        "allowed it and made it durable",
+        "all-use allowed it and made it durable",
         "gave it number",
         "works it, as permId",
         "399 held until the open: info, log",
@@ -84,7 +84,6 @@ def test_show_numbers_the_records_that_prove_each_state(told: Path) -> None:
     shown = json.loads(_run(orders_show, "entry", "--out", told, "--json").output)
     states = {step["sequence"]: step["state"] for step in shown["story"]}
     assert [states[number] for number in shown["evidence"]] == [
-        "INTENT",
         "SUBMITTED",
         "ACCEPTED",
         "PARTIALLY_FILLED",

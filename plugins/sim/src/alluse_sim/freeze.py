@@ -17,7 +17,6 @@ class Freeze:
     def __init__(self) -> None:
         self.broken: list[str] = []
         self._lost = ""
-        self._reducing: set[str] = set()
 
     def read(self, record: Entry) -> None:
         """Take the next record."""
@@ -26,7 +25,5 @@ class Freeze:
             self._lost = ""
         elif record.kind == Kind.NOTICE and "link" in body:
             self._lost = "" if body["link"] == LinkState.UP else body["link"]
-        elif record.kind == Kind.ORDER and body.get("reducing"):
-            self._reducing.add(record.key)
-        elif self._lost and body.get("event") == Event.SUBMIT and record.key not in self._reducing:
+        elif self._lost and body.get("event") == Event.SUBMIT and not body.get("reducing"):
             self.broken.append(f"{record.key} was let through while the link was {self._lost}")
