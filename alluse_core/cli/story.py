@@ -7,6 +7,7 @@ from typing import Any
 
 from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reductions import cause
 
 Body = Mapping[str, Any]
 
@@ -117,14 +118,15 @@ def _notice(body: Body) -> tuple[str, str]:
 
 
 def _echo(body: Body) -> tuple[str, str]:
+    if not body["differences"]:
+        return "broker", "has the quantity again that was asked for, or less"
     return "broker", f"has other terms: {'; '.join(body['differences'])}"
 
 
 def _reduction(body: Body) -> tuple[str, str]:
     quantity = body["order"]["quantity"]
-    if body["filled_beside"] == "0":
-        return "broker", f"reduced it to {quantity}: its entry ended before it was filled"
-    return "broker", f"reduced it to {quantity}: other exits filled {body['filled_beside']}"
+    why = cause(body["filled_beside"], body.get("entry_opens", ""))
+    return "broker", f"reduced it to {quantity}: {why}"
 
 
 def _bracket(body: Body) -> tuple[str, str]:

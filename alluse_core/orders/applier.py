@@ -130,7 +130,7 @@ class Applier:
             body["doubted"] = True
             live.doubt(command)
         if state is CommandState.CONFIRMED and command.order is not None:
-            live.order, live.reduced = command.order, command.reduced
+            live.take(command.order, command.reduced)
             body["order"] = order_fields(command.order)
         if command.order is not None and live.oca_reduces:
             # Fills beside it may have changed the quantity since it was asked for.

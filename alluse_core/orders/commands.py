@@ -17,9 +17,9 @@ from alluse_core.orders.checks import Checks, refusal
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.journal import Then
 from alluse_core.orders.lanes import CommandDispatch, Outbox
-from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.live import ZERO, Command, LiveOrder
 from alluse_core.orders.records import Kind, order_fields
-from alluse_core.orders.reductions import fitting, taken_off
+from alluse_core.orders.reductions import fitting, left_out
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, Priority
 
@@ -67,15 +67,17 @@ class Commands:
                 f"order {live.key!r} is being cancelled",
                 hint="wait for the cancel's outcome; submit a new order with a new key",
             )
-        base = self._base(live)
+        before, base, reduced = self._base(live)
         order = _changed(base, limit_price, stop_price, quantity)
+        if order.quantity != base.quantity:
+            reduced = left_out(self._desk.book, live, order.quantity)
         if order.quantity <= live.filled:
             raise CommandRejected(
                 f"{live.filled} of order {live.key!r} are filled, the new quantity is"
                 f" {order.quantity}",
                 hint="cancel it instead",
             )
-        reducing = _only_smaller(base, order)
+        reducing = _only_smaller(base, order) and _only_smaller(before, order)
         if not reducing:
             denial, reducing = self._checks.decide(order, broker, without=order.key)
             if denial is not None:
@@ -86,7 +88,7 @@ class Commands:
             if trouble and not reducing:
                 raise JournalError(f"new risk is stopped: {trouble}")
         self._desk.book.recent.add(self._desk.clock.monotonic(), order)
-        command = self._queue(live, Verb.MODIFY, by, order)
+        command = self._queue(live, Verb.MODIFY, by, order, reduced)
 
         def durable(error: JournalError | None) -> None:
             if error is not None:
@@ -98,22 +100,28 @@ class Commands:
         await self._written(live, command, durable, urgent=reducing)
         return command
 
-    def _base(self, live: LiveOrder) -> Order:
-        """Return the terms that a change begins with, without what other exits filled."""
+    def _base(self, live: LiveOrder) -> tuple[Order, Order, Decimal]:
+        """Return the terms that hold, those that a change begins with, and what these leave out.
+
+        What other exits filled, and what its entry will not open, comes off; what is open after
+        all comes back once a list has shown that it is missing.
+        """
         order, reduced = next(
             ((each.order, each.reduced) for each in reversed(live.commands) if each.order),
             (live.order, live.reduced),
         )
-        quantity = fitting(self._desk.book, live, order.quantity, reduced)
+        quantity, without = fitting(self._desk.book, live, order.quantity, reduced)
+        if quantity > order.quantity and not live.surplus:
+            return order, order, reduced
         if quantity == order.quantity:
-            return order
+            return order, order, without
         if quantity <= live.filled:
             raise CommandRejected(
                 f"nothing is left to close for order {live.key!r}: its entry ended, or other exits"
                 " filled",
                 hint="the broker is about to end it; see 'alluse orders show'",
             )
-        return attrs.evolve(order, quantity=quantity)
+        return order, attrs.evolve(order, quantity=quantity), without
 
     async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
         """Return the command once it is durable, or at once where it withdrew the order."""
@@ -176,10 +184,16 @@ class Commands:
             )
         return broker
 
-    def _queue(self, live: LiveOrder, verb: Verb, by: str, order: Order | None = None) -> Command:
+    def _queue(
+        self,
+        live: LiveOrder,
+        verb: Verb,
+        by: str,
+        order: Order | None = None,
+        reduced: Decimal = ZERO,
+    ) -> Command:
         self._number += 1
-        command = Command(self._number, verb, by, order)
-        command.reduced = taken_off(self._desk.book, live)
+        command = Command(self._number, verb, by, order, reduced=reduced)
         live.add(command)
         self._desk.book.touch(live)
         live.notify()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from alluse_core.model import OrderTerms, Verb
@@ -48,12 +50,16 @@ class Echoes:
         live.differences = found
         if found:
             self._desk.meters.differences.value += 1
-            body = {
+            body: dict[str, Any] = {
                 "broker": live.order.broker,
                 "account": live.order.account,
                 "differences": list(found),
                 "terms": terms_fields(terms),
             }
+            if live.oca_reduces and terms.quantity > live.order.quantity:
+                live.enlarged = body["enlarged"] = True
+                # What was told before our own change, and came late, a list puts right.
+                self._desk.ask(live.order.broker, f"order {live.key} is for {terms.quantity}")
             self._applier.write(live, Kind.ECHO, body)
             live.say(f"echo: {'; '.join(found)}")
 
@@ -63,7 +69,7 @@ class Echoes:
         if wanted is None or not differences(wanted, terms):
             return wanted is not None
         book, quantity = self._desk.book, wanted.quantity
-        floor = quantity - to_come_off(book, live, change.reduced)
+        floor = quantity - to_come_off(book, live, quantity, change.reduced)
         if not max(floor, live.filled) <= terms.quantity < quantity or not terms.quantity:
             return False
         made = attrs.evolve(wanted, quantity=terms.quantity)

@@ -9,7 +9,7 @@ from alluse_core.model import Instrument
 from alluse_core.orders.book import Book
 from alluse_core.orders.closing import CLOSING, STOPS
 from alluse_core.orders.live import LiveOrder
-from alluse_core.orders.reductions import fitting
+from alluse_core.orders.reductions import fitting, may_open
 
 
 def risk_increasing(
@@ -40,8 +40,8 @@ def risk_increasing(
             found.append(live)
             continue
         # What its sibling filled comes off it, heard or not; protection is not cancelled for that.
-        left = fitting(book, live, live.quantity, live.reduced)
-        closes = live.exposed - (live.quantity - left)
+        left, _ = fitting(book, live, live.quantity, live.reduced)
+        closes = live.exposed - max(live.quantity - left, Decimal(0))
         if live.adopted and closes <= abs(position):
             # The group that it may belong to is not known: two exits may exclude each other.
             continue
@@ -60,7 +60,7 @@ def risk_increasing(
 
 def _follows(book: Book, live: LiveOrder) -> bool:
     entry = book.get(live.entry) if live.entry else None
-    return entry is not None and not entry.state.is_terminal
+    return entry is not None and (not entry.state.is_terminal or may_open(entry) > entry.filled)
 
 
 def _looks_protective(live: LiveOrder) -> bool:

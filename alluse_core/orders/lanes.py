@@ -20,7 +20,7 @@ from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.records import Kind
-from alluse_core.orders.reductions import fitting, taken_off
+from alluse_core.orders.reductions import fitting
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, OrderMessage, Priority
 
@@ -368,12 +368,14 @@ class Outbox:
         if command.order is None:
             return True
         book, order = self._desk.book, command.order
-        quantity = fitting(book, live, order.quantity, command.reduced)
+        quantity, reduced = fitting(book, live, order.quantity, command.reduced)
         if quantity < order.quantity:
             if quantity <= live.filled:
                 return False
             command.order = attrs.evolve(order, quantity=quantity)
-        command.reduced = taken_off(book, live)
+        if quantity <= order.quantity:
+            # More than was approved is not asked for on the way out.
+            command.reduced = reduced
         return True
 
     def _hand_over(self, live: LiveOrder, command: Command) -> None:

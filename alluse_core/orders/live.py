@@ -61,16 +61,19 @@ class LiveOrder:
     journal that never let it leave; ``shadow``: it was decided and journaled, and is never sent.
     ``entry`` is the order that must fill before this one works (a bracket's
     exits), ``oca_group`` the name of those of which one fill cancels the others, or takes as much
-    off them (``oca_reduces``); ``reduced`` is what of their fills the order's quantity leaves out.
+    off them (``oca_reduces``); ``reduced`` is what of their fills, and of what the entry will not
+    open, the order's quantity leaves out; ``enlarged``: a person made it larger than that.
+    ``largest`` is the most that it was for before a change, ``counted``: it ended, and the broker
+    told what it filled with its end or after it.
     ``cancelled``: it ended because we asked for it; ``unasked``: its end, which nobody asked for,
     is counted.
     ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
     broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
     which fill no part of the combo itself. ``doubted`` are the newest changes that count as
     refused because a list had the old terms, or a message seemed to say so: an echo may still come.
-    ``told`` is the quantity that the broker last told of each permId. ``due`` is what other exits
-    filled and the broker was not heard to take off, since ``due_at``; ``due_asked_at``: it was
-    asked; ``surplus``: it lists the order without having taken that off. Of a bracket's entry,
+    ``told`` is the quantity that the broker last told of each permId. ``due`` is what the broker
+    was not heard to take off an exit, since ``due_at``; negative: to put back. ``due_asked_at``: it
+    was asked; ``surplus``: it lists the order without having done that. Of a bracket's entry,
     ``closed_elsewhere`` is what of its position was closed without its exits; ``bracket_over``:
     nothing of it is open any more.
     """
@@ -87,6 +90,9 @@ class LiveOrder:
     oca_group: str = ""
     oca_reduces: bool = False
     reduced: Decimal = ZERO
+    enlarged: bool = False
+    largest: Decimal = ZERO
+    counted: bool = False
     entry: str = ""
     denial: tuple[str, Decision] | None = None
     reason: str = ""
@@ -244,6 +250,11 @@ class LiveOrder:
             if command.state is CommandState.SENT and verb in (None, command.verb):
                 return command
         return None
+
+    def take(self, order: Order, reduced: Decimal) -> None:
+        """Go on with the terms of a change that was made; what a person had changed is gone."""
+        self.largest = max(self.largest, self.order.quantity)
+        self.order, self.reduced, self.enlarged = order, reduced, False
 
     def add(self, command: Command) -> None:
         """Take a command in."""

@@ -79,6 +79,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         live.order = order_from(entry.key, body["order"])
         live.reduced = Decimal(body["reduced"])
         live.say(f"the broker reduced it to {live.order.quantity}")
+    elif entry.kind == Kind.ECHO:
+        live.enlarged = body.get("enlarged", live.enlarged)
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
         live.bracket_over = body["over"]
@@ -119,7 +121,7 @@ def _command(live: LiveOrder, entry: Entry) -> None:
         if found.state is CommandState.QUEUED:
             found.state = CommandState.SENT
         if found.state is CommandState.CONFIRMED and found.order is not None:
-            live.order, live.reduced = found.order, found.reduced
+            live.take(found.order, found.reduced)
         if found in live.doubted:
             live.trust(found)
         elif not found.state.is_pending and found.state is not CommandState.LOST:

@@ -12,28 +12,25 @@ from decimal import Decimal
 
 import attrs
 
-from alluse_core.model import OrderReport, OrderState, OrderTerms
+from alluse_core.model import OrderReport, OrderTerms
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.book import Book
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import ZERO, LiveOrder, quantity_difference
-from alluse_core.orders.records import Kind, order_fields
+from alluse_core.orders.records import Kind, order_fields, terms_fields
 from alluse_core.orders.states import Event
 
-_ENDED_SHORT = frozenset({OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED})
+PATIENCE = 2.0
+"""Seconds in which the broker tells what it takes off, beside the fill that is the cause."""
 
 
-def taken_off(book: Book, live: LiveOrder) -> Decimal:
-    """Return what is not an exit's to close any more; 0 where nothing is taken off an order.
+def may_open(entry: LiveOrder) -> Decimal:
+    """Return the most that an entry opened or may open yet.
 
-    The other exits of its bracket filled it, or its entry ended without opening it.
+    Its end alone does not say that: fills from before it may still be on their way.
     """
-    if not live.oca_reduces:
-        return ZERO
-    entry = book.get(live.entry)
-    short = entry is not None and entry.state in _ENDED_SHORT
-    missing = entry.order.quantity - entry.filled if entry is not None and short else ZERO
-    return filled_beside(book, live) + max(missing, ZERO)
+    counted = entry.state.is_terminal and entry.counted
+    return entry.filled if counted else max(entry.quantity, entry.filled)
 
 
 def filled_beside(book: Book, live: LiveOrder) -> Decimal:
@@ -42,32 +39,84 @@ def filled_beside(book: Book, live: LiveOrder) -> Decimal:
     return sum((each.filled for each in others), ZERO)
 
 
-def to_come_off(book: Book, live: LiveOrder, reduced: Decimal) -> Decimal:
-    """Return what is not an exit's to close beyond ``reduced``, which was taken off before."""
-    return max(taken_off(book, live) - reduced, ZERO)
+def not_opened(book: Book, live: LiveOrder, full: Decimal) -> Decimal:
+    """Return what of ``full``, an exit's quantity with nothing left out, its entry will not open.
 
-
-def fitting(book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal) -> Decimal:
-    """Return what of a quantity, which leaves ``reduced`` out, may be asked for now.
-
-    Nothing is taken off that may yet be open: an exit can be for less than its entry.
+    The entry ended before it was filled, or was made smaller. An exit that is for less than its
+    entry lacks nothing as long as its own quantity may be open; one that is for more keeps that.
     """
-    off, entry = to_come_off(book, live, reduced), book.get(live.entry)
+    entry = book.get(live.entry)
+    if entry is None:
+        return ZERO
+    return max(min(full, max(entry.largest, entry.quantity)) - may_open(entry), ZERO)
+
+
+def taken_off(book: Book, live: LiveOrder, full: Decimal) -> Decimal:
+    """Return what of ``full`` is not an exit's to close any more; 0 for what is no such exit.
+
+    The other exits of its bracket filled it, or its entry will not open it.
+    """
+    if not live.oca_reduces:
+        return ZERO
+    return filled_beside(book, live) + not_opened(book, live, full)
+
+
+def to_come_off(book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal) -> Decimal:
+    """Return what is to come off a quantity that leaves ``reduced`` out already."""
+    return max(taken_off(book, live, quantity + reduced) - reduced, ZERO)
+
+
+def fitting(
+    book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal
+) -> tuple[Decimal, Decimal]:
+    """Return what of a quantity that leaves ``reduced`` out may be asked for now, and leaves out.
+
+    Nothing is taken off that may yet be open: an exit can be for less than its entry. What was
+    left out and turns out to be open, by a late fill or by a trade that was busted, comes back.
+    """
+    full = quantity + reduced
+    off = taken_off(book, live, full) - reduced
     if not off:
-        return quantity
-    opened = ZERO
-    if entry is not None:
-        opened = entry.filled if entry.state.is_terminal else entry.quantity
-    return min(quantity, max(quantity - off, opened - filled_beside(book, live)))
+        return quantity, reduced
+    most = _open_at_most(book, live)
+    if off > 0:
+        return min(quantity, max(quantity - off, most)), reduced + off
+    wanted = max(quantity, min(quantity - off, most))
+    return wanted, full - wanted
+
+
+def left_out(book: Book, live: LiveOrder, quantity: Decimal) -> Decimal:
+    """Return what a quantity leaves out that somebody asks for by its number, knowing the fills."""
+    if not live.oca_reduces:
+        return ZERO
+    entry, beside = book.get(live.entry), filled_beside(book, live)
+    if entry is None or quantity <= _open_at_most(book, live):
+        return beside
+    return beside + max(entry.largest, entry.quantity) - may_open(entry)
 
 
 def reduced_with(
     book: Book, live: LiveOrder, told: Decimal, quantity: Decimal, reduced: Decimal
 ) -> Decimal:
     """Return what is left out in all, where the broker made ``told`` of a quantity."""
-    if told <= fitting(book, live, quantity, reduced):
-        return taken_off(book, live)
-    return reduced + quantity - told
+    wanted, without = fitting(book, live, quantity, reduced)
+    return without if told <= wanted else reduced + quantity - told
+
+
+def cause(filled_beside: str, entry_opens: str) -> str:
+    """Return in words why a broker reduced an exit; "0" and "" leave a part out."""
+    parts = [f"other exits filled {filled_beside}"] if filled_beside != "0" else []
+    parts += [f"its entry opens {entry_opens}"] if entry_opens else []
+    return ", ".join(parts) or "its entry ended before it was filled"
+
+
+def _full(live: LiveOrder) -> Decimal:
+    return live.order.quantity + live.reduced
+
+
+def _open_at_most(book: Book, live: LiveOrder) -> Decimal:
+    entry = book.get(live.entry)
+    return (may_open(entry) if entry is not None else ZERO) - filled_beside(book, live)
 
 
 class Reductions:
@@ -98,37 +147,72 @@ class Reductions:
                 self._follow(exit_, told)
                 if not (ends and exit_ is live):
                     self._fill_where_whole(exit_)
-            due = to_come_off(self._desk.book, exit_, exit_.reduced)
+            due = self._due(exit_)
             if due != exit_.due:
                 exit_.due, exit_.due_at = due, self._desk.clock.monotonic()
                 exit_.surplus = ZERO
 
     def listed(self, live: LiveOrder, terms: OrderTerms, asked_at: float) -> None:
         """Take the terms of a list: asked for after the fills, it shows what was taken off."""
-        alone = len(live.perm_ids) == 1 and terms.quantity == live.order.quantity
-        if alone and asked_at > live.due_at:
+        if len(live.perm_ids) > 1 or asked_at <= live.due_at:
+            return
+        if live.enlarged:
+            self._end_enlargement(live, terms)
+        elif live.due and terms.quantity == live.order.quantity:
+            self._prove(live, asked_at)
+
+    def _prove(self, live: LiveOrder, asked_at: float) -> None:
+        """Take what is due for what the broker does not do by itself."""
+        quantity, reduced = fitting(self._desk.book, live, live.order.quantity, live.reduced)
+        if quantity != live.order.quantity:
             live.surplus = live.due
+        elif asked_at - live.due_at >= PATIENCE:
+            # It leaves that out already: what comes off it from now on has another cause.
+            live.reduced = reduced
+            live.due = self._due(live)
+
+    def _end_enlargement(self, live: LiveOrder, terms: OrderTerms) -> None:
+        if 0 < terms.quantity <= live.order.quantity - max(live.due, ZERO):
+            live.enlarged = False
+            body = {
+                "broker": live.order.broker,
+                "account": live.order.account,
+                "differences": [],
+                "terms": terms_fields(terms),
+                "enlarged": False,
+            }
+            self._applier.write(live, Kind.ECHO, body)
+            self.look(live)
+
+    def _due(self, live: LiveOrder) -> Decimal:
+        return taken_off(self._desk.book, live, _full(live)) - live.reduced
 
     def _explains(self, live: LiveOrder, told: Decimal) -> bool:
         if not live.filled <= told < live.order.quantity or len(live.perm_ids) > 1:
             return False
-        off = to_come_off(self._desk.book, live, live.reduced)
+        if live.enlarged:
+            # What is left of it may be the person's share as well as the bracket's.
+            return False
+        off = to_come_off(self._desk.book, live, live.order.quantity, live.reduced)
         return told > 0 and told >= live.order.quantity - off
 
     def _follow(self, live: LiveOrder, told: Decimal) -> None:
         book = self._desk.book
-        beside = filled_beside(book, live)
+        beside, lacks = filled_beside(book, live), not_opened(book, live, _full(live))
+        entry = book.get(live.entry)
+        opens = str(may_open(entry)) if entry is not None and lacks else ""
         live.reduced = reduced_with(book, live, told, live.order.quantity, live.reduced)
         live.order = attrs.evolve(live.order, quantity=told)
         live.differences = tuple(each for each in live.differences if not quantity_difference(each))
         book.touch(live)
-        live.say(f"the broker reduced it to {told}: other exits filled {beside}")
+        live.say(f"the broker reduced it to {told}: {cause(str(beside), opens)}")
         body = {
             "broker": live.order.broker,
             "account": live.order.account,
             "order": order_fields(live.order),
             "reduced": str(live.reduced),
             "filled_beside": str(beside),
+            "entry_opens": opens,
         }
         self._applier.write(live, Kind.REDUCTION, body)
         live.notify()

@@ -56,6 +56,7 @@ class Reports:
                 return live
             event = Event.REVIVE
             live.ended_perm_ids -= {report.identity.perm_id}
+            live.counted = False
         if source == OPEN_ORDERS and event is Event.PENDING and live.state in _UNHEARD:
             # The broker has it and does not work it: a bracket whose last order never arrived.
             event = Event.HOLD
@@ -83,6 +84,9 @@ class Reports:
         if event is Event.CANCEL:
             self._note_unasked(live)
         self._applier.happen(live, event, source, report.reason, fields)
+        told_last = event in _ENDS or event is Event.FILL
+        if told_last and report.filled is not None and len(live.perm_ids) == 1:
+            live.counted = True
         if event is Event.REVIVE and live.filled:
             self._applier.happen(live, Event.PART_FILL, source)
         self._reductions.look(live)

@@ -1,13 +1,17 @@
-"""Takes off an exit what the broker left on it, though other exits of its bracket filled it.
+"""Makes the exits of a bracket fit what it has open, where the broker does not.
 
 A change of an exit that crosses a fill of its sibling on the wire names the old quantity, and the
 broker takes it at its word: the exit is larger than what is left to close, and could flip the
-position. A list of open orders that was asked for after the fill proves it.
+position. So it is where the entry was made smaller: TWS once refused exits of another size than
+their entry (error 405, now deprecated), and no page of IBKR's says that it changes them since.
+The other way round an exit lacks what a late fill of its entry opened. A list of open orders that
+was asked for after the fill proves both.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from alluse_core.errors import AllUseError
 from alluse_core.model import OrderState
@@ -15,19 +19,16 @@ from alluse_core.orders.commands import Commands
 from alluse_core.orders.control import Pauses
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import LiveOrder
-from alluse_core.orders.reductions import fitting
+from alluse_core.orders.reductions import PATIENCE, fitting, may_open
 
 _log = logging.getLogger(__name__)
 _RESTS = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED, OrderState.HELD})
-_PATIENCE = 2.0
-"""Seconds in which the broker tells what it takes off, beside the fill that is the cause."""
-
 BY = "bracket"
 """Who asks for these changes, as the journal tells."""
 
 
 class Trimming:
-    """Looks for what should have come off an exit a moment ago."""
+    """Looks for what should have come off an exit a moment ago, or come back."""
 
     def __init__(self, desk: Desk, commands: Commands) -> None:
         self._desk = desk
@@ -35,26 +36,37 @@ class Trimming:
         self._pauses = Pauses()
 
     async def tend(self) -> None:
-        """Ask about what is overdue; change, or cancel, what is proven too much. Each second."""
+        """Ask about what is overdue; change, or cancel, what is proven not to fit. Each second."""
         now = self._desk.clock.monotonic()
-        due = [live for live in self._desk.book.live() if live.due]
-        self._pauses.keep({live.key for live in due})
+        exits = [live for live in self._desk.book.live() if live.oca_reduces]
+        due = [live for live in exits if live.due and not live.enlarged]
+        uncounted = self._uncounted(exits)
+        self._pauses.keep({live.key for live in (*due, *uncounted)})
+        for entry in uncounted:
+            if self._pauses.passes(entry.key, now):
+                self._desk.ask(entry.order.broker, f"{entry.key} ended, its fills are not counted")
         for live in due:
             if live.surplus:
                 if live.state in _RESTS and live.pending is None:
                     await self._trim(live, now)
-            elif now - live.due_at >= _PATIENCE and live.due_asked_at < live.due_at:
+            elif now - live.due_at >= PATIENCE and live.due_asked_at < live.due_at:
                 live.due_asked_at = now
                 broker = live.order.broker
-                self._desk.ask(broker, f"{live.due} did not come off order {live.key}")
+                self._desk.ask(broker, f"{live.due} is to come off order {live.key}")
+
+    def _uncounted(self, exits: Sequence[LiveOrder]) -> list[LiveOrder]:
+        """Return the entries that ended, and may have filled more than is known."""
+        entries = map(self._desk.book.get, {live.entry for live in exits})
+        ended = (entry for entry in entries if entry is not None and entry.state.is_terminal)
+        return [entry for entry in ended if may_open(entry) > entry.filled]
 
     async def _trim(self, live: LiveOrder, now: float) -> None:
         book = self._desk.book
         entry = book.get(live.entry)
         if entry is None or (entry.state.is_terminal and not entry.settled):
             return
-        wanted = fitting(book, live, live.order.quantity, live.reduced)
-        if wanted >= live.order.quantity or not self._pauses.passes(live.key, now):
+        wanted, _ = fitting(book, live, live.order.quantity, live.reduced)
+        if wanted == live.order.quantity or not self._pauses.passes(live.key, now):
             return
         _log.warning("order %s is for %s, to close %s", live.key, live.order.quantity, wanted)
         try:
@@ -63,4 +75,4 @@ class Trimming:
             else:
                 await self._commands.cancel(live, BY)
         except AllUseError as error:
-            _log.warning("order %s could not be made smaller: %s", live.key, error)
+            _log.warning("order %s could not be made to fit: %s", live.key, error)

@@ -41,6 +41,7 @@ _OF_THIS_PROCESS = frozenset(
         "ended_at",
         "cancelled",
         "reported",
+        "counted",
         "commands",
         "due",
         "due_at",

@@ -1,0 +1,307 @@
+"""What the broker left on an exit is taken off it, and what is open is closed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+from desk_floor import amount, floor, run, sell
+from exits_lab import (
+    ENTRY,
+    STOP,
+    TAKE,
+    C,
+    S,
+    at_the_broker,
+    bracket,
+    changes,
+    enlarged_again,
+    held_back,
+    live,
+    of,
+    opened,
+    rebuilt,
+    records,
+    sent_unanswered,
+)
+
+from alluse_core.errors import JournalError
+from alluse_core.model import (
+    BrokerStatus,
+    Execution,
+    OrderReport,
+)
+from alluse_core.orders.records import Kind
+
+
+def test_an_exit_that_a_crossing_change_enlarged_again_is_made_smaller(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await enlarged_again(desk)
+            await desk.settle(5)
+            assert (at_the_broker(desk, stop), stop.order.quantity) == (60, 60)
+            assert stop.order.stop_price == 91
+            assert (live(desk).due, live(desk).surplus, live(desk).reduced) == (0, 0, 40)
+            assert stop.known.differences == ()
+            await desk.settle(60)
+            assert len(changes(desk)) == 3, "the agent's, once more by the test, and one by us"
+            asked = [body["by"] for body in await records(desk, Kind.COMMAND) if "by" in body]
+            assert asked == ["agent", "bracket"]
+            desk.broker.fill(take.order_ref, amount(10))
+            assert stop.order.quantity == 50
+
+    run(scenario())
+
+
+def test_an_exit_that_a_change_enlarged_across_its_entrys_end_is_made_smaller(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, take, stop = await bracket(desk)
+            desk.broker.fill(entry.order_ref, amount(50))
+            change = await sent_unanswered(desk, stop_price="91")
+            (message,) = changes(desk)
+            desk.broker.answers_modifies = True
+            desk.broker.cancel_by_broker(entry.order_ref)
+            for ticket in (take, stop):
+                order = desk.broker.orders[ticket.order_ref]
+                smaller = attrs.evolve(order.message.order, quantity=amount(50))
+                order.message = attrs.evolve(order.message, order=smaller)
+                desk.broker.report(order)
+            assert stop.order.quantity == 50
+            desk.broker.modify(message, desk.broker.orders[stop.order_ref].identity)
+            assert (change.state, at_the_broker(desk, stop)) == (C.CONFIRMED, 100)
+            assert live(desk).due == 50
+            again = await rebuilt(desk)
+            assert (again.order, again.reduced) == (stop.order, live(desk).reduced)
+            await desk.settle(10)
+            assert (at_the_broker(desk, stop), stop.order.quantity) == (50, 50)
+            assert live(desk).due == 0
+            desk.broker.fill(take.order_ref, amount(20))
+            assert (stop.order.quantity, stop.order.stop_price) == (30, 91)
+            assert len(changes(desk)) == 3, "the agent's, once more by the test, and one by us"
+
+    run(scenario())
+
+
+def test_a_list_from_before_the_fill_proves_no_surplus(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await enlarged_again(desk)
+            rows = await desk.broker.open_orders()
+            (row,) = [each for each in rows.rows if each.identity.order_ref == stop.order_ref]
+            desk.orders._parts.reports.take(row, "open orders", live(desk).due_at)
+            assert live(desk).surplus == 0
+            desk.orders._parts.reports.take(row, "open orders", live(desk).due_at + 1)
+            assert live(desk).surplus == 40
+            desk.broker.fill(desk.orders.get(TAKE).order_ref, amount(10))
+            assert live(desk).surplus == 0, "what is due is another amount now"
+
+    run(scenario())
+
+
+def test_an_exit_that_has_nothing_left_to_close_is_cancelled(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, take, stop = await enlarged_again(desk, 40)
+            with held_back(desk) as words:
+                desk.broker.fill(take.order_ref, amount(60))
+            desk.broker.orders[stop.order_ref].status = BrokerStatus.WORKING
+            for word in of(words, take.order_ref, Execution):
+                desk.broker.say(word)
+            assert (entry.state, live(desk).due) == (S.FILLED, 100)
+            await desk.settle(5)
+            assert stop.state is S.CANCELED
+            assert [verb for verb, _ in desk.broker.sent][-1] == "cancel"
+
+    run(scenario())
+
+
+def test_no_exit_is_made_smaller_than_what_its_entry_may_still_open(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await enlarged_again(desk)
+            live(desk, ENTRY).order = attrs.evolve(entry.order, quantity=Decimal(200))
+            live(desk, ENTRY).state = S.PARTIALLY_FILLED
+            await desk.settle(1)
+            await desk.orders.reconcile("fake")
+            await desk.orders._parts.trimming.tend()
+            assert live(desk).surplus == 40
+            assert at_the_broker(desk, stop) == 100
+
+    run(scenario())
+
+
+def test_nothing_is_taken_off_before_the_fills_of_an_ended_entry_are_in_hand(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            with held_back(desk) as words:
+                desk.broker.fill(entry.order_ref, amount(50))
+                desk.broker.cancel_by_broker(entry.order_ref)
+            desk.broker.say(words[-1])
+            assert (entry.state, entry.known.settled) == (S.CANCELED, False)
+            live(desk).surplus = live(desk).due
+            await desk.orders._parts.trimming.tend()
+            assert changes(desk) == []
+            for word in words:
+                desk.broker.say(word)
+            live(desk).surplus = live(desk).due
+            await desk.orders._parts.trimming.tend()
+            await desk.settle()
+            assert at_the_broker(desk, stop) == 50
+
+    run(scenario())
+
+
+def test_an_exit_whose_entry_is_not_in_memory_is_let_be(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await enlarged_again(desk)
+            await desk.settle(1)
+            await desk.orders.reconcile("fake")
+            assert live(desk).surplus == 40
+            desk.orders._book.remove(live(desk, ENTRY))
+            await desk.orders._parts.trimming.tend()
+            assert at_the_broker(desk, stop) == 100
+            await desk.orders.modify(STOP, stop_price="92")
+            await desk.settle()
+            assert at_the_broker(desk, stop) == 60, (
+                "what other exits filled is left out all the same"
+            )
+
+    run(scenario())
+
+
+def test_a_surplus_that_cannot_be_taken_off_now_is_tried_again_later(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await enlarged_again(desk)
+            commands, tries = desk.orders._commands, list[Decimal]()
+            modify: Callable[..., Any] = commands.modify
+
+            async def full(*arguments: Any) -> Any:
+                tries.append(arguments[3])
+                raise JournalError("the disk is full")
+
+            commands.modify = full  # type: ignore[method-assign]
+            await desk.settle(12)
+            assert 1 < len(tries) < 6
+            assert set(tries) == {60}
+            commands.modify = modify  # type: ignore[method-assign]
+            await desk.settle(30)
+            assert at_the_broker(desk, stop) == 60
+
+    run(scenario())
+
+
+def test_an_exit_that_is_being_changed_or_unknown_is_not_changed_besides(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await enlarged_again(desk)
+            await desk.orders.reconcile("fake")
+            await sent_unanswered(desk, stop_price="92")
+            sent = len(changes(desk))
+            live(desk).surplus = amount(40)
+            await desk.orders._parts.trimming.tend()
+            live(desk).commands = ()
+            live(desk).state = S.UNKNOWN
+            await desk.orders._parts.trimming.tend()
+            assert len(changes(desk)) == sent
+
+    run(scenario())
+
+
+def test_a_rest_that_is_cancelled_with_its_reduction_unheard_is_cancelled(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            with held_back(desk) as words:
+                desk.broker.fill(take.order_ref, amount(40))
+                desk.broker.fill(stop.order_ref, amount(20))
+                desk.broker.cancel_by_broker(stop.order_ref)
+            for word in of(words, take.order_ref, Execution):
+                desk.broker.say(word)
+            for word in of(words, stop.order_ref, Execution):
+                desk.broker.say(word)
+            last = of(words, stop.order_ref, OrderReport)[-1]
+            # A broker may tell no more of it than what was filled.
+            desk.broker.say(attrs.evolve(last, terms=None, remaining=Decimal(40)))
+            assert (stop.state, stop.order.quantity) == (S.CANCELED, 60)
+            assert desk.orders._desk.meters.impossible.value == 0
+
+    run(scenario())
+
+
+def test_a_rest_that_ends_with_no_more_than_it_filled_is_cancelled(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            with held_back(desk) as words:
+                desk.broker.fill(take.order_ref, amount(80))
+                desk.broker.fill(stop.order_ref, amount(20))
+            for word in words:
+                if isinstance(word, Execution):
+                    desk.broker.say(word)
+            last = of(words, stop.order_ref, OrderReport)[-1]
+            assert last.filled == 20
+            ended = attrs.evolve(last, status=BrokerStatus.CANCELED, terms=None)
+            desk.broker.say(ended)
+            assert (stop.state, stop.known.filled) == (S.CANCELED, 20)
+            assert desk.orders._desk.meters.impossible.value == 0
+
+    run(scenario())
+
+
+def test_a_flatten_beside_a_reduced_bracket_closes_what_is_held(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, _ = await opened(desk)
+            desk.broker.fill(take.order_ref, amount(40))
+            desk.broker.mode = "fill"
+            await desk.orders.flatten()
+            await desk.settle(5)
+            assert desk.orders.positions().rows == ()
+            assert desk.broker.held[("DU1", take.order.instrument)] == 0
+            assert all(ticket.state.is_terminal for ticket in desk.orders.all())
+
+    run(scenario())
+
+
+def test_a_halt_leaves_the_stop_whose_reduction_was_not_heard(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            with held_back(desk) as words:
+                desk.broker.fill(take.order_ref, amount(40))
+            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            assert (stop.order.quantity, live(desk).exposed) == (100, 100)
+            await desk.orders.halt("a test")
+            await desk.settle(1)
+            assert (stop.state, stop.known.pending) == (S.ACCEPTED, None)
+            await desk.settle(5)
+            assert (stop.state, stop.order.quantity) == (S.ACCEPTED, 60)
+
+    run(scenario())
+
+
+def test_an_exit_of_ones_own_beside_a_reduced_stop_is_counted_with_what_is_left(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            desk.broker.fill(take.order_ref, amount(40))
+            book = desk.orders._book
+            assert not book.reduces(sell("exit", 60, broker="fake", account="DU1"))
+            desk.broker.fill(stop.order_ref, amount(30))
+            assert (take.order.quantity, stop.known.filled) == (70, 30)
+            assert desk.orders.unprotected() == {}
+
+    run(scenario())
