@@ -18,7 +18,7 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 # Rooms of the core from the bottom up: a room imports from rooms of lower rank only. Rooms of
 # one rank may use each other where they are one line here, services never do.
 RANKS = (
-    ("markers", "errors", "model", "clock", "redaction"),
+    ("markers", "errors", "model", "clock", "collector", "redaction"),
     ("telemetry", "settings"),
     ("ports",),
     ("providers",),

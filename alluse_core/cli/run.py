@@ -14,6 +14,7 @@ import click
 import alluse_core as alluse
 from alluse_core.cli.numbers import FiniteRange
 from alluse_core.cli.output import print_json
+from alluse_core.collector import startup_frozen
 from alluse_core.errors import SettingsError, UsageError
 
 _INTERRUPTED = 130
@@ -71,7 +72,8 @@ async def _run(
     opened = alluse.open(settings)
     with _logged_without_secrets(opened.redaction):
         async with opened as runtime:
-            return await _until_stopped(runtime, out, seconds)
+            with startup_frozen():
+                return await _until_stopped(runtime, out, seconds)
 
 
 async def _until_stopped(
