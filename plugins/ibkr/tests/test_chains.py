@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.quotes.chains import Chains
 
 both = pytest.mark.parametrize("library", LIBRARIES)
+
+
+class OneDay(SystemClock):
+    """The machine's clocks, of which the wall's stands: no midnight lies within a test."""
+
+    def __init__(self) -> None:
+        self._moment = super().now()
+
+    def now(self) -> datetime:
+        return self._moment
 
 
 @attrs.define
@@ -235,10 +246,10 @@ def test_the_pace_is_kept_and_told(library: str) -> None:
 @both
 def test_contracts_of_today_are_known_after_a_restart(library: str, tmp_path: Path) -> None:
     async def story() -> None:
-        exchange = listed_exchange()
+        exchange, clock = listed_exchange(), OneDay()
         async with SimulatedGateway(exchange, sampling=0) as gate:
             for known in (False, True):
-                lab = Lab(port=gate.port, library=library, state_dir=tmp_path)
+                lab = Lab(clock, port=gate.port, library=library, state_dir=tmp_path)
                 async with connected(lab) as broker:
                     (parameters,) = [
                         each
