@@ -172,7 +172,7 @@ class Reductions:
             live.due = self._due(live)
 
     def _end_enlargement(self, live: LiveOrder, terms: OrderTerms) -> None:
-        if 0 < terms.quantity <= live.order.quantity - max(live.due, ZERO):
+        if terms.quantity <= live.order.quantity - max(live.due, ZERO):
             live.enlarged = False
             body = {
                 "broker": live.order.broker,
@@ -194,7 +194,7 @@ class Reductions:
             # What is left of it may be the person's share as well as the bracket's.
             return False
         off = to_come_off(self._desk.book, live, live.order.quantity, live.reduced)
-        return told > 0 and told >= live.order.quantity - off
+        return told >= live.order.quantity - off
 
     def _follow(self, live: LiveOrder, told: Decimal) -> None:
         book = self._desk.book

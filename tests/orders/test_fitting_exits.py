@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import NODE, Floor, HeldDisk, amount, floor, heard, run
+from desk_floor import NODE, Floor, HeldDisk, amount, floor, heard, run, terms_of
 from exits_lab import (
     ENTRY,
     STOP,
@@ -455,5 +455,77 @@ def test_an_enlarged_exit_that_fills_crossed_is_trimmed_and_its_sibling_let_be(
             await desk.settle(10)
             assert at_the_broker(desk, desk.orders.get(TAKE)) == 100
             assert at_the_broker(desk, desk.orders.get(STOP)) == 60
+
+    run(scenario())
+
+
+def test_what_a_person_took_off_an_exit_is_not_put_back_with_a_late_fill(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await _ended_too_early(desk)
+            by_hand(desk, stop, 10)
+            late_fill(desk, entry, 30)
+            await desk.settle(20)
+            await desk.orders.reconcile("fake")
+            await desk.settle(20)
+            assert at_the_broker(desk, stop) == 10
+            assert stop.known.differences == ("quantity is 10 where 20 was asked for",)
+
+    run(scenario())
+
+
+def test_a_surplus_is_left_alone_once_a_person_added_to_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await enlarged_again(desk)
+            live(desk).surplus = live(desk).due
+            by_hand(desk, stop, 150)
+            await desk.settle(20)
+            assert at_the_broker(desk, stop) == 150
+
+    run(scenario())
+
+
+def test_reductions_that_come_one_by_one_after_their_fills_are_followed_one_by_one(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            with held_back(desk) as words:
+                desk.broker.fill(take.order_ref, amount(40))
+                desk.broker.fill(take.order_ref, amount(10))
+            for word in of(words, take.order_ref, Execution):
+                desk.broker.say(word)
+            found = []
+            for word in of(words, stop.order_ref, OrderReport):
+                desk.broker.say(word)
+                found.append((stop.order.quantity, live(desk).reduced, live(desk).due))
+            assert found == [(60, 40, 10), (50, 50, 0)]
+
+    run(scenario())
+
+
+def test_a_twin_that_tells_a_smaller_quantity_is_not_followed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            report = heard(desk, STOP)
+            twin = attrs.evolve(report, identity=attrs.evolve(report.identity, perm_id=77))
+            desk.broker.say(twin)
+            with held_back(desk) as words:
+                desk.broker.fill(take.order_ref, amount(40))
+            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            desk.broker.say(terms_of(twin, quantity=Decimal(60)))
+            assert stop.order.quantity == 100
+
+    run(scenario())
+
+
+def test_what_was_made_to_fit_is_forgotten(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await _ended_too_early(desk)
+            assert not desk.orders._parts.trimming._pauses._next
 
     run(scenario())

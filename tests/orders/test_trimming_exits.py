@@ -210,6 +210,8 @@ def test_an_exit_that_is_being_changed_or_unknown_is_not_changed_besides(tmp_pat
             sent = len(changes(desk))
             live(desk).surplus = amount(40)
             await desk.orders._parts.trimming.tend()
+            await desk.settle()
+            assert len(changes(desk)) == sent
             live(desk).commands = ()
             live(desk).state = S.UNKNOWN
             await desk.orders._parts.trimming.tend()
