@@ -108,7 +108,7 @@ class Book:
         self._kept: set[str] = set()
         self._owed: dict[str, LiveOrder] = {}
         self._strays: OrderedDict[str, Execution] = OrderedDict()
-        self._stray_references: set[str] = set()
+        self._stray_references: OrderedDict[str, None] = OrderedDict()
 
     # --- finding --------------------------------------------------------------------------------
 
@@ -266,14 +266,20 @@ class Book:
         known = self._strays.get(base)
         self._strays[base] = execution
         if execution.identity.order_ref:
-            self._stray_references.add(execution.identity.order_ref)
+            self.bear(execution.identity.order_ref)
         if len(self._strays) > 50_000:
-            _, oldest = self._strays.popitem(last=False)
-            self._stray_references.discard(oldest.identity.order_ref)
+            self._strays.popitem(last=False)
         return known
 
+    def bear(self, reference: str) -> None:
+        """Note that an order which is not known bears an orderRef."""
+        self._stray_references[reference] = None
+        self._stray_references.move_to_end(reference)
+        if len(self._stray_references) > 50_000:
+            self._stray_references.popitem(last=False)
+
     def bears(self, reference: str) -> bool:
-        """Return whether a fill of no order that is known bears an orderRef."""
+        """Return whether an order which is not known bears an orderRef, or a fill of one."""
         return reference in self._stray_references
 
     def strays_of(self, broker: str) -> dict[str, Execution]:

@@ -30,14 +30,21 @@ class Ownership:
 
     def find(self, broker: str, identity: OrderIdentity) -> LiveOrder | None:
         """Return the order of ours that a message speaks of, also one that left memory."""
-        live = self._desk.book.find(broker, identity)
-        if live is None and self._desk.references.claims(identity.order_ref):
-            live = self._restore(identity.order_ref)
+        live, reference = self._desk.book.find(broker, identity), identity.order_ref
+        references = self._desk.references
+        if live is None and (references.claims(reference) or references.former(reference)):
+            live = self._restore(reference)
         return live
 
     def adopt(self, report: OrderReport) -> LiveOrder | None:
-        """Take in an order that bears our name and that the journal lost."""
+        """Take in an order that bears our name and that the journal lost.
+
+        One that bears a name which other agents may share is left alone: it may be theirs.
+        """
         identity, desk = report.identity, self._desk
+        if desk.references.former(identity.order_ref):
+            self._leave(identity)
+            return None
         if report.terms is None or not desk.references.claims(identity.order_ref):
             return None
         order = rebuilt(ORPHAN + identity.order_ref, report.terms, report.broker)
@@ -61,6 +68,17 @@ class Ownership:
         }
         self._applier.write(live, Kind.ORDER, body)
         return live
+
+    def _leave(self, identity: OrderIdentity) -> None:
+        book, reference = self._desk.book, identity.order_ref
+        if not book.bears(reference):
+            # A key that it proves to be its own is refused: it may be ours for all that.
+            book.bear(reference)
+            said = (
+                "order %s (client id %d) is not in the journal, and agents whose names begin alike"
+                " bore this one: it counts as another's"
+            )
+            _log.warning(said, reference, identity.client_id)
 
     def name(self, live: LiveOrder, identity: OrderIdentity) -> dict[str, Any]:
         """Learn the names an order goes by; return what is new, to be journaled."""

@@ -140,20 +140,20 @@ class Pipeline:
 
     def _refuse_lost(self, key: str) -> None:
         """Raise KeyConflict where the broker has this key's order and the journal lost it."""
-        reference = self._desk.references.of(key)
-        live = self._adopted(reference)
-        if live is not None:
-            raise KeyConflict(
-                f"key {key!r} was used before: the broker has its order, which the journal had lost"
-                f" and which is known as {live.key!r} now",
-                hint="look at that one; a key is unique for ever",
-            )
-        if self._desk.book.bears(reference):
-            raise KeyConflict(
-                f"key {key!r} was used before: the broker told fills of its order {reference},"
-                " which the journal lost",
-                hint="a key is unique for ever: use a new one",
-            )
+        for reference in self._desk.references.all_of(key):
+            live = self._adopted(reference)
+            if live is not None:
+                raise KeyConflict(
+                    f"key {key!r} was used before: the broker has its order, which the journal had"
+                    f" lost and which is known as {live.key!r} now",
+                    hint="look at that one; a key is unique for ever",
+                )
+            if self._desk.book.bears(reference):
+                raise KeyConflict(
+                    f"key {key!r} was used before: the broker told of its order {reference}, which"
+                    " the journal lost",
+                    hint="a key is unique for ever: use a new one",
+                )
 
     # --- one step without an await: check, reserve, append --------------------------------------
 

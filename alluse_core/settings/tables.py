@@ -33,9 +33,10 @@ class AgentSettings:
     """``[alluse]``: who this is and where its state lives.
 
     ``state_dir`` holds journals, id floors and leases, by tenant; empty means the user's data
-    folder. One name, one state folder: orders bear the first 12 characters of ``agent``, and an
-    agent takes an order that bears its name for its own, known or not. So each agent that trades an
-    account needs a name of its own (in its first 12 characters) and a ``state_dir`` of its own.
+    folder. One name, one state folder: orders bear ``agent``, and an agent takes an order that
+    bears its name for its own, known or not. So each agent that trades an account needs a name of
+    its own and a ``state_dir`` of its own. Of a name beyond 12 characters, or with others than
+    ``A-Z a-z 0-9 _ .``, orders bear the first five and a hash of all of it.
     ``plugins`` lists the distributions that may load (empty: all that are installed).
     """
 
