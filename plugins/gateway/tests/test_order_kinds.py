@@ -168,6 +168,9 @@ def test_a_trailing_stop_limit_carries_its_limit_along() -> None:
             order.orderId, order.auxPrice = 0, 0.0
             trader.ib.placeOrder(trader.contract, order)
             await until(lambda: 321 in trader.codes(), "the refusal without a distance")
+            order.orderId, order.auxPrice, order.trailStopPrice = 0, 1.0, -99.0
+            trader.ib.placeOrder(trader.contract, order)
+            await until(lambda: trader.codes().count(321) == 2, "the refusal of where it begins")
 
     run(story)
 

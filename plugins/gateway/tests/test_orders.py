@@ -159,7 +159,12 @@ def test_one_fill_of_an_oca_group_cancels_the_rest() -> None:
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [({"action": "SELL"}, 105), ({"lmtPrice": 90.001}, 110), ({"totalQuantity": 0}, 434)],
+    [
+        ({"action": "SELL"}, 105),
+        ({"lmtPrice": 90.001}, 110),
+        ({"lmtPrice": -90.0}, 321),
+        ({"totalQuantity": 0}, 434),
+    ],
 )
 def test_a_change_that_cannot_be_leaves_the_order_as_it_was(
     change: dict[str, Any], code: int
@@ -179,6 +184,31 @@ def test_a_change_that_cannot_be_leaves_the_order_as_it_was(
             (order,) = gateway.exchange.open_orders()
             assert (order.request.side.value, str(order.request.limit_price)) == ("BUY", "90.0")
             assert order.request.quantity == 10
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"f19": "0"}, "limit"),
+        ({"f19": "-99.5"}, "limit"),
+        ({"f18": "STP", "f19": "", "f20": "0"}, "stop"),
+        ({"f18": "STP LMT", "f20": "-99.5"}, "stop"),
+    ],
+)
+def test_a_share_is_neither_bought_nor_stopped_at_a_price_of_0_or_below(
+    fields: dict[str, str], wrong: str
+) -> None:
+    async def story() -> None:
+        async with SimulatedGateway(make_exchange()) as gateway:
+            raw = await RawClient.connect(gateway)
+            place(raw, 5, **fields)
+            refused = await raw.error(321)
+            assert refused[2] == "5"
+            assert f"a valid {wrong} price" in refused[4]
+            assert gateway.exchange.open_orders() == ()
+            raw.close()
 
     run(story)
 

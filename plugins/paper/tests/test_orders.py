@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from alluse_paper.market import QuoteEvent, TradeEvent
+from alluse_paper.market import Listing, QuoteEvent, TradeEvent
 from alluse_paper.orders import CommandRefused, NewOrder, OcaRule, OrderCanceled, OrderRejected
 from exchange_floor import ACCOUNT, EURUSD, IBM, OPEN, SPX, Floor
 
 from alluse_core.errors import InstrumentNotFound, OrderNotFound
-from alluse_core.model.instrument import Instrument, Side
+from alluse_core.model.instrument import ComboLeg, Instrument, Side
 from alluse_core.model.order import OrderType, TimeInForce, Verb
 
 
@@ -41,6 +41,9 @@ def test_nothing_is_said_inside_the_call_that_places() -> None:
     ("order", "says"),
     [
         ({"price": "100.005"}, "tick"),
+        ({"price": "0"}, "no limit price of 0"),
+        ({"price": "-1.00"}, "no limit price of -1.00"),
+        ({"price": None, "stop": "0.00"}, "no stop price of 0.00"),
         ({"quantity": 0}, "minimum"),
         ({"quantity": "0.5"}, "minimum"),
         ({"quantity": "1.5"}, "multiple"),
@@ -65,6 +68,26 @@ def test_what_cannot_be_is_rejected_with_its_reason(order: dict[str, object], sa
     assert isinstance(event, OrderRejected)
     assert says in event.reason
     assert floor.state(number) == "REJECTED"
+
+
+@pytest.mark.parametrize(
+    ("instrument", "least"),
+    [
+        (IBM, "0.01"),
+        (EURUSD, "0.01"),
+        (Instrument.option("IBM", date(2027, 6, 18), 100, "C"), "0"),
+        (Instrument.future("CL", date(2027, 6, 18), exchange="NYMEX"), "-40"),
+        (
+            Instrument.combo("IBM", (ComboLeg(IBM, Side.BUY), ComboLeg(EURUSD, Side.SELL))),
+            "-40",
+        ),
+    ],
+)
+def test_what_an_instrument_can_cost_follows_from_its_kind(
+    instrument: Instrument, least: str
+) -> None:
+    listing, prices = Listing.of(instrument), [Decimal(each) for each in ("-40", "0", "0.01")]
+    assert next(each for each in prices if listing.can_cost(each)) == Decimal(least)
 
 
 def test_working_orders_hold_back_margin() -> None:

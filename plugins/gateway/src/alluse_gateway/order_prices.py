@@ -42,20 +42,23 @@ def prices_of(request: PlaceOrder, listing: Listing) -> Prices | Refusal:
     """Return the prices that an order of a known type has a use for, or why they will not do."""
     kind = TYPES[request.order_type]
     if request.order_type in _TRAILS:
-        return _trailing(request, kind)
+        return _trailing(request, kind, listing)
     limit = request.limit_price if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
     stop = request.aux_price if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else None
     if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) and limit is None:
         return invalid("You must enter a valid limit price.")
     if kind in (OrderType.STOP, OrderType.STOP_LIMIT) and stop is None:
         return invalid("You must enter a valid stop price.")
-    for price in (limit, stop):
+    for name, price in (("limit", limit), ("stop", stop)):
+        if price is not None and not listing.can_cost(price):
+            # TWS's own code and words are documented nowhere: those of a missing price are assumed.
+            return invalid(f"You must enter a valid {name} price.")
         if price is not None and price % listing.tick_at(price) != 0:
             return Refusal(notices.PRICE_VARIATION, notices.PRICE_TEXT)
     return Prices(limit, stop)
 
 
-def _trailing(request: PlaceOrder, kind: OrderType) -> Prices | Refusal:
+def _trailing(request: PlaceOrder, kind: OrderType, listing: Listing) -> Prices | Refusal:
     """The amount is the auxiliary price or a percentage; one of them, as TWS wants it."""
     percent = _term(request, "trailingPercent")
     amount = request.aux_price if request.aux_price else None
@@ -64,6 +67,8 @@ def _trailing(request: PlaceOrder, kind: OrderType) -> Prices | Refusal:
     if (amount or percent or Decimal(0)) <= 0 or (percent or Decimal(0)) >= _HUNDRED:
         return invalid("You must enter a valid trailing amount.")
     stop = _term(request, "trailStopPrice")
+    if stop is not None and not listing.can_cost(stop):
+        return invalid("You must enter a valid stop price.")
     if kind is OrderType.STOP:
         return Prices(None, stop, amount, percent)
     offset = _term(request, "lmtPriceOffset")

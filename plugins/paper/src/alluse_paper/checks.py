@@ -50,6 +50,8 @@ def _prices(order: NewOrder, listing: Listing, now: datetime) -> str:
             continue
         if price is None or not price.is_finite():
             return f"a {order.order_type.value} order needs a {name}"
+        if not listing.can_cost(price):
+            return f"{order.instrument} has no {name} of {price}"
         tick = listing.tick_at(price)
         if price % tick != 0:
             return f"the {name} {price} is no multiple of the tick {tick}"

@@ -33,6 +33,7 @@ _HOURS = {
     SecurityType.FUTURE: FUTURES_HOURS,
     SecurityType.FOREX: FOREX_HOURS,
 }
+_ABOVE_ZERO = frozenset({SecurityType.STOCK, SecurityType.FOREX})
 _PRIMARY = {SecurityType.STOCK: "NYSE", SecurityType.OPTION: "CBOE"}
 
 
@@ -90,6 +91,15 @@ class Listing:
             if abs(price) >= low_edge:
                 tick = increment
         return tick
+
+    def can_cost(self, price: Decimal) -> bool:
+        """Return whether orders are taken at ``price``.
+
+        A share or a currency costs something, an option nothing at the least; a future or a combo
+        may cost less.
+        """
+        kind = self.instrument.security_type
+        return price > 0 or not (kind in _ABOVE_ZERO or (kind is SecurityType.OPTION and price < 0))
 
     @property
     def tradable(self) -> bool:
