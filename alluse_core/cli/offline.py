@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from alluse_core.clock import SystemClock
-from alluse_core.errors import StateError
+from alluse_core.errors import OrderError, StateError, did_you_mean
 from alluse_core.model import NodeIdentity
+from alluse_core.orders.breaker import BreakerState, left_open
 from alluse_core.orders.control import accept, control_fields
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.records import Kind
@@ -19,7 +20,8 @@ from alluse_core.state import JOURNAL
 async def decide(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """Write a decision into the journal of a process that does not run now; return how it stands.
 
-    The caller holds the state folder. Raises StateError for what needs the running process.
+    The caller holds the state folder. Raises StateError for what needs the running process,
+    OrderError for a breaker that was not open when the last one ended.
     """
     if not (folder / JOURNAL).exists():
         raise StateError(f"{str(folder)!r} has no journal", hint="was it ever traded with?")
@@ -27,12 +29,16 @@ async def decide(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str
     journal = Journal(folder / JOURNAL, clock=SystemClock(), node=node)
     try:
         state, reason, flattening = TradingState.ACTIVE, "", False
-        for entry in journal.recover()[0]:
+        general = journal.recover()[0]
+        breakers = {broker: each.value for broker, (each, _) in left_open(general).items()}
+        for entry in general:
             if entry.kind == Kind.CONTROL and "state" in entry.body:
                 state = TradingState(entry.body["state"])
                 reason, flattening = entry.body["reason"], entry.body.get("flattening", False)
-        changed = _decided(verb, fields, state, reason, flattening)
-        if changed is not None:
+        if verb == "close-breaker":
+            _close(journal, breakers, fields["broker"], fields["by"])
+            await journal.flushed()
+        elif (changed := _decided(verb, fields, state, reason, flattening)) is not None:
             state, reason, flattening = changed
             if verb == "resume" and journal.problem:
                 accept(journal, fields.get("by", ""))
@@ -43,7 +49,26 @@ async def decide(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str
             state, reason = TradingState.REDUCING, journal.problem
     finally:
         journal.close()
-    return {"state": state, "reason": reason, "flattening": flattening, "running": False}
+    return {
+        "state": state,
+        "reason": reason,
+        "flattening": flattening,
+        "running": False,
+        "breakers": breakers,
+    }
+
+
+def _close(journal: Journal, breakers: dict[str, str], broker: str, by: str) -> None:
+    if broker not in breakers:
+        known = sorted(breakers)
+        raise OrderError(
+            f"no breaker of {broker!r} was open when the last process ended"
+            f"{did_you_mean(broker, known)}",
+            hint=f"open are {known}" if known else "none is open: nothing needs closing",
+        )
+    breakers[broker] = BreakerState.CLOSED.value
+    body = {"action": "breaker", "broker": broker, "breaker": breakers[broker]}
+    journal.append(journal.scribe.row(Kind.CONTROL, {**body, "reason": f"closed by {by}"}))
 
 
 def _decided(

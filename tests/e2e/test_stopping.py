@@ -52,6 +52,7 @@ def test_a_person_stops_and_resumes_a_running_process(
             "reason": "night",
             "flattening": False,
             "running": False,
+            "breakers": {},
         }
         async with alluse_core.open(settings(gateway.port), state=state) as runtime:
             assert runtime.orders.state is TradingState.HALTED

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from desk_floor import Floor, buy, floor, run, sell
 
-from alluse_core.cli.stopping import close_breaker
-from alluse_core.errors import OrderDenied, OrderError, StateError, UsageError
+from alluse_core.cli.stopping import close_breaker, status
+from alluse_core.errors import OrderDenied, OrderError, UsageError
 from alluse_core.model import BrokerStatus, OrderReport, OrderState, TimeInForce
 from alluse_core.orders.breaker import Breaker, BreakerState
 from alluse_core.orders.reader import JournalReader
@@ -207,9 +207,46 @@ def test_a_person_closes_it_by_command(tmp_path: Path) -> None:
             assert "closed by Ada" in [e.body.get("reason") for e in reader.entries("control")]
 
     run(scenario())
-    nobody = _close_by_command(tmp_path, "fake", "--by", "Ada")
-    assert isinstance(nobody.exception, StateError)
-    assert "needs the running process" in str(nobody.exception)
+
+
+@pytest.mark.parametrize("left", ["open", "off"])
+def test_a_person_closes_it_while_no_process_runs(tmp_path: Path, left: str) -> None:
+    failures, alike = (3, 0) if left == "open" else (0, 3)
+    settings = attrs.evolve(THREE, breaker_failures=failures, breaker_alike=alike)
+
+    async def before() -> Floor:
+        async with floor(tmp_path, settings=settings) as desk:
+            desk.broker.mode = "reject"
+            for turn in range(3):
+                await desk.orders.submit(buy(f"refused-{turn}"))
+                await desk.settle()
+            assert desk.orders.breakers == {"fake": B(left)}
+        desk.broker.mode = "accept"
+        return desk
+
+    async def after(desk: Floor) -> None:
+        broker, clock = desk.broker, desk.clock
+        async with floor(tmp_path, settings=settings, broker=broker, clock=clock) as again:
+            assert again.orders.breakers == {"fake": B.CLOSED}
+            await again.orders.submit(buy("allowed"))
+
+    desk = asyncio.run(before())
+    told = CliRunner().invoke(status, ["--state", str(tmp_path)])
+    assert f"the breaker of fake is {left}: new orders wait" in told.output
+    wrong = _close_by_command(tmp_path, "fak", "--by", "Ada").exception
+    assert isinstance(wrong, OrderError)
+    assert "did you mean 'fake'" in str(wrong)
+    assert wrong.hint == "open are ['fake']"
+    closed = _close_by_command(tmp_path, "fake", "--by", "Ada")
+    assert closed.exit_code == 0, closed.output
+    answer = json.loads(closed.output)
+    assert (answer["running"], answer["breakers"]) == (False, {"fake": "closed"})
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert [each.body["reason"] for each in reader.entries("control")][-1] == "closed by Ada"
+    twice = _close_by_command(tmp_path, "fake", "--by", "Ada").exception
+    assert isinstance(twice, OrderError)
+    assert "nothing needs closing" in twice.hint
+    asyncio.run(after(desk))
 
 
 def test_orders_without_an_answer_open_it(tmp_path: Path) -> None:
