@@ -104,7 +104,11 @@ def judge(judging: Bench, chosen: Sequence[Mutant], until: float = math.inf) -> 
 
 def main(arguments: Sequence[str]) -> int:
     """Exits with 1 when fewer mutants than wanted are seen."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    unknown = set(asked.modules) - {path.stem for path in modules().values()}
+    if unknown:
+        parser.error(f"no judged module is named {', '.join(sorted(unknown))}")
     chosen_modules = {
         name: path
         for name, path in modules().items()

@@ -191,7 +191,11 @@ class Agent:
 
     async def _try_modify(self, runtime: Any, key: str) -> None:
         order = runtime.orders.get(key).order
-        changes: dict[str, Any] = {"quantity": order.quantity + 5}
+        step = 5
+        # Drawn only where it matters, so that the other seeds stay what they are.
+        if self.bracket_share and order.quantity > step and self._dice.random() < 0.3:
+            step = -step
+        changes: dict[str, Any] = {"quantity": order.quantity + step}
         if order.limit_price is not None and self._dice.random() < 0.7:
             changes = {"limit_price": order.limit_price + Decimal("0.01") * order.side.sign}
         elif order.stop_price is not None and self.bracket_share and self._dice.random() < 0.7:

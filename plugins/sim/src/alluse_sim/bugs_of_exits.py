@@ -9,6 +9,7 @@ import attrs
 
 from alluse_core.orders import lanes
 from alluse_core.orders.reductions import Reductions
+from alluse_core.orders.trimming import Trimming
 from alluse_sim.bug import Bug, Patch
 
 _BRACKETS = {"brackets": 0.8, "cap": 0, "kill_at_batch": 0, "restarts": 0}
@@ -27,6 +28,13 @@ def _take_a_reduction_for_a_difference() -> Sequence[Patch]:
     return [(Reductions, "_explains", lambda *_: False)]
 
 
+def _leave_exits_as_large_as_their_entry_was() -> Sequence[Patch]:
+    async def nothing(*_: Any) -> None:
+        """Let an exit be for more than its bracket can have open."""
+
+    return [(Trimming, "_trim", nothing)]
+
+
 BUGS = (
     Bug(
         "exits-cancel-each-other",
@@ -38,6 +46,12 @@ BUGS = (
         "reduction-is-a-difference",
         "an exit follows what the broker takes off it",
         _take_a_reduction_for_a_difference,
+        {**_BRACKETS, "faults": ("slow", "late-acks", "slow")},
+    ),
+    Bug(
+        "exits-stay-too-large",
+        "an exit is for no more than its entry opened or may open",
+        _leave_exits_as_large_as_their_entry_was,
         {**_BRACKETS, "faults": ("slow", "late-acks", "slow")},
     ),
 )
