@@ -193,10 +193,11 @@ class Agent:
         order = runtime.orders.get(key).order
         step = 5
         # Drawn only where it matters, so that the other seeds stay what they are.
-        if self.bracket_share and order.quantity > step and self._dice.random() < 0.3:
+        if self.bracket_share and order.quantity > step and self._dice.random() < 0.15:
             step = -step
         changes: dict[str, Any] = {"quantity": order.quantity + step}
-        if order.limit_price is not None and self._dice.random() < 0.7:
+        repriced = 0.3 if self.bracket_share else 0.7
+        if order.limit_price is not None and self._dice.random() < repriced:
             changes = {"limit_price": order.limit_price + Decimal("0.01") * order.side.sign}
         elif order.stop_price is not None and self.bracket_share and self._dice.random() < 0.7:
             changes = {"stop_price": order.stop_price - Decimal("0.01")}
