@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from alluse_core.clock import Clock
+from alluse_core.errors import InvalidValue
 from alluse_core.model import (
     ComboLeg,
     Execution,
@@ -27,6 +28,7 @@ from alluse_core.model import (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_PRICES = ("limit_price", "stop_price")
 
 
 def _compact() -> Callable[[Any], str]:
@@ -184,24 +186,45 @@ def order_fields(order: Order) -> dict[str, Any]:
 
 
 def order_from(key: str, fields: Mapping[str, Any]) -> Order:
-    """Read back what :func:`order_fields` wrote."""
+    """Read back what :func:`order_fields` wrote.
+
+    Orders once took numbers and keys that none is made of now: they are as they were written.
+    """
     good_till = fields.get("good_till")
-    return Order(
-        instrument_from(fields["instrument"]),
-        Side(fields["side"]),
-        Decimal(fields["quantity"]),
-        OrderType(fields["type"]),
-        key,
-        limit_price=fields.get("limit"),
-        stop_price=fields.get("stop"),
-        time_in_force=TimeInForce(fields["tif"]),
-        good_till=datetime.fromisoformat(good_till) if good_till else None,
-        outside_rth=fields.get("outside_rth", False),
-        reduce_only=fields.get("reduce_only", False),
-        broker=fields["broker"],
-        account=fields["account"],
-        send_within=fields.get("send_within"),
-    )
+    terms: dict[str, Any] = {
+        "instrument": instrument_from(fields["instrument"]),
+        "side": Side(fields["side"]),
+        "quantity": Decimal(fields["quantity"]),
+        "order_type": OrderType(fields["type"]),
+        "key": key,
+        "limit_price": number(fields.get("limit")),
+        "stop_price": number(fields.get("stop")),
+        "time_in_force": TimeInForce(fields["tif"]),
+        "good_till": datetime.fromisoformat(good_till) if good_till else None,
+        "outside_rth": fields.get("outside_rth", False),
+        "reduce_only": fields.get("reduce_only", False),
+        "broker": fields["broker"],
+        "account": fields["account"],
+        "send_within": fields.get("send_within"),
+    }
+    try:
+        return Order(**terms)
+    except InvalidValue:
+        return _as_written(terms)
+
+
+def _as_written(terms: Mapping[str, Any]) -> Order:
+    """Return an order that is not made any more. Raises InvalidValue for what never was one."""
+    allowed = {**terms, "key": "any", "quantity": Decimal(1)}
+    allowed |= {name: Decimal(1) for name in _PRICES if terms[name] is not None}
+    order = Order(**allowed)
+    numbers = [each for each in (terms["quantity"], *map(terms.get, _PRICES)) if each is not None]
+    if not all(each.is_finite() for each in numbers) or terms["quantity"] <= 0:
+        raise InvalidValue("an order has a quantity above zero, and finite numbers")
+    for name in ("key", "quantity", *_PRICES):
+        # It is frozen, and refuses these where they are set otherwise.
+        object.__setattr__(order, name, terms[name])
+    return order
 
 
 def digest_of(order: Order) -> str:
