@@ -66,6 +66,11 @@ def test_a_flatten_beside_an_exit_at_work_is_seen_and_one_beside_its_stop_is_not
     ended = [*beside[:-2], {**beside[-1], "event": "canceled", "perm_id": 2}, *flatten]
     assert overclosed(ended, {"flat"}) == []
     assert len(overclosed(flatten, {"flat"})) == 1, "nothing is held at all"
+    part = [*held, *order(2, "exit", "SELL", 100, "LMT"), filled(2, "SELL", 40)]
+    rest = order(20, "flat", "SELL", 60, "MKT")
+    smaller = {**part[-2], "event": "replaced", "quantity": 40}
+    assert overclosed([*part, smaller, *rest], {"flat"}) == []
+    assert len(overclosed([*part, {**smaller, "quantity": 41}, *rest], {"flat"})) == 1
 
 
 def test_a_session_has_three_kinds_of_fault_and_75_orders_or_more() -> None:

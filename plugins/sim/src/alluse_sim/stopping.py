@@ -106,6 +106,7 @@ def overclosed(entries: Iterable[Entry], refs: Collection[str]) -> list[str]:
     found = []
     places: dict[tuple[int, int], Entry] = {}
     working: dict[int, tuple[str, int, Decimal]] = {}
+    wanted: dict[int, Decimal] = {}
     held: dict[str, Decimal] = defaultdict(lambda: ZERO)
     untold: list[tuple[float, str, int, Decimal]] = []
     for entry in entries:
@@ -133,6 +134,12 @@ def overclosed(entries: Iterable[Entry], refs: Collection[str]) -> list[str]:
                     )
             if not (place["order_type"] in _STOPS or place["parent_id"] or place["oca_group"]):
                 working[perm] = symbol, sign, quantity
+                wanted[perm] = quantity
+        elif event == "replaced" and perm in working:
+            symbol, sign, left = working[perm]
+            quantity = decimal(entry["quantity"])
+            working[perm] = symbol, sign, left + quantity - wanted[perm]
+            wanted[perm] = quantity
         elif event == "fill":
             sign = 1 if entry["side"] == "BUY" else -1
             quantity = decimal(entry["quantity"])
