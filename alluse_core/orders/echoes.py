@@ -58,6 +58,8 @@ class Echoes:
             }
             if live.oca_reduces and terms.quantity > live.order.quantity:
                 live.enlarged = body["enlarged"] = True
+                live.due_when_enlarged = live.due
+                body["due"] = str(live.due)
                 # What was told before our own change, and came late, a list puts right.
                 self._desk.ask(live.order.broker, f"order {live.key} is for {terms.quantity}")
             self._applier.write(live, Kind.ECHO, body)

@@ -62,7 +62,8 @@ class LiveOrder:
     ``entry`` is the order that must fill before this one works (a bracket's
     exits), ``oca_group`` the name of those of which one fill cancels the others, or takes as much
     off them (``oca_reduces``); ``reduced`` is what of their fills, and of what the entry will not
-    open, the order's quantity leaves out; ``enlarged``: a person made it larger than that.
+    open, the order's quantity leaves out; ``enlarged``: a person made it larger than that,
+    while ``due_when_enlarged`` was due.
     ``largest`` is the most that it was for before a change, ``counted``: it ended, and the broker
     told what it filled with its end or after it.
     ``cancelled``: it ended because we asked for it; ``unasked``: its end, which nobody asked for,
@@ -91,6 +92,7 @@ class LiveOrder:
     oca_reduces: bool = False
     reduced: Decimal = ZERO
     enlarged: bool = False
+    due_when_enlarged: Decimal = ZERO
     largest: Decimal = ZERO
     counted: bool = False
     entry: str = ""

@@ -195,8 +195,6 @@ class Reconciler:
         """Apply all rows; return the open orders of ours, by key."""
         for fill in answers.executions.rows:
             self._fills.take(fill, "executions")
-        if answers.executions.complete:
-            self._count_entries(answers.asked_at)
         for report in answers.completed.rows:
             self._reports.take(report, "completed orders", answers.asked_at)
         listed, others, ours = {}, [], []
@@ -211,14 +209,6 @@ class Reconciler:
         if answers.open_orders.complete:
             self._namesakes.look(ours)
         return listed
-
-    def _count_entries(self, asked_at: float) -> None:
-        """Know how much of a bracket its entry opened that had ended when this was asked."""
-        book = self._desk.book
-        for live in book.live(self._broker.name):
-            entry = book.get(live.entry)
-            if entry is not None and entry.state.is_terminal and not entry.ended_at >= asked_at:
-                entry.counted = True
 
     def _unproven(self, answers: Answers, listed: Mapping[str, OrderReport]) -> set[str]:
         return {

@@ -78,10 +78,9 @@ def fitting(
     off = taken_off(book, live, full) - reduced
     if not off:
         return quantity, reduced
-    most = _open_at_most(book, live)
     if off > 0:
-        return min(quantity, max(quantity - off, most)), reduced + off
-    wanted = max(quantity, min(quantity - off, most))
+        return min(quantity, max(quantity - off, _open_at_most(book, live))), reduced + off
+    wanted = max(quantity, min(quantity - off, _open_for_sure(book, live)))
     return wanted, full - wanted
 
 
@@ -110,6 +109,11 @@ def cause(filled_beside: str, entry_opens: str) -> str:
     return ", ".join(parts) or "its entry ended before it was filled"
 
 
+def _fits_again(live: LiveOrder, quantity: Decimal) -> bool:
+    """Whether nothing is left of a person's share, whatever came off since it was there."""
+    return quantity <= live.order.quantity - max(live.due - live.due_when_enlarged, ZERO)
+
+
 def _full(live: LiveOrder) -> Decimal:
     return live.order.quantity + live.reduced
 
@@ -117,6 +121,25 @@ def _full(live: LiveOrder) -> Decimal:
 def _open_at_most(book: Book, live: LiveOrder) -> Decimal:
     entry = book.get(live.entry)
     return (may_open(entry) if entry is not None else ZERO) - filled_beside(book, live)
+
+
+def _open_for_sure(book: Book, live: LiveOrder) -> Decimal:
+    entry = book.get(live.entry)
+    return (_opened(entry) if entry is not None else ZERO) - filled_beside(book, live)
+
+
+def _opened(entry: LiveOrder) -> Decimal:
+    """What an entry that ended may have filled unheard is nothing to make an exit larger for."""
+    opened = entry.filled if entry.state.is_terminal else may_open(entry)
+    return opened - entry.closed_elsewhere
+
+
+def _as_the_entry_ended(book: Book, live: LiveOrder, told: Decimal) -> bool:
+    """Whether what was told is just what an entry opened that ended short, less what is closed."""
+    entry = book.get(live.entry)
+    if entry is None or may_open(entry) >= entry.quantity or not entry.state.is_terminal:
+        return False
+    return live.filled < told == entry.filled - filled_beside(book, live)
 
 
 class Reductions:
@@ -147,6 +170,8 @@ class Reductions:
                 self._follow(exit_, told)
                 if not (ends and exit_ is live):
                     self._fill_where_whole(exit_)
+            if told is not None and exit_.enlarged and _fits_again(exit_, told):
+                self._desk.ask(exit_.order.broker, f"order {exit_.key} may be as asked for again")
             due = self._due(exit_)
             if due != exit_.due:
                 exit_.due, exit_.due_at = due, self._desk.clock.monotonic()
@@ -172,7 +197,7 @@ class Reductions:
             live.due = self._due(live)
 
     def _end_enlargement(self, live: LiveOrder, terms: OrderTerms) -> None:
-        if terms.quantity <= live.order.quantity - max(live.due, ZERO):
+        if _fits_again(live, terms.quantity):
             live.enlarged = False
             body = {
                 "broker": live.order.broker,
@@ -193,8 +218,9 @@ class Reductions:
         if live.enlarged:
             # What is left of it may be the person's share as well as the bracket's.
             return False
-        off = to_come_off(self._desk.book, live, live.order.quantity, live.reduced)
-        return told >= live.order.quantity - off
+        book = self._desk.book
+        off = to_come_off(book, live, live.order.quantity, live.reduced)
+        return told >= live.order.quantity - off or _as_the_entry_ended(book, live, told)
 
     def _follow(self, live: LiveOrder, told: Decimal) -> None:
         book = self._desk.book

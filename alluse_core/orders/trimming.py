@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from decimal import Decimal
 
 from alluse_core.errors import AllUseError
 from alluse_core.model import OrderState
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.control import Pauses
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.live import ZERO, LiveOrder
 from alluse_core.orders.reductions import PATIENCE, fitting, may_open
 
 _log = logging.getLogger(__name__)
 _RESTS = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED, OrderState.HELD})
+_TRIES_UNTOLD = 4
+"""At which try a person is told; each comes after a longer pause."""
 BY = "bracket"
 """Who asks for these changes, as the journal tells."""
 
@@ -34,6 +37,8 @@ class Trimming:
         self._desk = desk
         self._commands = commands
         self._pauses = Pauses()
+        self._asked: set[str] = set()
+        self._tried: dict[str, int] = {}
 
     async def tend(self) -> None:
         """Ask about what is overdue; change, or cancel, what is proven not to fit. Each second."""
@@ -41,10 +46,13 @@ class Trimming:
         exits = [live for live in self._desk.book.live() if live.oca_reduces]
         due = [live for live in exits if live.due and not live.enlarged]
         uncounted = self._uncounted(exits)
-        self._pauses.keep({live.key for live in (*due, *uncounted)})
+        self._pauses.keep({live.key for live in due})
+        self._tried = {live.key: self._tried.get(live.key, 0) for live in due}
         for entry in uncounted:
-            if self._pauses.passes(entry.key, now):
+            # Once: where the broker's lists do not tell it, asking again does not help.
+            if entry.key not in self._asked:
                 self._desk.ask(entry.order.broker, f"{entry.key} ended, its fills are not counted")
+        self._asked = {entry.key for entry in uncounted}
         for live in due:
             if live.surplus:
                 if live.state in _RESTS and live.pending is None:
@@ -65,10 +73,20 @@ class Trimming:
         entry = book.get(live.entry)
         if entry is None or (entry.state.is_terminal and not entry.settled):
             return
-        wanted, _ = fitting(book, live, live.order.quantity, live.reduced)
-        if wanted == live.order.quantity or not self._pauses.passes(live.key, now):
+        quantity = live.order.quantity
+        wanted, _ = fitting(book, live, quantity, live.reduced)
+        if wanted > quantity:
+            coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
+            wanted = max(quantity, min(wanted, live.filled + self._held(live) + coming))
+        if wanted == quantity or not self._pauses.passes(live.key, now):
             return
-        _log.warning("order %s is for %s, to close %s", live.key, live.order.quantity, wanted)
+        self._tried[live.key] += 1
+        if self._tried[live.key] == _TRIES_UNTOLD:
+            self._desk.page(
+                f"order {live.key} is for {quantity} where {wanted} are to close, and the broker"
+                " does not take the change: change or cancel it in TWS"
+            )
+        _log.warning("order %s is for %s, to close %s", live.key, quantity, wanted)
         try:
             if wanted > live.filled:
                 await self._commands.modify(live, None, None, wanted, BY)
@@ -76,3 +94,9 @@ class Trimming:
                 await self._commands.cancel(live, BY)
         except AllUseError as error:
             _log.warning("order %s could not be made to fit: %s", live.key, error)
+
+    def _held(self, live: LiveOrder) -> Decimal:
+        """Return what of the position an exit could close: what is not held comes back to none."""
+        order = live.order
+        held = self._desk.book.position((order.broker, order.account), order.instrument)
+        return max(-order.side.sign * held, ZERO)

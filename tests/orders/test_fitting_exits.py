@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import NODE, Floor, HeldDisk, amount, floor, heard, run, terms_of
+from desk_floor import NODE, Floor, HeldDisk, amount, floor, heard, run, sell, terms_of
 from exits_lab import (
     ENTRY,
     STOP,
@@ -109,19 +109,22 @@ def test_what_an_ended_entry_filled_is_asked_for_where_its_end_did_not_say(
     run(scenario())
 
 
-def test_a_list_of_executions_without_its_end_counts_no_entry(tmp_path: Path) -> None:
+def test_a_list_of_executions_counts_no_entry_as_it_reaches_back_to_midnight_only(
+    tmp_path: Path,
+) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             (entry, _, stop), _ = await _ended_without_a_figure(desk)
-            desk.broker.lists_complete = False
             completed = desk.broker.completed_orders
+            fills, desk.broker.fills = desk.broker.fills, []
             desk.broker.completed_orders = desk.broker.open_orders  # type: ignore[method-assign]
             await desk.settle(10)
             assert not live(desk, ENTRY).counted
             assert at_the_broker(desk, stop) == 100
-            desk.broker.lists_complete = True
+            desk.broker.fills = fills
             desk.broker.completed_orders = completed  # type: ignore[method-assign]
-            await desk.settle(60)
+            await desk.orders.reconcile("fake")
+            await desk.settle(10)
             assert at_the_broker(desk, stop) == entry.known.filled == 50
 
     run(scenario())
@@ -222,9 +225,57 @@ def test_a_trade_that_was_busted_is_put_back_on_the_stop(tmp_path: Path) -> None
                 fill, execution_id=fill.execution_id[:-2] + "02", quantity=Decimal(0)
             )
             desk.broker.fills.append(bust)
+            for place in desk.broker.held:
+                desk.broker.held[place] += 40
             desk.broker.say(bust)
             await desk.settle(10)
             assert (at_the_broker(desk, stop), stop.order.quantity) == (100, 100)
+
+    run(scenario())
+
+
+def test_no_exit_is_made_larger_than_what_is_held(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await _ended_too_early(desk)
+            elsewhere = await desk.orders.submit(sell("elsewhere", 20, "100"))
+            await desk.settle()
+            desk.broker.fill(elsewhere.order_ref)
+            await desk.settle(10)
+            late_fill(desk, entry, 30)
+            await desk.settle(60)
+            assert at_the_broker(desk, stop) == 30
+
+    run(scenario())
+
+
+def test_a_person_is_told_once_where_the_broker_does_not_let_an_exit_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await enlarged_again(desk)
+            desk.broker.answers_modifies = False
+            await desk.settle(3600)
+            told = [each for each in caplog.messages if "does not take the change" in each]
+            assert len(told) == 1
+            assert f"{STOP} is for 100 where 60 are to close" in told[0]
+
+    run(scenario())
+
+
+def test_an_exit_that_the_agent_made_larger_follows_its_entry_that_ended_short(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            await desk.orders.modify(STOP, quantity=150)
+            await desk.settle()
+            desk.broker.fill(entry.order_ref, amount(70))
+            desk.broker.cancel_by_broker(entry.order_ref)
+            by_hand(desk, stop, 70)
+            assert (stop.order.quantity, stop.known.differences) == (70, ())
 
     run(scenario())
 
@@ -265,9 +316,8 @@ def test_a_stop_is_followed_again_when_what_a_person_added_is_gone(tmp_path: Pat
             _, take, stop = await _enlarged_by_a_person(desk)
             await desk.settle(5)
             by_hand(desk, stop, 40)
-            await desk.settle(1)
             assert live(desk).enlarged, "a word may be older than the fills"
-            await desk.orders.reconcile("fake")
+            await desk.settle(5)
             assert (live(desk).enlarged, stop.order.quantity) == (False, 40)
             assert not (await rebuilt(desk)).enlarged
             desk.broker.fill(take.order_ref, amount(10))
@@ -276,6 +326,26 @@ def test_a_stop_is_followed_again_when_what_a_person_added_is_gone(tmp_path: Pat
             told = [tell(each)[1] for each in reader.story(STOP) if each.kind == Kind.ECHO]
         assert told[0] == "has other terms: quantity is 150 where 100 was asked for"
         assert told[-1] == "has the quantity again that was asked for, or less"
+
+    run(scenario())
+
+
+def test_a_word_that_came_late_is_no_persons_share_once_a_list_says_less(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, take, stop = await bracket(desk)
+            await desk.orders.modify(ENTRY, quantity=50)
+            await desk.settle(0.1)
+            desk.broker.fill(entry.order_ref)
+            desk.broker.fill(take.order_ref, amount(50))
+            assert (stop.order.quantity, live(desk).due) == (50, 50)
+            now = heard(desk, STOP)
+            desk.broker.say(terms_of(now, quantity=amount(100)))
+            assert live(desk).enlarged
+            assert (await rebuilt(desk)).due_when_enlarged == 50
+            await desk.settle(10)
+            assert not live(desk).enlarged
+            assert stop.state is S.CANCELED, "nothing is left to close for it"
 
     run(scenario())
 
