@@ -59,7 +59,7 @@ def _order(body: Body) -> tuple[str, str]:
     if body.get("reducing"):
         told += "; it is proven to reduce risk"
     if "event" in body:
-        told += f"; all-use {_EVENTS[body['event']]}"
+        told += f"; all-use {_EVENTS.get(body['event'], body['event'])}"
     return "agent", told
 
 

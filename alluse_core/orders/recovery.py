@@ -81,7 +81,7 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         live.say(f"the broker reduced it to {live.order.quantity}")
     elif entry.kind == Kind.ECHO:
         live.enlarged = body.get("enlarged", live.enlarged)
-        live.due_when_enlarged = Decimal(body.get("due", 0))
+        live.due_when_enlarged = Decimal(body.get("due", live.due_when_enlarged))
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
         live.bracket_over = body["over"]

@@ -60,7 +60,7 @@ class Trimming:
             elif now - live.due_at >= PATIENCE and live.due_asked_at < live.due_at:
                 live.due_asked_at = now
                 broker = live.order.broker
-                self._desk.ask(broker, f"{live.due} is to come off order {live.key}")
+                self._desk.ask(broker, f"order {live.key} is off by {live.due} of what is to close")
 
     def _uncounted(self, exits: Sequence[LiveOrder]) -> list[LiveOrder]:
         """Return the entries that ended, and may have filled more than is known."""

@@ -342,7 +342,8 @@ def test_a_word_that_came_late_is_no_persons_share_once_a_list_says_less(tmp_pat
             now = heard(desk, STOP)
             desk.broker.say(terms_of(now, quantity=amount(100)))
             assert live(desk).enlarged
-            assert (await rebuilt(desk)).due_when_enlarged == 50
+            desk.broker.say(terms_of(now, quantity=amount(50), stop_price=amount(89)))
+            assert (await rebuilt(desk)).due_when_enlarged == 50 == live(desk).due_when_enlarged
             await desk.settle(10)
             assert not live(desk).enlarged
             assert stop.state is S.CANCELED, "nothing is left to close for it"

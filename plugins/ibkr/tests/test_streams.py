@@ -154,7 +154,7 @@ def test_delayed_and_frozen_are_carried_with_the_value() -> None:
     story(feed, body, market_data_type=4)
 
 
-@pytest.mark.parametrize("code", [354, 10089, 200, 99_999])
+@pytest.mark.parametrize("code", [354, 10089, 200, 321, 162, 99_999])
 def test_a_refused_stream_is_a_notice_and_not_alive(code: int) -> None:
     async def body(lab: Lab, quotes: list[Quote]) -> None:
         stream = lab.broker.subscribe(AAPL, quotes.append)
