@@ -192,7 +192,10 @@ class Checks:
                 return stage.name, decision
         budget = self._settings.stage_budget
         if last - started > budget and not reducing:
-            reason = f"the stages took {last - started:.3f} s, {slowest} the longest of them"
+            reason = (
+                f"the stages took {last - started:.3f} s, {slowest} the longest of them,"
+                f" and [orders] stage_budget gives them {budget} s"
+            )
             return slowest, deny(reason, limit=f"{budget} s", value=f"{longest:.3f} s")
         return None
 

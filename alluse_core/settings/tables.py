@@ -150,7 +150,8 @@ class OrdersSettings:
     risk and could not leave within ``send_within`` is not sent any more (0: it waits for ever); an
     order may bring a ``send_within`` of its own.
     ``stages`` names the order stages that run. Times are seconds. ``stage_budget`` is how long
-    the stages of one order may take together before they deny. ``acknowledge_within``: an order
+    the stages of one order may take together before they deny: it is wall time, which a busy
+    machine spends too, and is there for a stage that hangs. ``acknowledge_within``: an order
     without any evidence after this long is asked about, and UNKNOWN if that fails.
     ``live_account`` must repeat the account id before an order may go to a live account.
     ``max_unfinished`` bounds orders that wait to be journaled or sent. ``errors`` says what codes
@@ -166,7 +167,7 @@ class OrdersSettings:
     default_account: str = attrs.field(default="", validator=matches_re(f"({_FOLDER_NAME})?"))
     live_account: str = ""
     reference_prefix: str = "AU"
-    stage_budget: float = attrs.field(default=0.050, validator=gt(0))
+    stage_budget: float = attrs.field(default=1.0, validator=gt(0))
     acknowledge_within: float = attrs.field(default=10.0, validator=gt(0))
     settle_seconds: float = attrs.field(default=2.0, validator=ge(0))
     reconcile_every: float = attrs.field(default=300.0, validator=gt(0))

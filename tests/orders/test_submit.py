@@ -168,7 +168,7 @@ def test_a_stage_that_overruns_its_budget_denies_and_is_named(tmp_path: Path) ->
         async with floor(tmp_path, stages=()) as desk:
 
             def slow(order: Order, view: OrderView) -> Decision:
-                desk.clock._monotonic += 0.2
+                desk.clock._monotonic += 1.2
                 return ALLOW
 
             desk.orders._pipeline._checks._risk = (Stage(slow, "sleeper"),)
