@@ -35,11 +35,12 @@ class Archive:
     def adopted(self, reference: str) -> LiveOrder | None:
         """Return the order that the broker knew by an orderRef and the journal did not."""
         live = self._book.by_reference(reference)
-        if live is not None or not self._has_adopted():
+        if live is not None or not self.has_adopted():
             return live
         return self._restore(ORPHAN + reference)
 
-    def _has_adopted(self) -> bool:
+    def has_adopted(self) -> bool:
+        """Whether the journal ever lost an order that the broker knew."""
         if self._adopted is None:
             beyond = ORPHAN[:-1] + chr(ord(ORPHAN[-1]) + 1)
             self._adopted = self._holds_more() and self.reader().holds_key_from(ORPHAN, beyond)

@@ -214,6 +214,7 @@ class Book:
 
     def add(self, live: LiveOrder) -> None:
         """Take an order in its present state."""
+        self.adopted = self.adopted or live.adopted
         self._keys[live.key] = live
         self._references[live.ref] = live
         if live.entry:
@@ -281,6 +282,11 @@ class Book:
     def bears(self, reference: str) -> bool:
         """Return whether an order which is not known bears an orderRef, or a fill of one."""
         return reference in self._stray_references
+
+    @property
+    def has_strays(self) -> bool:
+        """Whether any order, or fill of one, bears an orderRef and is not known."""
+        return bool(self._stray_references)
 
     def strays_of(self, broker: str) -> dict[str, Execution]:
         """Return the fills of no order of ours that a broker told of, by what names them."""

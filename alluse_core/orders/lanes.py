@@ -43,7 +43,7 @@ class Dispatch:
     @property
     def messages(self) -> int:
         """How many messages it takes now; 0: all were withdrawn."""
-        return sum(live.unsent for live in self.lives)
+        return [live.unsent for live in self.lives].count(True)
 
 
 @attrs.define

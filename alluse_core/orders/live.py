@@ -134,10 +134,10 @@ class LiveOrder:
     told: dict[int, Decimal] = attrs.field(factory=dict)
     closed_elsewhere: Decimal = ZERO
     bracket_over: bool = False
+    key: str = attrs.field(init=False)
 
-    @property
-    def key(self) -> str:
-        """The agent's key."""
+    @key.default
+    def _key_of_order(self) -> str:
         return self.order.key
 
     @property

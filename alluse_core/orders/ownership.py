@@ -55,7 +55,6 @@ class Ownership:
         live.submitted_at = desk.clock.monotonic()
         live.state = OrderState.SUBMITTED
         desk.book.add(live)
-        desk.book.adopted = True
         desk.meters.orphans.value += 1
         said = "order %s (client id %d) bears our name and is not in the journal"
         _log.error(said, identity.order_ref, identity.client_id)

@@ -165,10 +165,10 @@ def order_fields(order: Order) -> dict[str, Any]:
         "broker": order.broker,
         "account": order.account,
         "instrument": instrument_fields(order.instrument),
-        "side": order.side.value,
+        "side": order.side,
         "quantity": str(order.quantity),
-        "type": order.order_type.value,
-        "tif": order.time_in_force.value,
+        "type": order.order_type,
+        "tif": order.time_in_force,
     }
     if order.limit_price is not None:
         fields["limit"] = str(order.limit_price)
@@ -237,8 +237,8 @@ def digest_of(order: Order) -> str:
     numbers = ["" if price is None else str(price.normalize()) for price in prices]
     good_till = "" if order.good_till is None else order.good_till.astimezone(UTC).isoformat()
     content = (
-        f"{order.broker}|{order.account}|{order.instrument.id}|{order.side.value}"
-        f"|{order.order_type.value}|{order.time_in_force.value}|{good_till}|{order.outside_rth}"
+        f"{order.broker}|{order.account}|{order.instrument.id}|{order.side}"
+        f"|{order.order_type}|{order.time_in_force}|{good_till}|{order.outside_rth}"
         f"|{order.reduce_only}|{numbers}"
     )
     return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -155,8 +155,7 @@ class Parts:
             self.sequences,
             settings,
             node,
-            self.archive.by_key,
-            self.archive.adopted,
+            self.archive,
         )
         self.commands = Commands(desk, checks, self.applier, self.brokers, self.outboxes)
         self.control = Control(
