@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from alluse_core.errors import OrderNotFound
+from alluse_core.errors import JournalCorrupt, OrderNotFound
 from alluse_core.orders.book import Book
+from alluse_core.orders.identity import References
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.live import ORPHAN, LiveOrder
 from alluse_core.orders.reader import JournalReader
@@ -13,9 +14,10 @@ from alluse_core.orders.recovery import rebuild
 class Archive:
     """Looks orders up in the journal; one that is found stands in the book again."""
 
-    def __init__(self, book: Book, journal: Journal) -> None:
+    def __init__(self, book: Book, journal: Journal, references: References) -> None:
         self._book = book
         self._journal = journal
+        self._references = references
         self._reader: JournalReader | None = None
         self._adopted: bool | None = None
 
@@ -24,8 +26,28 @@ class Archive:
         return self._book.get(key) or self.by_key(key)
 
     def by_key(self, key: str) -> LiveOrder | None:
-        """Return the order that the journal holds under a key, None where it holds none."""
-        return self._restore(key) if self._holds_more() else None
+        """Return the order that the journal holds under a key, None where it holds none.
+
+        Raises JournalCorrupt where one index of the journal has the key and another has not.
+        """
+        if not self._holds_more():
+            return None
+        live = self._restore(key)
+        if live is None and self._journal.unlooked:
+            self._refuse_missed(key)
+        return live
+
+    def _refuse_missed(self, key: str) -> None:
+        """Raise JournalCorrupt where only the index of orderRefs knows a key.
+
+        A damaged page of the other one would have the order sent twice.
+        """
+        for reference in self._references.all_of(key):
+            if self.reader().key_of(reference) == key:
+                raise JournalCorrupt(
+                    f"an index of the journal lacks key {key!r}, which was used before",
+                    hint="nothing was sent; a new start makes the indexes anew",
+                )
 
     def by_reference(self, reference: str) -> LiveOrder | None:
         """Return the order that the journal holds under an orderRef, None where it holds none."""

@@ -205,6 +205,11 @@ class Journal:
         """How many orders the journal knew when it was opened."""
         return self._history.orders_ever
 
+    @property
+    def unlooked(self) -> bool:
+        """Whether the indexes were not looked at since the opening, or not to the end."""
+        return self._history.unlooked
+
     def read(self) -> JournalReader:
         """Return a reader of this journal. It is closed with the journal at the latest."""
         reader = JournalReader(self.path)

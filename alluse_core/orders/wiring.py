@@ -95,7 +95,7 @@ class Parts:
             told=told,
         )
         self.background = Background(desk)
-        self.archive = Archive(self.book, journal)
+        self.archive = Archive(self.book, journal, self.references)
         self.applier = Applier(desk)
         self._make_readers_of_evidence()
         self.sequences = {name: IdSequence(each, self._reserve) for name, each in brokers.items()}

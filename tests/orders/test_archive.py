@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import buy, floor, heard, placed, run
+from desk_floor import NODE, buy, floor, heard, placed, run
 
-from alluse_core.errors import KeyConflict, OrderNotFound
+from alluse_core.errors import JournalCorrupt, KeyConflict, OrderNotFound
 from alluse_core.model import OrderState
 from alluse_core.orders.archive import Archive
 from alluse_core.orders.book import Book
+from alluse_core.orders.identity import References
+from alluse_core.orders.journal import Journal
 from alluse_core.orders.records import Kind
+
+REFERENCES = References("AU", NODE)
 
 
 def test_an_order_that_left_memory_is_found_by_its_key_and_by_its_reference(
@@ -24,7 +29,7 @@ def test_an_order_that_left_memory_is_found_by_its_key_and_by_its_reference(
             await desk.orders.flush()
             book = Book()
             book.forgotten = 1
-            archive = Archive(book, desk.journal)
+            archive = Archive(book, desk.journal, REFERENCES)
             for found in (archive.by_reference(ticket.order_ref), archive.by_key("one")):
                 assert found is not None
                 assert found.key == "one"
@@ -39,7 +44,7 @@ def test_an_order_that_left_memory_is_found_by_its_key_and_by_its_reference(
 def test_where_no_order_was_ever_taken_nothing_is_read(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
-            archive = Archive(Book(), desk.journal)
+            archive = Archive(Book(), desk.journal, REFERENCES)
             desk.journal.path = tmp_path / "none.db"
             assert archive.by_key("one") is None
             assert archive.by_reference("ref") is None
@@ -87,5 +92,39 @@ def test_an_order_that_the_broker_had_and_the_journal_lost_is_found_where_it_sta
             await desk.orders.flush()
             assert archive.adopted(name.order_ref) is archive.get(adopted.key)
             assert archive.adopted("AU-nobodys") is None
+
+    run(scenario())
+
+
+def _forget_keys(path: Path) -> None:
+    """Empty the index of keys, as a damaged page of it would be."""
+    connection = sqlite3.connect(path)
+    connection.execute("DROP INDEX record_key")
+    connection.execute("CREATE INDEX record_key ON record (key, seq) WHERE key = 'nobody'")
+    connection.execute("PRAGMA writable_schema = ON")
+    sql = "CREATE INDEX record_key ON record (key, seq) WHERE key <> ''"
+    connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'record_key'", (sql,))
+    connection.commit()
+    connection.close()
+
+
+def test_until_the_indexes_were_looked_at_a_key_that_one_of_them_lacks_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Few records would be walked whole, and their indexes looked at, by the opening itself.
+    monkeypatch.setitem(Journal.__init__.__kwdefaults__, "whole_below", 0)
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await placed(desk)
+            await desk.orders.cancel("one")
+            await desk.settle()
+            assert ticket.state is OrderState.CANCELED
+        _forget_keys(tmp_path / "journal.db")
+        async with floor(tmp_path) as desk:
+            with pytest.raises(JournalCorrupt, match="lacks key 'one', which was used before"):
+                await desk.orders.submit(buy("one"))
+            assert desk.broker.sent == []
+            assert (await desk.orders.submit(buy("two"))).key == "two"
 
     run(scenario())
