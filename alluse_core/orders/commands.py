@@ -19,7 +19,7 @@ from alluse_core.orders.journal import Then
 from alluse_core.orders.lanes import CommandDispatch, Outbox
 from alluse_core.orders.live import ZERO, Command, LiveOrder
 from alluse_core.orders.records import Kind, order_fields
-from alluse_core.orders.reductions import fitting, left_out
+from alluse_core.orders.room import room_of
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, Priority
 
@@ -70,7 +70,8 @@ class Commands:
         before, base, reduced = self._base(live)
         order = _changed(base, limit_price, stop_price, quantity)
         if order.quantity != base.quantity:
-            reduced = left_out(self._desk.book, live, order.quantity)
+            room = room_of(self._desk.book, live, base.quantity, reduced)
+            reduced = room.asked_for(order.quantity).reduced
         if order.quantity <= live.filled:
             raise CommandRejected(
                 f"{live.filled} of order {live.key!r} are filled, the new quantity is"
@@ -110,18 +111,18 @@ class Commands:
             ((each.order, each.reduced) for each in reversed(live.commands) if each.order),
             (live.order, live.reduced),
         )
-        quantity, without = fitting(self._desk.book, live, order.quantity, reduced)
-        if quantity > order.quantity and not live.surplus:
+        fitted = room_of(self._desk.book, live, order.quantity, reduced).fitted
+        if fitted.quantity > order.quantity and not live.due.proven:
             return order, order, reduced
-        if quantity == order.quantity:
-            return order, order, without
-        if quantity <= live.filled:
+        if fitted.quantity == order.quantity:
+            return order, order, fitted.reduced
+        if fitted.quantity <= live.filled:
             raise CommandRejected(
                 f"nothing is left to close for order {live.key!r}: its entry ended, or other exits"
                 " filled",
                 hint="the broker is about to end it; see 'alluse orders show'",
             )
-        return order, attrs.evolve(order, quantity=quantity), without
+        return order, attrs.evolve(order, quantity=fitted.quantity), fitted.reduced
 
     async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
         """Return the command once it is durable, or at once where it withdrew the order."""

@@ -9,9 +9,9 @@ import attrs
 from alluse_core.model import OrderTerms, Verb
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.live import Command, LiveOrder, differences
+from alluse_core.orders.live import Command, Enlarged, LiveOrder, differences
 from alluse_core.orders.records import Kind, terms_fields
-from alluse_core.orders.reductions import reduced_with, to_come_off
+from alluse_core.orders.room import room_of
 from alluse_core.orders.states import CommandEvent, CommandState
 
 
@@ -57,9 +57,8 @@ class Echoes:
                 "terms": terms_fields(terms),
             }
             if live.oca_reduces and terms.quantity > live.order.quantity:
-                live.enlarged = body["enlarged"] = True
-                live.due_when_enlarged = live.due
-                body["due"] = str(live.due)
+                live.enlarged = Enlarged(live.due.quantity)
+                body |= {"enlarged": True, "due": str(live.due.quantity)}
                 # What was told before our own change, and came late, a list puts right.
                 self._desk.ask(live.order.broker, f"order {live.key} is for {terms.quantity}")
             self._applier.write(live, Kind.ECHO, body)
@@ -70,16 +69,15 @@ class Echoes:
         wanted = change.order
         if wanted is None or not differences(wanted, terms):
             return wanted is not None
-        book, quantity = self._desk.book, wanted.quantity
-        floor = quantity - to_come_off(book, live, quantity, change.reduced)
-        if not max(floor, live.filled) <= terms.quantity < quantity or not terms.quantity:
+        room = room_of(self._desk.book, live, wanted.quantity, change.reduced)
+        floor = max(room.explained, live.filled)
+        if not floor <= terms.quantity < wanted.quantity or not terms.quantity:
             return False
         made = attrs.evolve(wanted, quantity=terms.quantity)
         if differences(made, terms) or not differences(live.order, terms):
             # The order without the change, less what was filled, would look the same.
             return False
-        change.reduced = reduced_with(book, live, terms.quantity, quantity, change.reduced)
-        change.order = made
+        change.order, change.reduced = made, room.reduced_to(terms.quantity).reduced
         return True
 
 

@@ -9,7 +9,7 @@ from alluse_core.model import Instrument
 from alluse_core.orders.book import Book
 from alluse_core.orders.closing import CLOSING, STOPS
 from alluse_core.orders.live import LiveOrder
-from alluse_core.orders.reductions import fitting, may_open
+from alluse_core.orders.room import may_open, room_of
 
 
 def risk_increasing(
@@ -40,7 +40,7 @@ def risk_increasing(
             found.append(live)
             continue
         # What its sibling filled comes off it, heard or not; protection is not cancelled for that.
-        left, _ = fitting(book, live, live.quantity, live.reduced)
+        left = room_of(book, live, live.quantity, live.reduced).fitted.quantity
         closes = live.exposed - max(live.quantity - left, Decimal(0))
         if live.adopted and closes <= abs(position):
             # The group that it may belong to is not known: two exits may exclude each other.

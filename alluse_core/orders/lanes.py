@@ -20,7 +20,7 @@ from alluse_core.orders.ids import IdSequence
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.pacing import SlidingWindowPacer
 from alluse_core.orders.records import Kind
-from alluse_core.orders.reductions import fitting
+from alluse_core.orders.room import room_of
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, OrderMessage, Priority
 
@@ -367,15 +367,15 @@ class Outbox:
         """Take off a change what is not to close any more; False where nothing is left."""
         if command.order is None:
             return True
-        book, order = self._desk.book, command.order
-        quantity, reduced = fitting(book, live, order.quantity, command.reduced)
-        if quantity < order.quantity:
-            if quantity <= live.filled:
+        order = command.order
+        fitted = room_of(self._desk.book, live, order.quantity, command.reduced).fitted
+        if fitted.quantity < order.quantity:
+            if fitted.quantity <= live.filled:
                 return False
-            command.order = attrs.evolve(order, quantity=quantity)
-        if quantity <= order.quantity:
+            command.order = attrs.evolve(order, quantity=fitted.quantity)
+        if fitted.quantity <= order.quantity:
             # More than was approved is not asked for on the way out.
-            command.reduced = reduced
+            command.reduced = fitted.reduced
         return True
 
     def _hand_over(self, live: LiveOrder, command: Command) -> None:

@@ -51,6 +51,30 @@ class Command:
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
 
 
+@attrs.frozen
+class Due:
+    """What the broker was not heard to take off an exit; negative: what it is to put back.
+
+    It is so much since monotonic ``since``. ``asked``: the broker was asked about it. ``proven``:
+    a list that was asked for afterwards shows the exit without it.
+    """
+
+    quantity: Decimal = ZERO
+    since: float = math.nan
+    asked: bool = False
+    proven: bool = False
+
+
+NOTHING_DUE = Due()
+
+
+@attrs.frozen
+class Enlarged:
+    """A person made an exit larger in TWS than it was asked for, while ``due`` was to come off."""
+
+    due: Decimal
+
+
 @attrs.define(eq=False)
 class LiveOrder:
     """An order in memory; times are monotonic seconds, NaN: not yet.
@@ -62,19 +86,16 @@ class LiveOrder:
     ``entry`` is the order that must fill before this one works (a bracket's
     exits), ``oca_group`` the name of those of which one fill cancels the others, or takes as much
     off them (``oca_reduces``); ``reduced`` is what of their fills, and of what the entry will not
-    open, the order's quantity leaves out; ``enlarged``: a person made it larger than that,
-    while ``due_when_enlarged`` was due.
-    ``largest`` is the most that it was for before a change, ``counted``: it ended, and the broker
-    told what it filled with its end or after it.
+    open, the order's quantity leaves out (room.py says how), ``due`` and ``enlarged`` in what the
+    broker differs from that. ``largest`` is the most that it was for before a change,
+    ``counted``: it ended, and the broker told what it filled with its end or after it.
     ``cancelled``: it ended because we asked for it; ``unasked``: its end, which nobody asked for,
     is counted.
     ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
     broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
     which fill no part of the combo itself. ``doubted`` are the newest changes that count as
     refused because a list had the old terms, or a message seemed to say so: an echo may still come.
-    ``told`` is the quantity that the broker last told of each permId. ``due`` is what the broker
-    was not heard to take off an exit, since ``due_at``; negative: to put back. ``due_asked_at``: it
-    was asked; ``surplus``: it lists the order without having done that. Of a bracket's entry,
+    ``told`` is the quantity that the broker last told of each permId. Of a bracket's entry,
     ``closed_elsewhere`` is what of its position was closed without its exits; ``bracket_over``:
     nothing of it is open any more.
     """
@@ -91,8 +112,8 @@ class LiveOrder:
     oca_group: str = ""
     oca_reduces: bool = False
     reduced: Decimal = ZERO
-    enlarged: bool = False
-    due_when_enlarged: Decimal = ZERO
+    enlarged: Enlarged | None = None
+    due: Due = NOTHING_DUE
     largest: Decimal = ZERO
     counted: bool = False
     entry: str = ""
@@ -122,10 +143,6 @@ class LiveOrder:
     ended_at: float = math.nan
     paced: float = 0.0
     held: bool = False
-    due: Decimal = ZERO
-    due_at: float = math.nan
-    due_asked_at: float = -math.inf
-    surplus: Decimal = ZERO
     differences: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     waiters: tuple[asyncio.Future[None], ...] = ()
@@ -256,7 +273,7 @@ class LiveOrder:
     def take(self, order: Order, reduced: Decimal) -> None:
         """Go on with the terms of a change that was made; what a person had changed is gone."""
         self.largest = max(self.largest, self.order.quantity)
-        self.order, self.reduced, self.enlarged = order, reduced, False
+        self.order, self.reduced, self.enlarged = order, reduced, None
 
     def add(self, command: Command) -> None:
         """Take a command in."""

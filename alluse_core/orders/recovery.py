@@ -8,7 +8,7 @@ from decimal import Decimal
 import attrs
 
 from alluse_core.model import GroupKind, OrderState, Verb
-from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.live import Command, Enlarged, LiveOrder
 from alluse_core.orders.reader import Entry
 from alluse_core.orders.records import Kind, execution_from, order_from
 from alluse_core.orders.states import CommandState
@@ -80,8 +80,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         live.reduced = Decimal(body["reduced"])
         live.say(f"the broker reduced it to {live.order.quantity}")
     elif entry.kind == Kind.ECHO:
-        live.enlarged = body.get("enlarged", live.enlarged)
-        live.due_when_enlarged = Decimal(body.get("due", live.due_when_enlarged))
+        if "enlarged" in body:
+            live.enlarged = Enlarged(Decimal(body.get("due", 0))) if body["enlarged"] else None
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
         live.bracket_over = body["over"]

@@ -14,92 +14,14 @@ import attrs
 
 from alluse_core.model import OrderReport, OrderTerms
 from alluse_core.orders.applier import Applier
-from alluse_core.orders.book import Book
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.live import ZERO, LiveOrder, quantity_difference
+from alluse_core.orders.live import ZERO, Due, Enlarged, LiveOrder, quantity_difference
 from alluse_core.orders.records import Kind, order_fields, terms_fields
+from alluse_core.orders.room import ExitRoom, room_of
 from alluse_core.orders.states import Event
 
 PATIENCE = 2.0
 """Seconds in which the broker tells what it takes off, beside the fill that is the cause."""
-
-
-def may_open(entry: LiveOrder) -> Decimal:
-    """Return the most that an entry opened or may open yet.
-
-    Its end alone does not say that: fills from before it may still be on their way.
-    """
-    counted = entry.state.is_terminal and entry.counted
-    return entry.filled if counted else max(entry.quantity, entry.filled)
-
-
-def filled_beside(book: Book, live: LiveOrder) -> Decimal:
-    """Return what the other exits of its bracket filled."""
-    others = (each for each in book.exits_of(live.entry) if each is not live)
-    return sum((each.filled for each in others), ZERO)
-
-
-def not_opened(book: Book, live: LiveOrder, full: Decimal) -> Decimal:
-    """Return what of ``full``, an exit's quantity with nothing left out, its entry will not open.
-
-    The entry ended before it was filled, or was made smaller. An exit that is for less than its
-    entry lacks nothing as long as its own quantity may be open; one that is for more keeps that.
-    """
-    entry = book.get(live.entry)
-    if entry is None:
-        return ZERO
-    return max(min(full, max(entry.largest, entry.quantity)) - may_open(entry), ZERO)
-
-
-def taken_off(book: Book, live: LiveOrder, full: Decimal) -> Decimal:
-    """Return what of ``full`` is not an exit's to close any more; 0 for what is no such exit.
-
-    The other exits of its bracket filled it, or its entry will not open it.
-    """
-    if not live.oca_reduces:
-        return ZERO
-    return filled_beside(book, live) + not_opened(book, live, full)
-
-
-def to_come_off(book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal) -> Decimal:
-    """Return what is to come off a quantity that leaves ``reduced`` out already."""
-    return max(taken_off(book, live, quantity + reduced) - reduced, ZERO)
-
-
-def fitting(
-    book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal
-) -> tuple[Decimal, Decimal]:
-    """Return what of a quantity that leaves ``reduced`` out may be asked for now, and leaves out.
-
-    Nothing is taken off that may yet be open: an exit can be for less than its entry. What was
-    left out and turns out to be open, by a late fill or by a trade that was busted, comes back.
-    """
-    full = quantity + reduced
-    off = taken_off(book, live, full) - reduced
-    if not off:
-        return quantity, reduced
-    if off > 0:
-        return min(quantity, max(quantity - off, _open_at_most(book, live))), reduced + off
-    wanted = max(quantity, min(quantity - off, _open_for_sure(book, live)))
-    return wanted, full - wanted
-
-
-def left_out(book: Book, live: LiveOrder, quantity: Decimal) -> Decimal:
-    """Return what a quantity leaves out that somebody asks for by its number, knowing the fills."""
-    if not live.oca_reduces:
-        return ZERO
-    entry, beside = book.get(live.entry), filled_beside(book, live)
-    if entry is None or quantity <= _open_at_most(book, live):
-        return beside
-    return beside + max(entry.largest, entry.quantity) - may_open(entry)
-
-
-def reduced_with(
-    book: Book, live: LiveOrder, told: Decimal, quantity: Decimal, reduced: Decimal
-) -> Decimal:
-    """Return what is left out in all, where the broker made ``told`` of a quantity."""
-    wanted, without = fitting(book, live, quantity, reduced)
-    return without if told <= wanted else reduced + quantity - told
 
 
 def cause(filled_beside: str, entry_opens: str) -> str:
@@ -109,37 +31,9 @@ def cause(filled_beside: str, entry_opens: str) -> str:
     return ", ".join(parts) or "its entry ended before it was filled"
 
 
-def _fits_again(live: LiveOrder, quantity: Decimal) -> bool:
+def _fits_again(live: LiveOrder, quantity: Decimal, enlarged: Enlarged) -> bool:
     """Whether nothing is left of a person's share, whatever came off since it was there."""
-    return quantity <= live.order.quantity - max(live.due - live.due_when_enlarged, ZERO)
-
-
-def _full(live: LiveOrder) -> Decimal:
-    return live.order.quantity + live.reduced
-
-
-def _open_at_most(book: Book, live: LiveOrder) -> Decimal:
-    entry = book.get(live.entry)
-    return (may_open(entry) if entry is not None else ZERO) - filled_beside(book, live)
-
-
-def _open_for_sure(book: Book, live: LiveOrder) -> Decimal:
-    entry = book.get(live.entry)
-    return (_opened(entry) if entry is not None else ZERO) - filled_beside(book, live)
-
-
-def _opened(entry: LiveOrder) -> Decimal:
-    """What an entry that ended may have filled unheard is nothing to make an exit larger for."""
-    opened = entry.filled if entry.state.is_terminal else may_open(entry)
-    return opened - entry.closed_elsewhere
-
-
-def _as_the_entry_ended(book: Book, live: LiveOrder, told: Decimal) -> bool:
-    """Whether what was told is just what an entry opened that ended short, less what is closed."""
-    entry = book.get(live.entry)
-    if entry is None or may_open(entry) >= entry.quantity or not entry.state.is_terminal:
-        return False
-    return live.filled < told == entry.filled - filled_beside(book, live)
+    return quantity <= live.order.quantity - max(live.due.quantity - enlarged.due, ZERO)
 
 
 class Reductions:
@@ -165,79 +59,74 @@ class Reductions:
         ``ends``: what was told just now ends this order in another way than by being filled.
         """
         for exit_ in self._desk.book.exits_of(live.entry or live.key):
-            told = exit_.told_quantity
+            told, enlarged = exit_.told_quantity, exit_.enlarged
             if told is not None and exit_.oca_reduces and self._explains(exit_, told):
                 self._follow(exit_, told)
                 if not (ends and exit_ is live):
                     self._fill_where_whole(exit_)
-            if told is not None and exit_.enlarged and _fits_again(exit_, told):
+            if told is not None and enlarged is not None and _fits_again(exit_, told, enlarged):
                 self._desk.ask(exit_.order.broker, f"order {exit_.key} may be as asked for again")
-            due = self._due(exit_)
-            if due != exit_.due:
-                exit_.due, exit_.due_at = due, self._desk.clock.monotonic()
-                exit_.surplus = ZERO
+            due = self._room(exit_).due
+            if due != exit_.due.quantity:
+                exit_.due = Due(due, self._desk.clock.monotonic())
 
     def listed(self, live: LiveOrder, terms: OrderTerms, asked_at: float) -> None:
         """Take the terms of a list: asked for after the fills, it shows what was taken off."""
-        if len(live.perm_ids) > 1 or asked_at <= live.due_at:
+        if len(live.perm_ids) > 1 or asked_at <= live.due.since:
             return
-        if live.enlarged:
-            self._end_enlargement(live, terms)
-        elif live.due and terms.quantity == live.order.quantity:
+        if live.enlarged is not None:
+            if _fits_again(live, terms.quantity, live.enlarged):
+                self._end_enlargement(live, terms)
+        elif live.due.quantity and terms.quantity == live.order.quantity:
             self._prove(live, asked_at)
 
     def _prove(self, live: LiveOrder, asked_at: float) -> None:
         """Take what is due for what the broker does not do by itself."""
-        quantity, reduced = fitting(self._desk.book, live, live.order.quantity, live.reduced)
-        if quantity != live.order.quantity:
-            live.surplus = live.due
-        elif asked_at - live.due_at >= PATIENCE:
+        fitted = self._room(live).fitted
+        if fitted.quantity != live.order.quantity:
+            live.due = attrs.evolve(live.due, proven=True)
+        elif asked_at - live.due.since >= PATIENCE:
             # It leaves that out already: what comes off it from now on has another cause.
-            live.reduced = reduced
-            live.due = self._due(live)
+            live.reduced = fitted.reduced
+            live.due = attrs.evolve(live.due, quantity=fitted.due)
 
     def _end_enlargement(self, live: LiveOrder, terms: OrderTerms) -> None:
-        if _fits_again(live, terms.quantity):
-            live.enlarged = False
-            body = {
-                "broker": live.order.broker,
-                "account": live.order.account,
-                "differences": [],
-                "terms": terms_fields(terms),
-                "enlarged": False,
-            }
-            self._applier.write(live, Kind.ECHO, body)
-            self.look(live)
+        live.enlarged = None
+        body = {
+            "broker": live.order.broker,
+            "account": live.order.account,
+            "differences": [],
+            "terms": terms_fields(terms),
+            "enlarged": False,
+        }
+        self._applier.write(live, Kind.ECHO, body)
+        self.look(live)
 
-    def _due(self, live: LiveOrder) -> Decimal:
-        return taken_off(self._desk.book, live, _full(live)) - live.reduced
+    def _room(self, live: LiveOrder) -> ExitRoom:
+        return room_of(self._desk.book, live, live.order.quantity, live.reduced)
 
     def _explains(self, live: LiveOrder, told: Decimal) -> bool:
-        if not live.filled <= told < live.order.quantity or len(live.perm_ids) > 1:
+        if told >= live.order.quantity or len(live.perm_ids) > 1:
             return False
-        if live.enlarged:
+        if live.enlarged is not None:
             # What is left of it may be the person's share as well as the bracket's.
             return False
-        book = self._desk.book
-        off = to_come_off(book, live, live.order.quantity, live.reduced)
-        return told >= live.order.quantity - off or _as_the_entry_ended(book, live, told)
+        return self._room(live).explains(told, live.filled)
 
     def _follow(self, live: LiveOrder, told: Decimal) -> None:
-        book = self._desk.book
-        beside, lacks = filled_beside(book, live), not_opened(book, live, _full(live))
-        entry = book.get(live.entry)
-        opens = str(may_open(entry)) if entry is not None and lacks else ""
-        live.reduced = reduced_with(book, live, told, live.order.quantity, live.reduced)
+        room = self._room(live)
+        beside, opens = str(room.filled_beside), str(room.entry.at_most) if room.not_opened else ""
+        live.reduced = room.reduced_to(told).reduced
         live.order = attrs.evolve(live.order, quantity=told)
         live.differences = tuple(each for each in live.differences if not quantity_difference(each))
-        book.touch(live)
-        live.say(f"the broker reduced it to {told}: {cause(str(beside), opens)}")
+        self._desk.book.touch(live)
+        live.say(f"the broker reduced it to {told}: {cause(beside, opens)}")
         body = {
             "broker": live.order.broker,
             "account": live.order.account,
             "order": order_fields(live.order),
             "reduced": str(live.reduced),
-            "filled_beside": str(beside),
+            "filled_beside": beside,
             "entry_opens": opens,
         }
         self._applier.write(live, Kind.REDUCTION, body)

@@ -14,13 +14,16 @@ import logging
 from collections.abc import Sequence
 from decimal import Decimal
 
+import attrs
+
 from alluse_core.errors import AllUseError
 from alluse_core.model import OrderState
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.control import Pauses
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import ZERO, LiveOrder
-from alluse_core.orders.reductions import PATIENCE, fitting, may_open
+from alluse_core.orders.reductions import PATIENCE
+from alluse_core.orders.room import may_open, room_of
 
 _log = logging.getLogger(__name__)
 _RESTS = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED, OrderState.HELD})
@@ -44,7 +47,7 @@ class Trimming:
         """Ask about what is overdue; change, or cancel, what is proven not to fit. Each second."""
         now = self._desk.clock.monotonic()
         exits = [live for live in self._desk.book.live() if live.oca_reduces]
-        due = [live for live in exits if live.due and not live.enlarged]
+        due = [live for live in exits if live.due.quantity and live.enlarged is None]
         uncounted = self._uncounted(exits)
         self._pauses.keep({live.key for live in due})
         self._tried = {live.key: self._tried.get(live.key, 0) for live in due}
@@ -54,13 +57,13 @@ class Trimming:
                 self._desk.ask(entry.order.broker, f"{entry.key} ended, its fills are not counted")
         self._asked = {entry.key for entry in uncounted}
         for live in due:
-            if live.surplus:
+            if live.due.proven:
                 if live.state in _RESTS and live.pending is None:
                     await self._trim(live, now)
-            elif now - live.due_at >= PATIENCE and live.due_asked_at < live.due_at:
-                live.due_asked_at = now
-                broker = live.order.broker
-                self._desk.ask(broker, f"order {live.key} is off by {live.due} of what is to close")
+            elif now - live.due.since >= PATIENCE and not live.due.asked:
+                live.due = attrs.evolve(live.due, asked=True)
+                why = f"order {live.key} is off by {live.due.quantity} of what is to close"
+                self._desk.ask(live.order.broker, why)
 
     def _uncounted(self, exits: Sequence[LiveOrder]) -> list[LiveOrder]:
         """Return the entries that ended, and may have filled more than is known."""
@@ -74,7 +77,7 @@ class Trimming:
         if entry is None or (entry.state.is_terminal and not entry.settled):
             return
         quantity = live.order.quantity
-        wanted, _ = fitting(book, live, quantity, live.reduced)
+        wanted = room_of(book, live, quantity, live.reduced).fitted.quantity
         if wanted > quantity:
             coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
             wanted = max(quantity, min(wanted, live.filled + self._held(live) + coming))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
+import attrs
 from desk_floor import Floor, amount, buy
 
 from alluse_core.model import (
@@ -61,6 +62,20 @@ def of(words: Sequence[Evidence], ref: str, kind: type) -> list[Any]:
 
 def live(desk: Floor, key: str = STOP) -> LiveOrder:
     return desk.orders._live(key)
+
+
+def due(desk: Floor, key: str = STOP) -> Decimal:
+    return live(desk, key).due.quantity
+
+
+def proven(desk: Floor, key: str = STOP) -> Decimal:
+    """Return what a list has shown that the broker does not do by itself."""
+    return due(desk, key) if live(desk, key).due.proven else Decimal(0)
+
+
+def prove(desk: Floor, key: str = STOP) -> None:
+    """Have it as if a list had shown that."""
+    live(desk, key).due = attrs.evolve(live(desk, key).due, proven=True)
 
 
 def at_the_broker(desk: Floor, ticket: Ticket) -> Decimal:
@@ -123,5 +138,5 @@ async def enlarged_again(desk: Floor, filled: int = 40) -> Sequence[Ticket]:
     for word in words:
         desk.broker.say(word)
     assert stop.order.quantity == at_the_broker(desk, stop) == 100
-    assert live(desk).due == filled
+    assert due(desk) == filled
     return entry, take, stop

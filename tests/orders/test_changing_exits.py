@@ -15,6 +15,7 @@ from exits_lab import (
     begun,
     bracket,
     changes,
+    due,
     held_back,
     live,
     made_smaller_across_a_fill,
@@ -57,7 +58,7 @@ def test_a_change_leaves_out_a_fill_whose_reduction_was_not_heard(tmp_path: Path
             change = await desk.orders.modify(STOP, stop_price="91")
             await desk.settle()
             assert (change.state, at_the_broker(desk, stop)) == (C.CONFIRMED, 60)
-            assert (stop.order.quantity, live(desk).reduced, live(desk).due) == (60, 40, 0)
+            assert (stop.order.quantity, live(desk).reduced, due(desk)) == (60, 40, 0)
 
     run(scenario())
 
@@ -98,12 +99,12 @@ def test_a_change_leaves_out_what_an_ended_entry_will_not_open(tmp_path: Path, k
             if known:
                 told = terms_of(heard(desk, STOP), quantity=Decimal(50))
                 desk.broker.say(attrs.evolve(told, remaining=Decimal(50)))
-                assert (stop.order.quantity, live(desk).due) == (50, 0)
+                assert (stop.order.quantity, due(desk)) == (50, 0)
             disk.release()
             change = await asked
             await desk.settle()
             assert [message.order.quantity for message in changes(desk)] == [50]
-            assert (change.state, stop.order.quantity, live(desk).due) == (C.CONFIRMED, 50, 0)
+            assert (change.state, stop.order.quantity, due(desk)) == (C.CONFIRMED, 50, 0)
 
     run(scenario())
 
@@ -205,7 +206,7 @@ def test_a_price_changes_nothing_of_what_an_exit_closes_that_was_made_smaller_ac
             await desk.settle(10)
             assert (at_the_broker(desk, stop), stop.order.stop_price) == (60, 91)
             assert desk.orders.unprotected() == {}
-            assert (live(desk).due, live(desk).reduced) == (0, 40)
+            assert (due(desk), live(desk).reduced) == (0, 40)
             desk.broker.fill(take.order_ref, amount(10))
             assert (at_the_broker(desk, stop), stop.order.quantity) == (50, 50)
 
@@ -226,7 +227,7 @@ def test_a_change_to_what_may_be_open_is_sent_as_it_is(tmp_path: Path) -> None:
             change = await asked
             await desk.settle()
             assert (change.state, at_the_broker(desk, stop)) == (C.CONFIRMED, 60)
-            assert (live(desk).due, live(desk).reduced) == (0, 40)
+            assert (due(desk), live(desk).reduced) == (0, 40)
 
     run(scenario())
 

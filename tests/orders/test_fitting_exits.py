@@ -19,12 +19,15 @@ from exits_lab import (
     begun,
     bracket,
     changes,
+    due,
     enlarged_again,
     held_back,
     live,
     made_smaller_across_a_fill,
     of,
     opened,
+    prove,
+    proven,
     rebuilt,
     records,
 )
@@ -32,6 +35,7 @@ from exits_lab import (
 from alluse_core.cli.story import tell
 from alluse_core.model import Execution, OrderReport
 from alluse_core.orders.increase import risk_increasing
+from alluse_core.orders.live import Enlarged
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.records import Kind
 from alluse_core.orders.ticket import Ticket
@@ -101,7 +105,7 @@ def test_what_an_ended_entry_filled_is_asked_for_where_its_end_did_not_say(
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             (entry, take, stop), _ = await _ended_without_a_figure(desk)
-            assert live(desk).due == 0
+            assert due(desk) == 0
             await desk.settle(10)
             assert entry.known.filled == 50
             assert (at_the_broker(desk, take), at_the_broker(desk, stop)) == (50, 50)
@@ -162,10 +166,10 @@ def test_what_a_late_fill_opened_is_put_back_on_the_exits(tmp_path: Path) -> Non
         async with floor(tmp_path) as desk:
             entry, take, stop = await _ended_too_early(desk)
             late_fill(desk, entry, 30)
-            assert live(desk).due == -30
+            assert due(desk) == -30
             await desk.settle(10)
             assert (at_the_broker(desk, stop), at_the_broker(desk, take)) == (50, 50)
-            assert (stop.order.quantity, live(desk).reduced, live(desk).due) == (50, 50, 0)
+            assert (stop.order.quantity, live(desk).reduced, due(desk)) == (50, 50, 0)
             assert desk.orders.unprotected() == {}
             asked = [body["by"] for body in await records(desk, Kind.COMMAND) if "by" in body]
             assert asked == ["bracket", "bracket"]
@@ -188,7 +192,7 @@ def test_nothing_is_put_back_before_a_list_shows_that_it_is_missing(tmp_path: Pa
             assert (at_the_broker(desk, stop), live(desk).reduced) == (20, 80)
             await desk.settle(1)
             await desk.orders.reconcile("fake")
-            assert live(desk).surplus == -30
+            assert proven(desk) == -30
             await desk.orders.modify(STOP, stop_price="92")
             await desk.settle()
             assert (at_the_broker(desk, stop), stop.order.stop_price) == (50, 92)
@@ -318,7 +322,7 @@ def test_a_stop_is_followed_again_when_what_a_person_added_is_gone(tmp_path: Pat
             by_hand(desk, stop, 40)
             assert live(desk).enlarged, "a word may be older than the fills"
             await desk.settle(5)
-            assert (live(desk).enlarged, stop.order.quantity) == (False, 40)
+            assert (live(desk).enlarged, stop.order.quantity) == (None, 40)
             assert not (await rebuilt(desk)).enlarged
             desk.broker.fill(take.order_ref, amount(10))
             assert (stop.order.quantity, stop.known.differences) == (30, ())
@@ -338,12 +342,12 @@ def test_a_word_that_came_late_is_no_persons_share_once_a_list_says_less(tmp_pat
             await desk.settle(0.1)
             desk.broker.fill(entry.order_ref)
             desk.broker.fill(take.order_ref, amount(50))
-            assert (stop.order.quantity, live(desk).due) == (50, 50)
+            assert (stop.order.quantity, due(desk)) == (50, 50)
             now = heard(desk, STOP)
             desk.broker.say(terms_of(now, quantity=amount(100)))
             assert live(desk).enlarged
             desk.broker.say(terms_of(now, quantity=amount(50), stop_price=amount(89)))
-            assert (await rebuilt(desk)).due_when_enlarged == 50 == live(desk).due_when_enlarged
+            assert (await rebuilt(desk)).enlarged == Enlarged(due=amount(50)) == live(desk).enlarged
             await desk.settle(10)
             assert not live(desk).enlarged
             assert stop.state is S.CANCELED, "nothing is left to close for it"
@@ -359,7 +363,7 @@ def test_a_change_of_ours_takes_the_place_of_what_a_person_added(tmp_path: Path)
             assert live(desk).enlarged
             await desk.orders.modify(STOP, stop_price="91")
             await desk.settle()
-            assert (at_the_broker(desk, stop), live(desk).enlarged) == (100, False)
+            assert (at_the_broker(desk, stop), live(desk).enlarged) == (100, None)
             assert not (await rebuilt(desk)).enlarged
 
     run(scenario())
@@ -376,7 +380,7 @@ def test_what_a_person_takes_off_after_an_enlarged_entry_ended_is_a_difference(
             await desk.settle()
             desk.broker.fill(entry.order_ref, amount(50))
             desk.broker.cancel_by_broker(entry.order_ref)
-            assert live(desk).due == 0
+            assert due(desk) == 0
             by_hand(desk, stop, 30)
             assert stop.known.differences == ("quantity is 30 where 100 was asked for",)
             assert stop.order.quantity == 100
@@ -388,12 +392,12 @@ def test_what_a_list_shows_that_the_broker_left_is_not_explained_later(tmp_path:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, _, stop = await made_smaller_across_a_fill(desk)
-            assert live(desk).due == 40
+            assert due(desk) == 40
             await desk.settle(1)
             await desk.orders.reconcile("fake")
-            assert live(desk).due == 40, "the broker may be about to take it off"
+            assert due(desk) == 40, "the broker may be about to take it off"
             await desk.settle(5)
-            assert (live(desk).due, live(desk).reduced) == (0, 40)
+            assert (due(desk), live(desk).reduced) == (0, 40)
             by_hand(desk, stop, 30)
             assert stop.known.differences == ("quantity is 30 where 60 was asked for",)
 
@@ -410,7 +414,7 @@ def test_exits_fit_an_entry_that_was_made_smaller(tmp_path: Path, restarted: boo
             entry, take, stop = await bracket(desk)
             await desk.orders.modify(ENTRY, quantity=50)
             await desk.settle()
-            assert (entry.order.quantity, live(desk).due) == (50, 50)
+            assert (entry.order.quantity, due(desk)) == (50, 50)
             if not restarted:
                 desk.broker.fill(entry.order_ref)
                 await desk.settle(10)
@@ -470,7 +474,7 @@ def test_exits_that_are_for_less_than_what_their_entry_opened_keep_their_quantit
             assert (at_the_broker(desk, stop), at_the_broker(desk, take)) == (60, 80)
             for left in (40, 30):
                 desk.broker.fill(take.order_ref, amount(at_the_broker(desk, stop) - left))
-                assert (stop.order.quantity, live(desk).due) == (left, 0)
+                assert (stop.order.quantity, due(desk)) == (left, 0)
             assert live(desk).reduced == 30
 
     run(scenario())
@@ -482,10 +486,10 @@ def test_a_quantity_that_is_asked_for_by_its_number_is_let_be(tmp_path: Path) ->
             entry, _, stop = await _ended_too_early(desk)
             await desk.orders.modify(STOP, quantity=30)
             await desk.settle(10)
-            assert (at_the_broker(desk, stop), live(desk).due) == (30, 0)
+            assert (at_the_broker(desk, stop), due(desk)) == (30, 0)
             await desk.orders.modify(STOP, quantity=15)
             await desk.settle(10)
-            assert (at_the_broker(desk, stop), live(desk).due) == (15, 0)
+            assert (at_the_broker(desk, stop), due(desk)) == (15, 0)
             late_fill(desk, entry, 5)
             await desk.settle(10)
             assert at_the_broker(desk, stop) == 15
@@ -549,7 +553,7 @@ def test_a_surplus_is_left_alone_once_a_person_added_to_it(tmp_path: Path) -> No
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, _, stop = await enlarged_again(desk)
-            live(desk).surplus = live(desk).due
+            prove(desk)
             by_hand(desk, stop, 150)
             await desk.settle(20)
             assert at_the_broker(desk, stop) == 150
@@ -571,7 +575,7 @@ def test_reductions_that_come_one_by_one_after_their_fills_are_followed_one_by_o
             found = []
             for word in of(words, stop.order_ref, OrderReport):
                 desk.broker.say(word)
-                found.append((stop.order.quantity, live(desk).reduced, live(desk).due))
+                found.append((stop.order.quantity, live(desk).reduced, due(desk)))
             assert found == [(60, 40, 10), (50, 50, 0)]
 
     run(scenario())

@@ -19,10 +19,12 @@ from exits_lab import (
     S,
     bracket,
     changes,
+    due,
     held_back,
     live,
     of,
     opened,
+    proven,
     rebuilt,
     records,
 )
@@ -128,14 +130,14 @@ def test_a_reduction_that_is_not_heard_counts_nothing_less_until_a_list_tells_it
             with held_back(desk) as words:
                 desk.broker.fill(take.order_ref, amount(40))
             desk.broker.say(of(words, take.order_ref, Execution)[0])
-            assert (stop.order.quantity, live(desk).exposed, live(desk).due) == (100, 100, 40)
+            assert (stop.order.quantity, live(desk).exposed, due(desk)) == (100, 100, 40)
             assert desk.orders.unprotected() == {}
             asked = desk.broker.queries
             await desk.settle(1)
             assert desk.broker.queries == asked
             await desk.settle(3)
             assert desk.broker.queries > asked, "it was overdue, and asked about"
-            assert (stop.order.quantity, live(desk).due) == (60, 0)
+            assert (stop.order.quantity, due(desk)) == (60, 0)
             assert changes(desk) == []
 
     run(scenario())
@@ -239,7 +241,7 @@ def test_exits_follow_an_entry_that_ended_before_it_was_filled(tmp_path: Path) -
             assert stop.known.differences
             desk.broker.cancel_by_broker(entry.order_ref)
             assert (stop.order.quantity, stop.known.differences) == (30, ())
-            assert (live(desk).reduced, live(desk).due) == (70, 0)
+            assert (live(desk).reduced, due(desk)) == (70, 0)
             assert desk.orders.unprotected() == {}
 
     run(scenario())
@@ -285,7 +287,7 @@ def test_an_exit_with_two_perm_ids_follows_nothing(tmp_path: Path) -> None:
             desk.broker.fill(take.order_ref, amount(40))
             assert stop.order.quantity == 100
             await desk.orders.reconcile("fake")
-            assert live(desk).surplus == 0
+            assert proven(desk) == 0
 
     run(scenario())
 
@@ -314,7 +316,7 @@ def test_words_of_fills_and_reductions_end_the_same_in_any_order(
             await desk.settle(1)
             await desk.orders.reconcile("fake")
             left = 100 - sum(parts)
-            assert (stop.order.quantity, live(desk).quantity, live(desk).due) == (left, left, 0)
+            assert (stop.order.quantity, live(desk).quantity, due(desk)) == (left, left, 0)
             assert (stop.state, stop.known.differences) == (S.ACCEPTED, ())
             assert changes(desk) == []
             again = await rebuilt(desk)

@@ -18,11 +18,14 @@ from exits_lab import (
     at_the_broker,
     bracket,
     changes,
+    due,
     enlarged_again,
     held_back,
     live,
     of,
     opened,
+    prove,
+    proven,
     rebuilt,
     records,
     sent_unanswered,
@@ -44,7 +47,7 @@ def test_an_exit_that_a_crossing_change_enlarged_again_is_made_smaller(tmp_path:
             await desk.settle(5)
             assert (at_the_broker(desk, stop), stop.order.quantity) == (60, 60)
             assert stop.order.stop_price == 91
-            assert (live(desk).due, live(desk).surplus, live(desk).reduced) == (0, 0, 40)
+            assert (due(desk), proven(desk), live(desk).reduced) == (0, 0, 40)
             assert stop.known.differences == ()
             await desk.settle(60)
             assert len(changes(desk)) == 3, "the agent's, once more by the test, and one by us"
@@ -75,12 +78,12 @@ def test_an_exit_that_a_change_enlarged_across_its_entrys_end_is_made_smaller(
             assert stop.order.quantity == 50
             desk.broker.modify(message, desk.broker.orders[stop.order_ref].identity)
             assert (change.state, at_the_broker(desk, stop)) == (C.CONFIRMED, 100)
-            assert live(desk).due == 50
+            assert due(desk) == 50
             again = await rebuilt(desk)
             assert (again.order, again.reduced) == (stop.order, live(desk).reduced)
             await desk.settle(10)
             assert (at_the_broker(desk, stop), stop.order.quantity) == (50, 50)
-            assert live(desk).due == 0
+            assert due(desk) == 0
             desk.broker.fill(take.order_ref, amount(20))
             assert (stop.order.quantity, stop.order.stop_price) == (30, 91)
             assert len(changes(desk)) == 3, "the agent's, once more by the test, and one by us"
@@ -94,12 +97,12 @@ def test_a_list_from_before_the_fill_proves_no_surplus(tmp_path: Path) -> None:
             _, _, stop = await enlarged_again(desk)
             rows = await desk.broker.open_orders()
             (row,) = [each for each in rows.rows if each.identity.order_ref == stop.order_ref]
-            desk.orders._parts.reports.take(row, "open orders", live(desk).due_at)
-            assert live(desk).surplus == 0
-            desk.orders._parts.reports.take(row, "open orders", live(desk).due_at + 1)
-            assert live(desk).surplus == 40
+            desk.orders._parts.reports.take(row, "open orders", live(desk).due.since)
+            assert proven(desk) == 0
+            desk.orders._parts.reports.take(row, "open orders", live(desk).due.since + 1)
+            assert proven(desk) == 40
             desk.broker.fill(desk.orders.get(TAKE).order_ref, amount(10))
-            assert live(desk).surplus == 0, "what is due is another amount now"
+            assert proven(desk) == 0, "what is due is another amount now"
 
     run(scenario())
 
@@ -113,7 +116,7 @@ def test_an_exit_that_has_nothing_left_to_close_is_cancelled(tmp_path: Path) -> 
             desk.broker.orders[stop.order_ref].status = BrokerStatus.WORKING
             for word in of(words, take.order_ref, Execution):
                 desk.broker.say(word)
-            assert (entry.state, live(desk).due) == (S.FILLED, 100)
+            assert (entry.state, due(desk)) == (S.FILLED, 100)
             await desk.settle(5)
             assert stop.state is S.CANCELED
             assert [verb for verb, _ in desk.broker.sent][-1] == "cancel"
@@ -130,7 +133,7 @@ def test_no_exit_is_made_smaller_than_what_its_entry_may_still_open(tmp_path: Pa
             await desk.settle(1)
             await desk.orders.reconcile("fake")
             await desk.orders._parts.trimming.tend()
-            assert live(desk).surplus == 40
+            assert proven(desk) == 40
             assert at_the_broker(desk, stop) == 100
 
     run(scenario())
@@ -147,12 +150,12 @@ def test_nothing_is_taken_off_before_the_fills_of_an_ended_entry_are_in_hand(
                 desk.broker.cancel_by_broker(entry.order_ref)
             desk.broker.say(words[-1])
             assert (entry.state, entry.known.settled) == (S.CANCELED, False)
-            live(desk).surplus = live(desk).due
+            prove(desk)
             await desk.orders._parts.trimming.tend()
             assert changes(desk) == []
             for word in words:
                 desk.broker.say(word)
-            live(desk).surplus = live(desk).due
+            prove(desk)
             await desk.orders._parts.trimming.tend()
             await desk.settle()
             assert at_the_broker(desk, stop) == 50
@@ -166,7 +169,7 @@ def test_an_exit_whose_entry_is_not_in_memory_is_let_be(tmp_path: Path) -> None:
             _, _, stop = await enlarged_again(desk)
             await desk.settle(1)
             await desk.orders.reconcile("fake")
-            assert live(desk).surplus == 40
+            assert proven(desk) == 40
             desk.orders._book.remove(live(desk, ENTRY))
             await desk.orders._parts.trimming.tend()
             assert at_the_broker(desk, stop) == 100
@@ -208,7 +211,7 @@ def test_an_exit_that_is_being_changed_or_unknown_is_not_changed_besides(tmp_pat
             await desk.orders.reconcile("fake")
             await sent_unanswered(desk, stop_price="92")
             sent = len(changes(desk))
-            live(desk).surplus = amount(40)
+            prove(desk)
             await desk.orders._parts.trimming.tend()
             await desk.settle()
             assert len(changes(desk)) == sent

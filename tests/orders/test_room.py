@@ -1,0 +1,90 @@
+"""How much is left for an exit of a bracket to close, as figures alone."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alluse_core.orders.room import ExitRoom, Opened
+
+D = Decimal
+amounts = st.integers(0, 200).map(D)
+
+
+@st.composite
+def rooms(draw: st.DrawFn) -> ExitRoom:
+    """An exit beside what its bracket has open, as any word of a broker may leave the two."""
+    at_most = draw(amounts)
+    entry = Opened(
+        at_most,
+        at_least=draw(st.integers(-50, int(at_most)).map(D)),
+        largest=at_most + draw(amounts),
+        short=draw(st.booleans()),
+    )
+    return ExitRoom(draw(st.integers(1, 200).map(D)), draw(amounts), entry, draw(amounts))
+
+
+def room(quantity: int, reduced: int, opens: int, beside: int, largest: int = 100) -> ExitRoom:
+    """An exit of a bracket whose entry filled as much as it ``opens``."""
+    entry = Opened(D(opens), D(opens), D(largest), short=opens < largest)
+    return ExitRoom(D(quantity), D(reduced), entry, D(beside))
+
+
+def test_an_exit_follows_what_is_filled_beside_it_and_what_is_taken_back() -> None:
+    whole = room(100, 0, 100, 0)
+    assert (whole.due, whole.fitted) == (0, whole)
+    crossed = room(100, 0, 100, 40)
+    assert (crossed.due, crossed.explained) == (40, 60)
+    assert crossed.fitted == crossed.reduced_to(D(60)) == room(60, 40, 100, 40)
+    assert crossed.fitted.due == 0
+    busted = room(60, 40, 100, 0)
+    assert (busted.due, busted.fitted) == (-40, room(100, 0, 100, 0))
+
+
+def test_an_exit_fits_what_its_entry_opened() -> None:
+    short = room(100, 0, 70, 20)
+    assert (short.not_opened, short.due, short.fitted.quantity) == (30, 50, 50)
+    # For less than its entry it lacks nothing while that may be open, for more it keeps the rest.
+    assert room(60, 0, 70, 0).due == 0
+    assert room(150, 0, 70, 0).fitted.quantity == 120
+
+
+def test_what_an_entry_that_ended_short_opened_explains_an_exit_that_was_for_more() -> None:
+    larger = room(150, 0, 70, 20)
+    assert larger.explained == 100
+    assert larger.explains(D(50), filled=D(0))
+    assert not larger.explains(D(50), filled=D(50)), "a rest of nothing is an end"
+    assert not larger.explains(D(51), filled=D(0))
+    assert not room(150, 0, 100, 20).explains(D(80), filled=D(0))
+
+
+def test_a_quantity_that_is_asked_for_by_its_number_has_nothing_due() -> None:
+    for beside, opens, asked in ((40, 100, 60), (40, 100, 50), (0, 70, 100), (20, 70, 150)):
+        assert room(100, 0, opens, beside).asked_for(D(asked)).due == 0
+
+
+def test_an_order_of_no_bracket_has_nothing_due() -> None:
+    alone = ExitRoom(D(100), D(0))
+    assert (alone.due, alone.fitted, alone.asked_for(D(150)).reduced) == (0, alone, 0)
+
+
+@given(rooms())
+def test_an_exit_is_made_no_larger_than_what_is_open_and_no_smaller_than_what_may_be(
+    found: ExitRoom,
+) -> None:
+    fitted = found.fitted
+    assert fitted.quantity <= max(found.quantity, found.at_least)
+    assert fitted.quantity >= min(found.quantity, found.at_most)
+    assert fitted.quantity >= min(found.quantity, found.explained)
+
+
+@given(rooms(), amounts)
+def test_what_a_broker_is_heard_to_take_off_is_not_due_any_more(
+    found: ExitRoom, told: Decimal
+) -> None:
+    if found.explains(told, D(0)):
+        left = found.reduced_to(told)
+        assert left.quantity == told
+        assert left.due <= max(found.due, D(0))
