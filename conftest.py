@@ -1,16 +1,20 @@
-"""Fixtures that every suite may use, and the rules about recordings and temporary files."""
+"""Fixtures that every suite may use, the rules about recordings and temporary files, a gate."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "tests" / "branches"))
+pytest_plugins = ["branch_gate"]
 
 TEMP = pytest.StashKey[Path]()
 LEFT = pytest.StashKey[list[str]]()

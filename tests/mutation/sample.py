@@ -2,7 +2,7 @@
 
     python tests/mutation/sample.py [--mutants N] [--seed S] [--skip N] [--tests FILE] [MODULE...]
 
-The modules are those of tests/orders/coverage.ini, the tests those that test_coverage.py runs. A
+The modules are those of tests/orders/coverage.ini, the tests those that count for them. A
 sample takes as many mutants of each module as of another; ``--skip N`` leaves out the N that came
 before in the order of the seed, so that a later sample shares none with an earlier one.
 ``ALLUSE_SECONDS`` ends it after so many, with the score of those that were judged until then.
@@ -39,7 +39,7 @@ FEWEST = 60
 """A score of fewer mutants says little."""
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 # Slow, or with processes of their own, which no mutant is planted in.
-LEFT_OUT = ("coverage", "crash", "model", "power_loss", "memory")
+LEFT_OUT = ("crash", "model", "power_loss", "memory")
 
 
 def modules() -> dict[str, Path]:
