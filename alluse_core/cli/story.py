@@ -118,6 +118,9 @@ def _notice(body: Body) -> tuple[str, str]:
 
 
 def _echo(body: Body) -> tuple[str, str]:
+    if "reduced" in body:
+        told = f"lists it for {body['terms']['quantity']}: {body['reduced']} are left out already"
+        return "broker", told
     if not body["differences"]:
         return "broker", "has the quantity again that was asked for, or less"
     return "broker", f"has other terms: {'; '.join(body['differences'])}"

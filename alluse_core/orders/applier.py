@@ -9,7 +9,7 @@ from typing import Any
 from alluse_core.model import OrderState, Verb
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import Command, LiveOrder
-from alluse_core.orders.records import Kind, order_fields
+from alluse_core.orders.records import Kind, order_fields, reduced_fields
 from alluse_core.orders.states import (
     CommandEvent,
     CommandState,
@@ -130,12 +130,12 @@ class Applier:
             body["doubted"] = True
             live.doubt(command)
         if state is CommandState.CONFIRMED and command.order is not None:
-            live.take(command.order, command.reduced)
+            live.take(command.order, command)
             body["order"] = order_fields(command.order)
         if command.order is not None and live.oca_reduces:
             # Fills beside it may have changed the quantity since it was asked for.
             body["order"] = order_fields(command.order)
-            body["reduced"] = str(command.reduced)
+            body |= reduced_fields(command.reduced, command.asked)
         self._desk.book.touch(live)
         live.say(f"{command.verb.value}: {event.value}")
         self.write(live, Kind.COMMAND, body)

@@ -17,9 +17,9 @@ from alluse_core.orders.checks import Checks, refusal
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.journal import Then
 from alluse_core.orders.lanes import CommandDispatch, Outbox
-from alluse_core.orders.live import ZERO, Command, LiveOrder
-from alluse_core.orders.records import Kind, order_fields
-from alluse_core.orders.room import room_of
+from alluse_core.orders.live import Command, LiveOrder
+from alluse_core.orders.records import Kind, order_fields, reduced_fields
+from alluse_core.orders.room import ExitRoom, room_of
 from alluse_core.orders.states import CommandEvent, CommandState, Event
 from alluse_core.ports import Broker, Priority
 
@@ -67,11 +67,11 @@ class Commands:
                 f"order {live.key!r} is being cancelled",
                 hint="wait for the cancel's outcome; submit a new order with a new key",
             )
-        before, base, reduced = self._base(live)
+        before, room = self._base(live)
+        base = attrs.evolve(before, quantity=room.quantity)
         order = _changed(base, limit_price, stop_price, quantity)
         if order.quantity != base.quantity:
-            room = room_of(self._desk.book, live, base.quantity, reduced)
-            reduced = room.asked_for(order.quantity).reduced
+            room = room.asked_for(order.quantity)
         if order.quantity <= live.filled:
             raise CommandRejected(
                 f"{live.filled} of order {live.key!r} are filled, the new quantity is"
@@ -89,7 +89,7 @@ class Commands:
             if trouble and not reducing:
                 raise JournalError(f"new risk is stopped: {trouble}")
         self._desk.book.recent.add(self._desk.clock.monotonic(), order)
-        command = self._queue(live, Verb.MODIFY, by, order, reduced)
+        command = self._queue(live, Verb.MODIFY, by, order, room)
 
         def durable(error: JournalError | None) -> None:
             if error is not None:
@@ -101,28 +101,25 @@ class Commands:
         await self._written(live, command, durable, urgent=reducing)
         return command
 
-    def _base(self, live: LiveOrder) -> tuple[Order, Order, Decimal]:
-        """Return the terms that hold, those that a change begins with, and what these leave out.
+    def _base(self, live: LiveOrder) -> tuple[Order, ExitRoom]:
+        """Return the terms that hold, and the quantity that a change begins with.
 
         What other exits filled, and what its entry will not open, comes off; what is open after
         all comes back once a list has shown that it is missing.
         """
-        order, reduced = next(
-            ((each.order, each.reduced) for each in reversed(live.commands) if each.order),
-            (live.order, live.reduced),
-        )
-        fitted = room_of(self._desk.book, live, order.quantity, reduced).fitted
+        change = next((each for each in reversed(live.commands) if each.order), None)
+        order = live.order if change is None or change.order is None else change.order
+        room = room_of(self._desk.book, live, change)
+        fitted = room.fitted
         if fitted.quantity > order.quantity and not live.due.proven:
-            return order, order, reduced
-        if fitted.quantity == order.quantity:
-            return order, order, fitted.reduced
-        if fitted.quantity <= live.filled:
+            return order, room
+        if fitted.quantity < order.quantity and fitted.quantity <= live.filled:
             raise CommandRejected(
                 f"nothing is left to close for order {live.key!r}: its entry ended, or other exits"
                 " filled",
                 hint="the broker is about to end it; see 'alluse orders show'",
             )
-        return order, attrs.evolve(order, quantity=fitted.quantity), fitted.reduced
+        return order, fitted
 
     async def cancel(self, live: LiveOrder, by: str = "agent") -> Command:
         """Return the command once it is durable, or at once where it withdrew the order."""
@@ -191,10 +188,12 @@ class Commands:
         verb: Verb,
         by: str,
         order: Order | None = None,
-        reduced: Decimal = ZERO,
+        room: ExitRoom | None = None,
     ) -> Command:
         self._number += 1
-        command = Command(self._number, verb, by, order, reduced=reduced)
+        command = Command(self._number, verb, by, order)
+        if room is not None:
+            command.reduced, command.asked = room.reduced, room.asked
         live.add(command)
         self._desk.book.touch(live)
         live.notify()
@@ -228,7 +227,7 @@ class Commands:
         if command.order is not None:
             fields["order"] = order_fields(command.order)
             if live.oca_reduces:
-                fields["reduced"] = str(command.reduced)
+                fields |= reduced_fields(command.reduced, command.asked)
         self._write(live, then, fields, urgent=urgent)
         await written
 

@@ -69,7 +69,7 @@ class Echoes:
         wanted = change.order
         if wanted is None or not differences(wanted, terms):
             return wanted is not None
-        room = room_of(self._desk.book, live, wanted.quantity, change.reduced)
+        room = room_of(self._desk.book, live, change)
         floor = max(room.explained, live.filled)
         if not floor <= terms.quantity < wanted.quantity or not terms.quantity:
             return False
@@ -77,7 +77,8 @@ class Echoes:
         if differences(made, terms) or not differences(live.order, terms):
             # The order without the change, less what was filled, would look the same.
             return False
-        change.order, change.reduced = made, room.reduced_to(terms.quantity).reduced
+        left = room.reduced_to(terms.quantity)
+        change.order, change.reduced, change.asked = made, left.reduced, left.asked
         return True
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from decimal import Decimal
 
+import attrs
+
 from alluse_core.model import Instrument
 from alluse_core.orders.book import Book
 from alluse_core.orders.closing import CLOSING, STOPS
@@ -40,8 +42,8 @@ def risk_increasing(
             found.append(live)
             continue
         # What its sibling filled comes off it, heard or not; protection is not cancelled for that.
-        left = room_of(book, live, live.quantity, live.reduced).fitted.quantity
-        closes = live.exposed - max(live.quantity - left, Decimal(0))
+        room = attrs.evolve(room_of(book, live), quantity=live.quantity)
+        closes = live.exposed - max(room.quantity - room.fitted.quantity, Decimal(0))
         if live.adopted and closes <= abs(position):
             # The group that it may belong to is not known: two exits may exclude each other.
             continue

@@ -368,14 +368,14 @@ class Outbox:
         if command.order is None:
             return True
         order = command.order
-        fitted = room_of(self._desk.book, live, order.quantity, command.reduced).fitted
+        fitted = room_of(self._desk.book, live, command).fitted
         if fitted.quantity < order.quantity:
             if fitted.quantity <= live.filled:
                 return False
             command.order = attrs.evolve(order, quantity=fitted.quantity)
         if fitted.quantity <= order.quantity:
             # More than was approved is not asked for on the way out.
-            command.reduced = fitted.reduced
+            command.reduced, command.asked = fitted.reduced, fitted.asked
         return True
 
     def _hand_over(self, live: LiveOrder, command: Command) -> None:

@@ -36,7 +36,7 @@ class Command:
     """A modify or cancel beside its order. ``order`` holds the terms a modify asks for.
 
     ``disproved``: the broker showed the terms from before it after it was called refused.
-    ``reduced``: what other exits had filled that its quantity leaves out.
+    ``reduced`` is what its quantity leaves out, as an order's, ``asked`` what may come back of it.
     """
 
     number: int
@@ -48,6 +48,7 @@ class Command:
     sent_at: float = math.nan
     disproved: bool = False
     reduced: Decimal = ZERO
+    asked: Decimal = ZERO
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
 
 
@@ -86,9 +87,10 @@ class LiveOrder:
     ``entry`` is the order that must fill before this one works (a bracket's
     exits), ``oca_group`` the name of those of which one fill cancels the others, or takes as much
     off them (``oca_reduces``); ``reduced`` is what of their fills, and of what the entry will not
-    open, the order's quantity leaves out (room.py says how), ``due`` and ``enlarged`` in what the
-    broker differs from that. ``largest`` is the most that it was for before a change,
-    ``counted``: it ended, and the broker told what it filled with its end or after it.
+    open, the order's quantity leaves out, ``asked`` the most that it may come back to (room.py),
+    ``due`` and ``enlarged`` in what the broker differs from that. ``largest`` is the most that it
+    was for before a change, ``counted``: it ended, and the broker told what it filled with its end
+    or after it.
     ``cancelled``: it ended because we asked for it; ``unasked``: its end, which nobody asked for,
     is counted.
     ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
@@ -112,6 +114,7 @@ class LiveOrder:
     oca_group: str = ""
     oca_reduces: bool = False
     reduced: Decimal = ZERO
+    asked: Decimal = ZERO
     enlarged: Enlarged | None = None
     due: Due = NOTHING_DUE
     largest: Decimal = ZERO
@@ -270,10 +273,11 @@ class LiveOrder:
                 return command
         return None
 
-    def take(self, order: Order, reduced: Decimal) -> None:
+    def take(self, order: Order, change: Command) -> None:
         """Go on with the terms of a change that was made; what a person had changed is gone."""
         self.largest = max(self.largest, self.order.quantity)
-        self.order, self.reduced, self.enlarged = order, reduced, None
+        self.order, self.reduced, self.asked = order, change.reduced, change.asked
+        self.enlarged = None
 
     def add(self, command: Command) -> None:
         """Take a command in."""

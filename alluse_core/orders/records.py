@@ -227,6 +227,12 @@ def _as_written(terms: Mapping[str, Any]) -> Order:
     return order
 
 
+def reduced_fields(reduced: Decimal, asked: Decimal) -> dict[str, str]:
+    """Return what an exit's quantity leaves out, and the most that it may come back to, if any."""
+    told = {"reduced": str(reduced)}
+    return {**told, "asked": str(asked)} if asked else told
+
+
 def digest_of(order: Order) -> str:
     """Return what two orders share that mean the same: the key and the written form are left out.
 

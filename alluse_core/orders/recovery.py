@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
@@ -77,14 +78,20 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         _command(live, entry)
     elif entry.kind == Kind.REDUCTION:
         live.order = order_from(entry.key, body["order"])
-        live.reduced = Decimal(body["reduced"])
+        _reduced(live, body)
         live.say(f"the broker reduced it to {live.order.quantity}")
     elif entry.kind == Kind.ECHO:
+        if "reduced" in body:
+            _reduced(live, body)
         if "enlarged" in body:
             live.enlarged = Enlarged(Decimal(body.get("due", 0))) if body["enlarged"] else None
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
         live.bracket_over = body["over"]
+
+
+def _reduced(of: LiveOrder | Command, body: Mapping[str, Any]) -> None:
+    of.reduced, of.asked = Decimal(body.get("reduced", 0)), Decimal(body.get("asked", 0))
 
 
 def _event(live: LiveOrder, entry: Entry) -> None:
@@ -112,17 +119,17 @@ def _command(live: LiveOrder, entry: Entry) -> None:
         order = order_from(entry.key, body["order"]) if "order" in body else None
         command = Command(body["command"], Verb(body["verb"]), body["by"], order)
         command.state = CommandState.SENT
-        command.reduced = Decimal(body.get("reduced", 0))
+        _reduced(command, body)
         live.add(command)
     elif found is not None:
         found.state = CommandState(body["command_state"])
         if "order" in body:
             found.order = order_from(entry.key, body["order"])
-            found.reduced = Decimal(body.get("reduced", 0))
+            _reduced(found, body)
         if found.state is CommandState.QUEUED:
             found.state = CommandState.SENT
         if found.state is CommandState.CONFIRMED and found.order is not None:
-            live.take(found.order, found.reduced)
+            live.take(found.order, found)
         if found in live.doubted:
             live.trust(found)
         elif not found.state.is_pending and found.state is not CommandState.LOST:

@@ -8,7 +8,9 @@ order, and so what was told is looked at again with each fill.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
@@ -16,8 +18,8 @@ from alluse_core.model import OrderReport, OrderTerms
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
 from alluse_core.orders.live import ZERO, Due, Enlarged, LiveOrder, quantity_difference
-from alluse_core.orders.records import Kind, order_fields, terms_fields
-from alluse_core.orders.room import ExitRoom, room_of
+from alluse_core.orders.records import Kind, order_fields, reduced_fields, terms_fields
+from alluse_core.orders.room import room_of
 from alluse_core.orders.states import Event
 
 PATIENCE = 2.0
@@ -66,7 +68,7 @@ class Reductions:
                     self._fill_where_whole(exit_)
             if told is not None and enlarged is not None and _fits_again(exit_, told, enlarged):
                 self._desk.ask(exit_.order.broker, f"order {exit_.key} may be as asked for again")
-            due = self._room(exit_).due
+            due = room_of(self._desk.book, exit_).due
             if due != exit_.due.quantity:
                 exit_.due = Due(due, self._desk.clock.monotonic())
 
@@ -78,32 +80,33 @@ class Reductions:
             if _fits_again(live, terms.quantity, live.enlarged):
                 self._end_enlargement(live, terms)
         elif live.due.quantity and terms.quantity == live.order.quantity:
-            self._prove(live, asked_at)
+            self._prove(live, terms, asked_at)
 
-    def _prove(self, live: LiveOrder, asked_at: float) -> None:
+    def _prove(self, live: LiveOrder, terms: OrderTerms, asked_at: float) -> None:
         """Take what is due for what the broker does not do by itself."""
-        fitted = self._room(live).fitted
+        fitted = room_of(self._desk.book, live).fitted
         if fitted.quantity != live.order.quantity:
             live.due = attrs.evolve(live.due, proven=True)
         elif asked_at - live.due.since >= PATIENCE:
             # It leaves that out already: what comes off it from now on has another cause.
-            live.reduced = fitted.reduced
+            live.reduced, live.asked = fitted.reduced, fitted.asked
             live.due = attrs.evolve(live.due, quantity=fitted.due)
+            self._note(live, terms, reduced_fields(live.reduced, live.asked))
 
     def _end_enlargement(self, live: LiveOrder, terms: OrderTerms) -> None:
         live.enlarged = None
+        self._note(live, terms, {"enlarged": False})
+        self.look(live)
+
+    def _note(self, live: LiveOrder, terms: OrderTerms, learnt: Mapping[str, Any]) -> None:
         body = {
             "broker": live.order.broker,
             "account": live.order.account,
             "differences": [],
             "terms": terms_fields(terms),
-            "enlarged": False,
+            **learnt,
         }
         self._applier.write(live, Kind.ECHO, body)
-        self.look(live)
-
-    def _room(self, live: LiveOrder) -> ExitRoom:
-        return room_of(self._desk.book, live, live.order.quantity, live.reduced)
 
     def _explains(self, live: LiveOrder, told: Decimal) -> bool:
         if told >= live.order.quantity or len(live.perm_ids) > 1:
@@ -111,12 +114,13 @@ class Reductions:
         if live.enlarged is not None:
             # What is left of it may be the person's share as well as the bracket's.
             return False
-        return self._room(live).explains(told, live.filled)
+        return room_of(self._desk.book, live).explains(told, live.filled)
 
     def _follow(self, live: LiveOrder, told: Decimal) -> None:
-        room = self._room(live)
+        room = room_of(self._desk.book, live)
         beside, opens = str(room.filled_beside), str(room.entry.at_most) if room.not_opened else ""
-        live.reduced = room.reduced_to(told).reduced
+        left = room.reduced_to(told)
+        live.reduced, live.asked = left.reduced, left.asked
         live.order = attrs.evolve(live.order, quantity=told)
         live.differences = tuple(each for each in live.differences if not quantity_difference(each))
         self._desk.book.touch(live)
@@ -125,7 +129,7 @@ class Reductions:
             "broker": live.order.broker,
             "account": live.order.account,
             "order": order_fields(live.order),
-            "reduced": str(live.reduced),
+            **reduced_fields(live.reduced, live.asked),
             "filled_beside": beside,
             "entry_opens": opens,
         }

@@ -26,7 +26,7 @@ from decimal import Decimal
 import attrs
 
 from alluse_core.orders.book import Book
-from alluse_core.orders.live import ZERO, LiveOrder
+from alluse_core.orders.live import ZERO, Command, LiveOrder
 
 
 @attrs.frozen
@@ -62,17 +62,20 @@ class ExitRoom:
     """An exit's quantity, beside what its bracket has open at this moment.
 
     ``reduced`` is what ``quantity`` leaves out already, ``filled_beside`` what the other exits
-    filled. An order that is no exit of a bracket that reduces has nothing due, and fits.
+    filled. ``asked``, where it is not 0: it was asked for with that, which is less than its entry
+    opens, and so it did not lose all of ``reduced``; to no more than that it comes back.
+    An order that is no exit of a bracket that reduces has nothing due, and fits.
     """
 
     quantity: Decimal
-    reduced: Decimal
+    reduced: Decimal = ZERO
     entry: Opened = Opened()
     filled_beside: Decimal = ZERO
+    asked: Decimal = ZERO
 
     @property
     def full(self) -> Decimal:
-        """What it would be for if it left nothing out."""
+        """Its quantity and what that leaves out."""
         return self.quantity + self.reduced
 
     @property
@@ -109,11 +112,15 @@ class ExitRoom:
         due = self.due
         if not due:
             return self
+        left = self.quantity - due
         if due > 0:
-            quantity = min(self.quantity, max(self.quantity - due, self.at_most))
-            return attrs.evolve(self, quantity=quantity, reduced=self.reduced + due)
-        quantity = max(self.quantity, min(self.quantity - due, self.at_least))
-        return attrs.evolve(self, quantity=quantity, reduced=self.full - quantity)
+            quantity = min(self.quantity, max(left, self.at_most))
+            asked = self.asked or (self.full if quantity > left else ZERO)
+            return attrs.evolve(self, quantity=quantity, reduced=self.reduced + due, asked=asked)
+        wanted = min(left, self.asked or left)
+        quantity = max(self.quantity, min(wanted, self.at_least))
+        reduced = self.reduced + due + wanted - quantity
+        return attrs.evolve(self, quantity=quantity, reduced=reduced)
 
     @property
     def explained(self) -> Decimal:
@@ -133,13 +140,15 @@ class ExitRoom:
     def reduced_to(self, told: Decimal) -> ExitRoom:
         """Return it with the smaller quantity that the broker made of its own."""
         fitted = self.fitted
-        reduced = fitted.reduced if told <= fitted.quantity else self.full - told
-        return attrs.evolve(self, quantity=told, reduced=reduced)
+        if told <= fitted.quantity:
+            return attrs.evolve(fitted, quantity=told)
+        return attrs.evolve(self, quantity=told, reduced=self.full - told)
 
     def asked_for(self, quantity: Decimal) -> ExitRoom:
         """Return it with a quantity that somebody asks for by its number, knowing the fills."""
         lacks = ZERO if quantity <= self.at_most else self.entry.largest - self.entry.at_most
-        return attrs.evolve(self, quantity=quantity, reduced=self.filled_beside + lacks)
+        reduced = self.filled_beside + lacks
+        return attrs.evolve(self, quantity=quantity, reduced=reduced, asked=ZERO)
 
 
 def may_open(entry: LiveOrder) -> Decimal:
@@ -151,15 +160,16 @@ def may_open(entry: LiveOrder) -> Decimal:
     return entry.filled if counted else max(entry.quantity, entry.filled)
 
 
-def room_of(book: Book, live: LiveOrder, quantity: Decimal, reduced: Decimal) -> ExitRoom:
-    """Return what is left for an order to close, were it for ``quantity`` and left ``reduced`` out.
+def room_of(book: Book, live: LiveOrder, change: Command | None = None) -> ExitRoom:
+    """Return what is left for an order to close, beside its terms or those that a change asks for.
 
     An entry that is not in memory opened nothing that is known; what siblings filled counts.
     """
+    order, terms = (live.order, live) if change is None else (change.order or live.order, change)
     if not live.oca_reduces:
-        return ExitRoom(quantity, reduced)
+        return ExitRoom(order.quantity)
     entry = book.get(live.entry)
     others = (each for each in book.exits_of(live.entry) if each is not live)
     beside = sum((each.filled for each in others), ZERO)
     opened = Opened() if entry is None else Opened.by(entry)
-    return ExitRoom(quantity, reduced, opened, beside)
+    return ExitRoom(order.quantity, terms.reduced, opened, beside, terms.asked)

@@ -77,7 +77,7 @@ class Trimming:
         if entry is None or (entry.state.is_terminal and not entry.settled):
             return
         quantity = live.order.quantity
-        wanted = room_of(book, live, quantity, live.reduced).fitted.quantity
+        wanted = room_of(book, live).fitted.quantity
         if wanted > quantity:
             coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
             wanted = max(quantity, min(wanted, live.filled + self._held(live) + coming))

@@ -220,20 +220,72 @@ def test_a_change_on_its_way_out_asks_for_no_more_than_was_approved(tmp_path: Pa
     run(scenario())
 
 
+def bust(desk: Floor, fill: Execution) -> None:
+    """Take a fill of an exit back."""
+    revised = fill.execution_id[:-2] + "02"
+    busted = attrs.evolve(fill, execution_id=revised, quantity=Decimal(0))
+    desk.broker.fills.append(busted)
+    for place in desk.broker.held:
+        desk.broker.held[place] += fill.quantity
+    desk.broker.say(busted)
+
+
 def test_a_trade_that_was_busted_is_put_back_on_the_stop(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            fill = desk.broker.fill(take.order_ref, amount(40))
-            bust = attrs.evolve(
-                fill, execution_id=fill.execution_id[:-2] + "02", quantity=Decimal(0)
-            )
-            desk.broker.fills.append(bust)
-            for place in desk.broker.held:
-                desk.broker.held[place] += 40
-            desk.broker.say(bust)
+            bust(desk, desk.broker.fill(take.order_ref, amount(40)))
             await desk.settle(10)
             assert (at_the_broker(desk, stop), stop.order.quantity) == (100, 100)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_trade_that_was_busted_makes_no_exit_larger_than_it_was_asked_for(
+    tmp_path: Path, restarted: bool
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await made_smaller_across_a_fill(desk)
+            (fill,) = of(desk.broker.fills, take.order_ref, Execution)
+            await desk.settle(5)
+            await desk.orders.reconcile("fake")
+            assert (due(desk), live(desk).reduced) == (0, 40)
+            if not restarted:
+                bust(desk, fill)
+                await desk.settle(20)
+        again = attrs.evolve(NODE, incarnation="incarnation-2")
+        async with floor(tmp_path, broker=desk.broker, node=again) as desk:
+            if restarted:
+                bust(desk, fill)
+                await desk.settle(20)
+            assert (at_the_broker(desk, stop), live(desk).order.quantity) == (60, 60)
+            assert (due(desk), live(desk).reduced) == (0, 0)
+            desk.broker.fill(take.order_ref, amount(10))
+            assert (at_the_broker(desk, stop), live(desk).order.quantity) == (50, 50)
+
+    run(scenario())
+
+
+def test_what_a_list_shows_to_be_left_out_already_is_known_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await made_smaller_across_a_fill(desk)
+            assert (await rebuilt(desk)).reduced == 0
+            await desk.settle(5)
+            again = await rebuilt(desk)
+            assert (again.reduced, again.asked) == (40, 60)
+            assert (live(desk).reduced, live(desk).asked) == (40, 60)
+            desk.broker.fill(take.order_ref, amount(10))
+            await desk.orders.modify(STOP, stop_price="91")
+            await desk.settle()
+            assert (stop.order.quantity, live(desk).reduced, live(desk).asked) == (50, 50, 60)
+            again = await rebuilt(desk)
+            assert (again.order, again.reduced, again.asked) == (stop.order, 50, 60)
+        with JournalReader(tmp_path / "journal.db") as reader:
+            told = [tell(each)[1] for each in reader.story(STOP) if each.kind == Kind.ECHO]
+        assert told == ["lists it for 60: 40 are left out already"]
 
     run(scenario())
 

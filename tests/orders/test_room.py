@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,9 @@ def rooms(draw: st.DrawFn) -> ExitRoom:
         largest=at_most + draw(amounts),
         short=draw(st.booleans()),
     )
-    return ExitRoom(draw(st.integers(1, 200).map(D)), draw(amounts), entry, draw(amounts))
+    quantity, reduced = draw(st.integers(1, 200).map(D)), draw(amounts)
+    asked = draw(st.just(D(0)) | st.integers(int(quantity), int(quantity + reduced)).map(D))
+    return ExitRoom(quantity, reduced, entry, draw(amounts), asked)
 
 
 def room(quantity: int, reduced: int, opens: int, beside: int, largest: int = 100) -> ExitRoom:
@@ -65,6 +68,21 @@ def test_a_quantity_that_is_asked_for_by_its_number_has_nothing_due() -> None:
         assert room(100, 0, opens, beside).asked_for(D(asked)).due == 0
 
 
+def test_an_exit_for_less_than_its_entry_comes_back_to_no_more_than_it_was_asked_for() -> None:
+    smaller = room(60, 0, 100, 40)
+    spared = smaller.fitted
+    assert (spared.quantity, spared.reduced, spared.asked, spared.due) == (60, 40, 60, 0)
+    again = attrs.evolve(spared, filled_beside=D(50))
+    assert (again.due, again.explained) == (10, 50)
+    again = again.reduced_to(D(50))
+    for beside, reduced in ((10, 10), (40, 40)):
+        busted = attrs.evolve(again, filled_beside=D(beside)).fitted
+        assert (busted.quantity, busted.reduced, busted.due) == (60, reduced, 0)
+    ended = attrs.evolve(again, entry=Opened(D(80), D(80), D(100), short=True))
+    assert ended.fitted.quantity == 30, "what is not open comes off it all the same"
+    assert again.asked_for(D(45)).asked == 0
+
+
 def test_an_order_of_no_bracket_has_nothing_due() -> None:
     alone = ExitRoom(D(100), D(0))
     assert (alone.due, alone.fitted, alone.asked_for(D(150)).reduced) == (0, alone, 0)
@@ -76,6 +94,7 @@ def test_an_exit_is_made_no_larger_than_what_is_open_and_no_smaller_than_what_ma
 ) -> None:
     fitted = found.fitted
     assert fitted.quantity <= max(found.quantity, found.at_least)
+    assert fitted.quantity <= (fitted.asked or fitted.full)
     assert fitted.quantity >= min(found.quantity, found.at_most)
     assert fitted.quantity >= min(found.quantity, found.explained)
 
