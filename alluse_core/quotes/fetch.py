@@ -183,16 +183,18 @@ class Fetchers:
             return
         instruments = [miss.instrument for miss in misses]
         self._measures.broker_calls.value += 1
+        asked = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._timeout):
                 quotes = await self._broker.snapshots(instruments)
         except TimeoutError:
             self._measures.broker_errors.value += 1
             quotes = {}
+        took = self._clock.monotonic() - asked
         for miss in misses:
             quote = quotes.get(miss.instrument)
             if quote is None:
-                self._fail([miss], no_answer(self._broker, miss.instrument, self._timeout))
+                self._fail([miss], no_answer(self._broker, miss.instrument, took))
             else:
                 self._misses.resolve(self._take(quote))
                 waited = self._clock.monotonic() - miss.since
@@ -211,10 +213,10 @@ def unavailable(broker: Broker) -> BrokerUnavailable:
     )
 
 
-def no_answer(broker: Broker, instrument: Instrument, timeout: float) -> QuoteUnavailable:
-    """Return the error of a read that the broker left without an answer."""
+def no_answer(broker: Broker, instrument: Instrument, waited: float) -> QuoteUnavailable:
+    """Return the error of a read that the broker left without a quote for ``waited`` seconds."""
     return QuoteUnavailable(
-        f"broker {broker.name!r} gave no quote of {instrument} within {timeout:g} s",
+        f"broker {broker.name!r} gave no quote of {instrument} within {round(waited, 3):g} s",
         hint="check the market data subscription and the market's hours:"
         " 'alluse doctor --connect --ask INSTRUMENT'",
     )

@@ -190,6 +190,21 @@ def test_an_answer_that_does_not_come_in_time_is_an_error_and_not_a_hang() -> No
     scenario(make_desk, body)
 
 
+def test_an_answer_without_a_quote_tells_how_long_it_took_and_not_the_time_out() -> None:
+    async def body(desk: Desk) -> None:
+        async def nothing(_: object) -> dict[Instrument, Quote]:
+            await desk.clock.sleep(1.0)
+            return {}
+
+        desk.broker.snapshots = nothing  # type: ignore[method-assign, assignment]
+        read = await soon(desk.quotes.get(AAPL), desk)
+        await desk.pass_time(1.0)
+        with pytest.raises(QuoteUnavailable, match="gave no quote of AAPL within 1 s"):
+            await read
+
+    scenario(make_desk, body)
+
+
 def test_a_worker_outlives_whatever_the_broker_raises() -> None:
     async def body(desk: Desk) -> None:
         async def broken(_: object) -> dict[Instrument, Quote]:

@@ -283,6 +283,34 @@ def test_quotes_are_live_carry_their_times_and_never_a_zero_for_an_absent_side()
     story(body)
 
 
+def test_a_paused_process_waits_for_the_quotes_of_the_market_that_it_paused() -> None:
+    async def whole() -> None:
+        desk = Desk()
+        await desk.broker.connect()
+        asking = asyncio.ensure_future(desk.broker.snapshots([AAPL]))
+        await desk.clock.advance(0.02)
+        assert not asking.done()
+        desk.clock._move_to(desk.clock.monotonic() + 1.5)  # time passes and nobody is woken
+        await desk.clock.advance(0.5)
+        assert AAPL in await asking
+        await desk.broker.close()
+
+    asyncio.run(whole())
+
+
+def test_a_snapshot_of_what_is_never_shown_ends_without_it() -> None:
+    async def whole() -> None:
+        desk = Desk(speed=1e-9)
+        await desk.broker.connect()
+        asking = asyncio.ensure_future(desk.broker.snapshots([AAPL]))
+        await desk.clock.advance(desk.broker.capabilities.snapshot_seconds + 0.1)
+        assert asking.done()
+        assert AAPL not in await asking
+        await desk.broker.close()
+
+    asyncio.run(whole())
+
+
 def test_a_stream_is_not_alive_once_its_recording_has_ended(tmp_path: Path) -> None:
     start = datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
     with RecordingWriter(tmp_path) as writer:

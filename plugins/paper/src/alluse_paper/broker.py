@@ -70,6 +70,7 @@ _CAPABILITIES = BrokerCapabilities(
     historical_bars=False,
 )
 _SNAPSHOT_POLL = 0.02
+_SNAPSHOT_LOOKS = 1 + round(_CAPABILITIES.snapshot_seconds / _SNAPSHOT_POLL)
 
 
 class PaperBroker:
@@ -282,13 +283,15 @@ class PaperBroker:
     async def snapshots(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Quote]:
         """Return the present quotes, waiting a little for those not shown yet."""
         await self._turn()
-        deadline = self._clock.monotonic() + self.capabilities.snapshot_seconds
-        while True:
+        found: dict[Instrument, Quote] = {}
+        # Looks are counted, not seconds: a process that was paused held its market up as well,
+        # and a deadline that passed meanwhile would end the wait before the market had its turn.
+        for _ in range(_SNAPSHOT_LOOKS):
             found = {each: quote for each in instruments if (quote := self._quote(each))}
-            late = self._clock.monotonic() >= deadline
-            if late or all(each in found or not self._lists(each) for each in instruments):
-                return found
+            if all(each in found or not self._lists(each) for each in instruments):
+                break
             await self._clock.sleep(_SNAPSHOT_POLL)
+        return found
 
     def subscribe(self, instrument: Instrument, sink: QuoteSink) -> Subscription:
         """Stream quotes. Raises InstrumentNotFound, or BrokerUnavailable while not connected."""
