@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import time
 
 import pytest
 from alluse_gateway import wire
@@ -33,7 +32,7 @@ class SteppedClock(SystemClock):
     offset = 0.0
 
     def monotonic(self) -> float:  # type: ignore[override]
-        return time.monotonic() + self.offset
+        return SystemClock.monotonic() + self.offset
 
 
 def test_a_second_client_with_the_same_id_is_told_326_and_disconnected() -> None:
