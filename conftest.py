@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Generator
@@ -53,7 +54,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, A
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give this session, and the processes it starts, a temporary folder of their own."""
+    """Give this session, and the processes it starts, a temporary folder of their own.
+
+    A shell has what it starts in the background ignore SIGINT, and so would every process that a
+    test interrupts: it is listened to again.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return  # a worker shares the folder of the session that started it
     # pytest keeps and cleans its own folders, where a person looks for them.
