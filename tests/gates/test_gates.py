@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -232,6 +233,25 @@ def play(chosen: Part, folder: Path, left: float = math.inf) -> Ended:
     return in_folder(folder)(chosen, chosen.turn(0, 1), left, lambda *_: None)
 
 
+@pytest.fixture
+def spoken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that a script makes once it has told: only then does its time begin.
+
+    How long an interpreter takes to start on a busy machine is nobody's patience.
+    """
+    file, began = tmp_path / "spoken", math.nan
+
+    def monotonic() -> float:
+        nonlocal began
+        if math.isnan(began) and file.exists():
+            began = time.monotonic()
+        return 0.0 if math.isnan(began) else time.monotonic() - began
+
+    clock = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)
+    monkeypatch.setattr("gates.process.time", clock)
+    return file
+
+
 def ends(number: int) -> bool:
     """Whether a process of this number is gone within a moment."""
     for _ in range(100):
@@ -251,18 +271,18 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_part_that_hangs_is_ended_with_all_that_it_started_and_nothing_else(
-    tmp_path: Path, bystander: subprocess.Popen[bytes]
+    tmp_path: Path, bystander: subprocess.Popen[bytes], spoken: Path
 ) -> None:
-    number = tmp_path / "asleep"
     hangs = script(
         "tell(ran=2); asleep = subprocess.Popen(['sleep', '60'])\n"
-        f"open({str(number)!r}, 'w').write(str(asleep.pid)); time.sleep(60)",
+        f"with open({str(spoken)!r}, 'w') as file: file.write(str(asleep.pid))\n"
+        "time.sleep(60)",
         patience=0.6,
     )
     ended = play(hangs, tmp_path)
     assert (ended.told.ran, ended.why) == (2, "it was silent for 0.6 s")
     assert ended.seconds < 30
-    assert ends(int(number.read_text("utf-8")))
+    assert ends(int(spoken.read_text("utf-8")))
     assert bystander.poll() is None
 
 
@@ -273,17 +293,26 @@ def test_what_a_process_leaves_behind_when_it_ends_is_ended_too(tmp_path: Path) 
     assert ends(int(ended.last_lines))
 
 
-def test_a_process_over_its_time_is_ended_and_what_it_told_counts(tmp_path: Path) -> None:
-    slow = script("while True: tell(ran=1); time.sleep(0.05)", patience=4.0)
+def test_a_process_over_its_time_is_ended_and_what_it_told_counts(
+    tmp_path: Path, spoken: Path
+) -> None:
+    slow = script(
+        f"while True: tell(ran=1); open({str(spoken)!r}, 'w').close(); time.sleep(0.05)",
+        patience=4.0,
+    )
     ended = play(slow, tmp_path, 0.5)
     assert ended.why == OUT_OF_TIME
     assert 0 < ended.told.ran < 100
 
 
-def test_a_process_tidies_up_when_it_is_ended(tmp_path: Path) -> None:
+def test_a_process_tidies_up_when_it_is_ended(tmp_path: Path, spoken: Path) -> None:
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        tidy = script("try: tell(ran=1); time.sleep(60)\nfinally: tell(ran=10)", patience=0.5)
+        tidy = script(
+            f"try: tell(ran=1); open({str(spoken)!r}, 'w').close(); time.sleep(60)\n"
+            "finally: tell(ran=10)",
+            patience=0.5,
+        )
         assert play(tidy, tmp_path).told.ran == 11
     finally:
         signal.signal(signal.SIGINT, previous)
