@@ -56,17 +56,7 @@ class Commands:
         """Return the command once it is durable; the new terms pass the stages first."""
         self._refuse_ended(live, Verb.MODIFY)
         broker = self._broker(live, Verb.MODIFY)
-        if live.state is OrderState.UNKNOWN:
-            # A broker takes a modify of an order that it never had for a new order.
-            raise CommandRejected(
-                f"order {live.key!r} is UNKNOWN: changing it could place it a second time",
-                hint="cancel it, or wait until the broker's evidence settles it",
-            )
-        if live.pending is Verb.CANCEL:
-            raise CommandRejected(
-                f"order {live.key!r} is being cancelled",
-                hint="wait for the cancel's outcome; submit a new order with a new key",
-            )
+        _refuse_unclear(live, quantity)
         before, room = self._base(live)
         base = attrs.evolve(before, quantity=room.quantity)
         order = _changed(base, limit_price, stop_price, quantity)
@@ -243,6 +233,30 @@ class Commands:
         journal = self._desk.journal
         row = journal.scribe.row(Kind.COMMAND, body, live.key, live.ref, live.state.value)
         journal.append(row, then=then, urgent=urgent)
+
+
+def _refuse_unclear(live: LiveOrder, quantity: Price | None) -> None:
+    """Raise CommandRejected where nobody could say what a change would do."""
+    if live.state is OrderState.UNKNOWN:
+        # A broker takes a modify of an order that it never had for a new order.
+        raise CommandRejected(
+            f"order {live.key!r} is UNKNOWN: changing it could place it a second time",
+            hint="cancel it, or wait until the broker's evidence settles it",
+        )
+    if live.pending is Verb.CANCEL:
+        raise CommandRejected(
+            f"order {live.key!r} is being cancelled",
+            hint="wait for the cancel's outcome; submit a new order with a new key",
+        )
+    if live.enlarged is not None and quantity is None:
+        # A broker takes the quantity that a change bears. Ours would take off what a person added;
+        # theirs may be a word from before our own last change, and could flip the position.
+        raise CommandRejected(
+            f"order {live.key!r} was made larger by a person: it is for {live.quantity} at the"
+            f" broker, where {live.order.quantity} was asked for",
+            hint="name the quantity as well: theirs keeps what they added, a smaller one takes it"
+            " off",
+        )
 
 
 def _changed(

@@ -182,7 +182,8 @@ class Orders:
         """Change a live order; return once the command is durable.
 
         Raises OrderNotFound, CommandRejected where the order ended, OrderDenied where a control
-        refuses the new terms.
+        refuses the new terms. An exit of a bracket that a person made larger in TWS is changed only
+        with its quantity named: CommandRejected without.
         """
         self._check_caller()
         live = self._live(key)

@@ -33,6 +33,7 @@ from exits_lab import (
 )
 
 from alluse_core.cli.story import tell
+from alluse_core.errors import CommandRejected
 from alluse_core.model import Execution, OrderReport
 from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.live import Enlarged
@@ -407,16 +408,36 @@ def test_a_word_that_came_late_is_no_persons_share_once_a_list_says_less(tmp_pat
     run(scenario())
 
 
-def test_a_change_of_ours_takes_the_place_of_what_a_person_added(tmp_path: Path) -> None:
+def test_a_price_alone_takes_nothing_off_that_a_person_added(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, _, stop = await opened(desk)
             by_hand(desk, stop, 150)
+            with pytest.raises(CommandRejected, match="for 150 at the broker") as refused:
+                await desk.orders.modify(STOP, stop_price="91")
+            assert "name the quantity" in refused.value.hint
+            await desk.settle(10)
+            assert (at_the_broker(desk, stop), changes(desk)) == (150, [])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("quantity", [100, 150])
+def test_a_change_that_names_the_quantity_takes_the_place_of_what_a_person_added(
+    tmp_path: Path, quantity: int
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            by_hand(desk, stop, 150)
             assert live(desk).enlarged
-            await desk.orders.modify(STOP, stop_price="91")
+            await desk.orders.modify(STOP, stop_price="91", quantity=quantity)
             await desk.settle()
-            assert (at_the_broker(desk, stop), live(desk).enlarged) == (100, None)
+            assert (at_the_broker(desk, stop), live(desk).enlarged) == (quantity, None)
             assert not (await rebuilt(desk)).enlarged
+            desk.broker.fill(take.order_ref, amount(40))
+            await desk.settle(10)
+            assert at_the_broker(desk, stop) == stop.order.quantity == quantity - 40
 
     run(scenario())
 
