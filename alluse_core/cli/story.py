@@ -76,6 +76,8 @@ def _event(body: Body) -> tuple[str, str]:
         told += f", as permId {body['perm_id']}"
     if body.get("ended_perm_id"):
         told += f", permId {body['ended_perm_id']} alone"
+    if body.get("counted"):
+        told += ", with all that it filled told"
     if body.get("reason"):
         told += f": {body['reason']}"
     if body.get("impossible"):

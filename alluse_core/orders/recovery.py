@@ -101,6 +101,8 @@ def _event(live: LiveOrder, entry: Entry) -> None:
         live.ended_perm_ids |= {body["ended_perm_id"]}
     if "revived_perm_id" in body:
         live.ended_perm_ids -= {body["revived_perm_id"]}
+        live.counted = False
+    live.counted = live.counted or body.get("counted", False)
     live.shadow = live.shadow or body["event"] == "SHADOW"
     if "order_id" in body:
         live.order_id, live.client_id = body["order_id"], body["client_id"]

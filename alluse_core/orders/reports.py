@@ -83,10 +83,12 @@ class Reports:
             event = alone
         if event is Event.CANCEL:
             self._note_unasked(live)
-        self._applier.happen(live, event, source, report.reason, fields)
         told_last = event in _ENDS or event is Event.FILL
-        if told_last and report.filled is not None and len(live.perm_ids) == 1:
-            live.counted = True
+        counts = told_last and report.filled is not None and len(live.perm_ids) == 1
+        if counts and event in _ENDS and self._exits_rest_on(live):
+            fields = {**fields, "counted": True}
+        self._applier.happen(live, event, source, report.reason, fields)
+        live.counted = live.counted or counts
         if event is Event.REVIVE and live.filled:
             self._applier.happen(live, Event.PART_FILL, source)
         self._reductions.look(live)
@@ -102,6 +104,14 @@ class Reports:
         if total > live.quantity:
             live.hear(report.identity.perm_id, total)
             self._desk.ask(report.broker, f"order {live.key} works for {total} there")
+
+    def _exits_rest_on(self, entry: LiveOrder) -> bool:
+        """Whether it is to be written down that what an entry filled before its end is known.
+
+        Once, and where it is in hand: after a restart the broker's figure alone would be gone.
+        """
+        in_hand = entry.executed == entry.filled and not entry.counted
+        return in_hand and bool(self._desk.book.exits_of(entry.key))
 
     def count_unasked(self, live: LiveOrder) -> None:
         """Count a cancel that nobody asked for: once, though status and message both tell it."""

@@ -92,11 +92,11 @@ async def records(desk: Floor, kind: Kind = Kind.REDUCTION, key: str = STOP) -> 
         return [entry.body for entry in reader.entries(kind, key=key)]
 
 
-async def rebuilt(desk: Floor) -> LiveOrder:
-    """Return the stop as a start would."""
+async def rebuilt(desk: Floor, key: str = STOP) -> LiveOrder:
+    """Return an order as a start would."""
     await desk.orders.flush()
     with JournalReader(desk.journal.path) as reader:
-        found = rebuild(reader.story(STOP))
+        found = rebuild(reader.story(key))
     assert found is not None
     return found
 

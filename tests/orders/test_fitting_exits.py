@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,61 @@ def test_a_list_of_executions_counts_no_entry_as_it_reaches_back_to_midnight_onl
             await desk.orders.reconcile("fake")
             await desk.settle(10)
             assert at_the_broker(desk, stop) == entry.known.filled == 50
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("end", [_ended_too_early, _ended_without_a_figure])
+def test_what_an_ended_entry_filled_is_known_after_a_restart_that_no_list_tells_it_to(
+    tmp_path: Path, end: Callable[[Floor], Awaitable[Any]]
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await end(desk)
+            await desk.settle(10)
+            size = at_the_broker(desk, desk.orders.get(STOP))
+            assert size == live(desk, ENTRY).filled
+            await desk.orders.reconcile("fake")
+            told = await records(desk, Kind.EVENT, ENTRY)
+            assert [body["event"] for body in told if "counted" in body] == ["CANCEL"], "once"
+            forgotten = desk.broker
+            forgotten.orders = {
+                ref: order for ref, order in forgotten.orders.items() if order.is_open
+            }
+        again = attrs.evolve(NODE, incarnation="incarnation-2")
+        async with floor(tmp_path, broker=forgotten, node=again) as desk:
+            assert live(desk, ENTRY).counted
+            assert (at_the_broker(desk, desk.orders.get(STOP)), due(desk)) == (size, 0)
+
+    run(scenario())
+
+
+def test_an_end_is_not_written_down_as_counted_before_its_fills_are_in_hand(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            tickets = await bracket(desk)
+            with held_back(desk) as words:
+                desk.broker.fill(tickets[0].order_ref, amount(50))
+                desk.broker.cancel_by_broker(tickets[0].order_ref)
+            desk.broker.say(words[-1])
+            assert (live(desk, ENTRY).counted, live(desk, ENTRY).filled) == (True, 50)
+            again = await rebuilt(desk, ENTRY)
+            assert (again.counted, again.filled) == (False, 0)
+
+    run(scenario())
+
+
+def test_an_entry_that_is_alive_again_is_rebuilt_uncounted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, _ = await _ended_too_early(desk)
+            assert (await rebuilt(desk, ENTRY)).counted
+            desk.broker.orders[entry.order_ref].status = heard(desk, STOP).status
+            await desk.settle(1)
+            await desk.orders.reconcile("fake")
+            assert not (await rebuilt(desk, ENTRY)).counted
 
     run(scenario())
 
