@@ -12,9 +12,11 @@ from alluse_core.model import GroupKind, Instrument, OrderState, OrderType, Side
 from alluse_core.orders.book import Book
 from alluse_core.orders.live import ZERO, LiveOrder
 from alluse_core.orders.meters import COMPONENT
+from alluse_core.orders.room import Opened
 from alluse_core.telemetry import Registry
 
 METRIC = "unprotected_quantity"
+SURPLUS = "exits_surplus"
 
 _WORKS = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
 _STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
@@ -58,18 +60,33 @@ class Bracket:
         return min(largest, self.left)
 
     @property
+    def surplus(self) -> Decimal:
+        """How much more its working exits would close than is open, or is opened yet.
+
+        What an entry that ended may have filled unheard is not known to be open.
+        """
+        open_ = Opened.by(self.entry).at_least - sum((each.filled for each in self.exits), ZERO)
+        # One fill of an exit takes as much off its siblings.
+        largest = max(map(told_at_work, self.exits), default=ZERO)
+        return max(largest - max(open_, ZERO), ZERO)
+
+    @property
     def ended(self) -> bool:
         """Whether nothing of it can fill any more."""
         return self.entry.settled and all(each.settled for each in self.exits)
 
 
-def at_work(live: LiveOrder) -> Decimal:
+def told_at_work(live: LiveOrder) -> Decimal:
     """Return how much of an order works at the broker, by the broker's word."""
     if live.state not in _WORKS:
         return ZERO
-    quantity = live.order.quantity
     told = live.told_quantity
-    return max((quantity if told is None else min(quantity, told)) - live.filled, ZERO)
+    return max((live.order.quantity if told is None else told) - live.filled, ZERO)
+
+
+def at_work(live: LiveOrder) -> Decimal:
+    """Return how much of that covers anything: no more than is meant to work."""
+    return min(told_at_work(live), max(live.order.quantity - live.filled, ZERO))
 
 
 def brackets(
@@ -130,6 +147,8 @@ def lone_stops(orders: Iterable[LiveOrder]) -> dict[tuple[Place, Side], Decimal]
 class Protection:
     """Keeps ``trading_system.unprotected_quantity{instrument=}`` at what is unprotected now.
 
+    ``trading_system.exits_surplus{account=}`` is the other way round: how much more the exits at
+    work would close than their brackets have open, from an account's first bracket on.
     A bracket stays in memory, and in what a start reads back, until it is over: nothing of it can
     fill any more and nothing of what it opened is held. ``note`` writes that down.
     """
@@ -146,6 +165,7 @@ class Protection:
         self._note = note
         self._registry = registry
         self._told: set[Instrument] = set()
+        self._accounts: set[str] = set()
         self._excess: dict[tuple[Place, Side], Decimal] = {}
 
     def tend(self) -> None:
@@ -155,15 +175,26 @@ class Protection:
 
     def look(self) -> dict[Instrument, Decimal]:
         """Return what is unprotected by instrument, and publish it; what was once stays at 0."""
-        stops = lone_stops(self._book.live())
-        found = unprotected(self._brackets(), self._book.positions, stops)
+        stops, family = lone_stops(self._book.live()), self._brackets()
+        found = unprotected(family, self._book.positions, stops)
         for instrument in self._told | set(found):
             gauge = self._registry.gauge(COMPONENT, METRIC, "", instrument=instrument.id)
             gauge.value = float(found.get(instrument, ZERO))
         self._told |= set(found)
         total = self._registry.gauge(COMPONENT, METRIC)
         total.value = float(sum(found.values(), ZERO))
+        self._publish_surplus(family)
         return found
+
+    def _publish_surplus(self, family: Iterable[Bracket]) -> None:
+        found: dict[str, Decimal] = dict.fromkeys(self._accounts, ZERO)
+        for bracket in family:
+            account = bracket.place[1]
+            found[account] = found.get(account, ZERO) + bracket.surplus
+        self._accounts = set(found)
+        for account, quantity in found.items():
+            gauge = self._registry.gauge(COMPONENT, SURPLUS, account=account)
+            gauge.value = float(quantity)
 
     def compared(self, broker: str) -> None:
         """The positions of a broker are as it told them: more than is held is open no more.

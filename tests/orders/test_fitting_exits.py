@@ -474,6 +474,8 @@ def test_a_price_alone_takes_nothing_off_that_a_person_added(tmp_path: Path) -> 
             assert "name the quantity" in refused.value.hint
             await desk.settle(10)
             assert (at_the_broker(desk, stop), changes(desk)) == (150, [])
+            more = desk.registry.gauge("trading_system", "exits_surplus", account="DU1").value
+            assert more == 50, "what it is larger than what is open is measured"
 
     run(scenario())
 

@@ -58,6 +58,17 @@ def gauge(desk: Floor) -> float:
     return desk.registry.gauge("trading_system", "unprotected_quantity", "").value
 
 
+def surplus(desk: Floor) -> float | None:
+    """Return how much larger the exits at work are than what is open; None: nobody measured it."""
+    desk.orders.unprotected()
+    found = {
+        str(sample.series): sample.value
+        for sample in desk.registry.collect(0.0)
+        if sample.series.metric == "exits_surplus"
+    }
+    return found.get("trading_system.exits_surplus{account=DU1}")
+
+
 def notes(folder: Path, key: str = "one/entry") -> list[tuple[bool, str]]:
     with JournalReader(folder / "journal.db") as reader:
         bodies = [entry.body for entry in reader.entries("bracket", key=key)]
@@ -84,6 +95,30 @@ def test_an_exit_that_is_refused_after_the_entry_filled_is_told_with_its_amount(
             assert bare(desk) == {"AAPL": 100}
             desk.broker.fill(take.order_ref, amount(30))
             assert bare(desk) == {"AAPL": 70}
+
+    run(scenario())
+
+
+def test_exits_larger_than_what_is_open_are_told_with_their_surplus(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            assert surplus(desk) is None
+            entry, take, stop = await bracket(desk)
+            await bracket(desk, "other")
+            await desk.settle()
+            desk.broker.fill(entry.order_ref, amount(40))
+            assert surplus(desk) == 0, "the entry may open the rest"
+            desk.broker.fill(take.order_ref, amount(10))
+            report = desk.broker.orders[entry.order_ref]
+            report.status = BrokerStatus.CANCELED
+            desk.broker.report(report)
+            assert (entry.state, stop.order.quantity) == (OrderState.CANCELED, 90)
+            assert surplus(desk) == 60, "30 are open, and 90 would be closed"
+            await desk.settle(10)
+            assert (stop.order.quantity, surplus(desk)) == (30, 0)
+            desk.broker.fill(stop.order_ref)
+            await desk.settle(5)
+            assert surplus(desk) == 0
 
     run(scenario())
 
