@@ -29,6 +29,15 @@ def state_path(settings: Settings) -> Path:
     return root / agent.tenant / (settings.orders.default_account or "default-account")
 
 
+def where_the_journal_is(folder: Path, option: str) -> str:
+    """Return a hint for who named a folder without a journal; '' where none is below it.
+
+    Settings name the root, and the journals lie in it by tenant and account.
+    """
+    below = sorted(path.parent for path in folder.glob(f"*/*/{JOURNAL}"))
+    return f"name one of its folders: {option} {' or '.join(map(str, below))}" if below else ""
+
+
 class StateFolder:
     """An exclusively locked folder; a context manager.
 

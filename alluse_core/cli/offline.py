@@ -14,7 +14,7 @@ from alluse_core.orders.control import accept, control_fields
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.records import Kind
 from alluse_core.ports import TradingState
-from alluse_core.state import JOURNAL
+from alluse_core.state import JOURNAL, where_the_journal_is
 
 
 async def decide(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -24,7 +24,8 @@ async def decide(folder: Path, verb: str, fields: Mapping[str, str]) -> dict[str
     OrderError for a breaker that was not open when the last one ended.
     """
     if not (folder / JOURNAL).exists():
-        raise StateError(f"{str(folder)!r} has no journal", hint="was it ever traded with?")
+        hint = where_the_journal_is(folder, "--state") or "was it ever traded with?"
+        raise StateError(f"{str(folder)!r} has no journal", hint=hint)
     node = NodeIdentity("", "", "person", "offline")
     journal = Journal(folder / JOURNAL, clock=SystemClock(), node=node)
     try:

@@ -17,6 +17,7 @@ import attrs
 from alluse_core.errors import JournalCorrupt, JournalError, OrderNotFound
 from alluse_core.model import Execution, Order, OrderState, SecurityType
 from alluse_core.orders.records import Kind, Row, execution_from, microseconds, order_from, when
+from alluse_core.state import where_the_journal_is
 
 # The second term is what lets SQLite use the partial index.
 _OF_KEY = "WHERE key = ? AND key <> ''"
@@ -113,7 +114,8 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.exists():
-            raise JournalError(f"there is no journal at {str(path)!r}", hint="name another --out")
+            hint = where_the_journal_is(path.parent, "--out") or "name another --out"
+            raise JournalError(f"there is no journal at {str(path)!r}", hint=hint)
         self.connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
         )

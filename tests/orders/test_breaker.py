@@ -436,9 +436,15 @@ def test_an_exit_may_wait_for_longer_but_not_past_its_own_end(tmp_path: Path) ->
             desk.broker.mode = "accept"
             for turn in range(90):
                 await desk.orders.submit(sell(f"exit-{turn}", 1))
+            until = desk.clock.now() + timedelta(seconds=20)
+            ends = sell("ends", 1, time_in_force=TimeInForce.GTD, good_till=until)
+            short = await desk.orders.submit(ends)
             await desk.settle(80)
             states = {desk.orders.get(f"exit-{turn}").state for turn in range(90)}
             assert states == {S.ACCEPTED}
+            assert short.state is S.DENIED
+            assert short.known.reason == f"not sent: it was good until {until.isoformat()}"
+            assert short.order_ref not in desk.broker.orders
 
     run(scenario())
 

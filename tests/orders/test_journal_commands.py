@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,8 @@ from desk_floor import NODE, buy, floor, run
 
 from alluse_core.cli import journal as commands
 from alluse_core.cli.journal import FINDINGS, journal_export, journal_verify
-from alluse_core.errors import JournalCorrupt
+from alluse_core.cli.offline import decide
+from alluse_core.errors import JournalCorrupt, JournalError, StateError
 from alluse_core.model import OrderGroup, OrderState
 from alluse_core.orders.checkpoint import checkpoint_path
 from alluse_core.orders.committer import InlineCommitter
@@ -82,6 +85,21 @@ def test_a_whole_journal_is_said_to_be_so_with_its_last_hash(traded: Path) -> No
     assert facts["way_out"] == ""
     assert words.startswith(f"ok: {facts['records']} records; ")
     assert f"hash {facts['head'][:16]}" in words
+
+
+def test_who_names_the_root_of_the_state_folders_is_told_where_the_journal_lies(
+    traded: Path, tmp_path: Path
+) -> None:
+    """``[alluse] state_dir`` is the root; a process holds a folder of tenant and account in it."""
+    folder = tmp_path / "default" / "DU1"
+    shutil.copytree(traded, folder)
+    for wrong, hint in ((tmp_path, f"--out {folder}"), (folder.parent, "name another --out")):
+        with pytest.raises(JournalError, match="there is no journal") as told:
+            called(journal_verify, "--out", wrong)
+        assert told.value.hint.endswith(hint)
+    with pytest.raises(StateError, match="has no journal") as offline:
+        asyncio.run(decide(tmp_path, "resume", {"by": "Ada"}))
+    assert offline.value.hint == f"name one of its folders: --state {folder}"
 
 
 def without_anchor(folder: Path) -> None:

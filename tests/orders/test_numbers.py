@@ -38,6 +38,22 @@ def test_an_exit_that_overtakes_waiting_orders_takes_the_next_id(tmp_path: Path)
     run(scenario())
 
 
+def test_ids_rise_whatever_the_brokers_own_counter_does(tmp_path: Path) -> None:
+    """It may stand still, or go back behind ids that were used (Lean.IB #242)."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            for number, counter in enumerate((7, 7, 1, 7, 3)):
+                desk.broker.order_id_floor = counter
+                await desk.orders.submit(buy(f"order-{number}"))
+                await desk.settle()
+            numbers = [message.order_id for message in _placed(desk.broker.sent)]
+            assert len(numbers) == 5
+            assert numbers == sorted(set(numbers))
+
+    run(scenario())
+
+
 def test_ids_are_reserved_in_the_journal_before_an_order_may_use_them(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

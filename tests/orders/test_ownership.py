@@ -74,7 +74,8 @@ def test_an_order_with_our_name_that_the_journal_lost_is_ours(tmp_path: Path) ->
             assert desk.orders.get(f"orphan/{stem}-LOST").state is S.ACCEPTED
             assert desk.count("orphans_adopted") == 1
             await desk.orders.halt("test")
-            await desk.settle()
+            await desk.orders.begin_flatten()
+            await desk.settle(3)
             named = {what.order_ref for kind, what in desk.broker.sent if kind == "cancel"}  # type: ignore[attr-defined]
             assert named == {ticket.order_ref, f"{stem}-LOST"}, "never one placed by hand"
 

@@ -34,6 +34,7 @@ def test_a_week_of_restarts_a_login_and_a_dst_change_leaves_nothing_wrong_or_lar
     assert days == DAYS or time.monotonic() >= until
     assert told.restarts == days
     assert told.logins >= days // 7
+    assert told.jumps >= days // 4, "days with a clock that is right show little"
     assert told.days[-1].fills >= 2 * (days // 2)
     # Everything is loaded after the first days; what a day adds must not stay.
     # A night without a link ends with its questions unanswered, so single days may differ.
