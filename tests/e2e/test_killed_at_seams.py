@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 ROUNDS = int(os.environ.get("ALLUSE_SEAM_ROUNDS", "1"))
 _FIRST_CLIENT = 100
 _TOGETHER = 6
-_HEALED_WITHIN = 20.0
+_HEALED_WITHIN = 45.0
 
 
 @attrs.frozen

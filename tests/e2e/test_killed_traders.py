@@ -27,7 +27,7 @@ KILLS = int(os.environ.get("ALLUSE_KILLS", "6"))
 FIRST = int(os.environ.get("ALLUSE_KILLS_FROM", "0"))
 
 
-def kill(port: int, state: Path, seed: int, symbols: str) -> None:
+def kill(port: int, state: Path, ledger: Path, seed: int, symbols: str) -> None:
     """Let a process trade and kill it: at a named seam, or at a moment that the seed gives."""
     seam = (*SEAMS, "")[seed % 3]
     command = [sys.executable, str(HERE / "killed_trader.py"), str(port), str(state)]
@@ -38,6 +38,9 @@ def kill(port: int, state: Path, seed: int, symbols: str) -> None:
     with process.stdout:
         assert process.stdout.readline() == "trading\n"
         if not seam:
+            while '"placed"' not in ledger.read_text("utf-8"):
+                assert process.poll() is None
+                time.sleep(0.01)
             time.sleep(random.Random(seed).uniform(0.0, 0.8))
             process.send_signal(signal.SIGKILL)
         assert process.wait(30) == -signal.SIGKILL
@@ -46,7 +49,7 @@ def kill(port: int, state: Path, seed: int, symbols: str) -> None:
 async def recover(port: int, state: Path, ledger: Path) -> list[str]:
     """Start again on the same state; return what differs from the ledger after a bounded wait."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + 15.0
+    deadline = loop.time() + 45.0
     async with alluse_core.open(settings(port), state=state) as runtime:
         agent = Agent("", {}, random.Random(0))
         while True:
@@ -68,7 +71,7 @@ def test_a_killed_trader_finds_all_its_orders_and_sends_none_twice(
     with serve("--ledger", str(ledger), "--seed", str(seed)) as gateway:
         instruments = gateway.control(do="status")["instruments"]
         symbols = ",".join(each.split(":")[1] for each in instruments if each.startswith("STK"))
-        kill(gateway.port, state, seed, symbols)
+        kill(gateway.port, state, ledger, seed, symbols)
         problems = asyncio.run(recover(gateway.port, state, ledger))
     assert not problems, f"seed {seed}\n  " + "\n  ".join(problems)
     entries = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()]

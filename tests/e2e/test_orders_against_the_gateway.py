@@ -12,6 +12,8 @@ import os
 import pytest
 from order_sessions import Result, sessions
 
+from alluse_core.testing.steady import steady_time
+
 COUNT = int(os.environ.get("ALLUSE_TCP_SESSIONS", "12"))
 FIRST = int(os.environ.get("ALLUSE_TCP_FROM", "0")) + 1
 SEEDS = tuple(range(FIRST, FIRST + COUNT))
@@ -21,7 +23,10 @@ if "ALLUSE_SEED" in os.environ:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Result]:
-    return asyncio.run(sessions(SEEDS, tmp_path_factory.mktemp("sessions")))
+    # Both ends are in this process: messages that left in time are not to arrive bunched because
+    # it stood still.
+    with steady_time():
+        return asyncio.run(sessions(SEEDS, tmp_path_factory.mktemp("sessions")))
 
 
 @pytest.mark.slow
