@@ -55,12 +55,16 @@ class Spool:
 
     def _await(self, name: str, patience: float) -> dict[str, Any]:
         answer, until = self._folder / f"{name}.answer", time.monotonic() + patience
-        while time.monotonic() < until:
+        late = False
+        while not late:
+            # Asked before the look: what was answered while this process was stopped counts.
+            late = time.monotonic() >= until
             if answer.exists():
                 found: dict[str, Any] = json.loads(answer.read_text("utf-8"))
                 answer.unlink()
                 return found
-            time.sleep(_POLL)
+            if not late:
+                time.sleep(_POLL)
         try:
             (self._folder / f"{name}.request").unlink()
         except FileNotFoundError:

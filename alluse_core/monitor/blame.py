@@ -19,6 +19,7 @@ LONGEST_STEP = 0.05
 class Blame:
     """Names what held the event loop for longer than :data:`LONGEST_STEP`.
 
+    A process that the machine stops looks the same from inside: it is what ran then that is named.
     Counter ``monitor.loop_held{kind=,name=}`` says how often, and each name is logged once. What
     never returns cannot be named from inside the loop: ``alluse watchdog`` acts on that.
     """
@@ -35,8 +36,8 @@ class Blame:
         if (kind, name) not in self._logged:
             self._logged.add((kind, name))
             _log.warning(
-                "%s %r held the event loop for %.0f ms, and every order with it; more are only"
-                " counted",
+                "%s %r held the event loop for %.0f ms, and every order with it, or the process was"
+                " stopped while it ran; more are only counted",
                 kind,
                 name,
                 seconds * 1000.0,

@@ -51,6 +51,20 @@ def test_a_request_that_nobody_took_is_withdrawn(tmp_path: Path) -> None:
     assert spool.take() == []
 
 
+def test_an_answer_that_came_while_whoever_asked_was_stopped_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, sleep = Spool(tmp_path), time.sleep
+
+    def stopped(_: float) -> None:
+        (request,) = spool.take()
+        spool.answer(request, {"state": "HALTED"})
+        sleep(0.2)
+
+    monkeypatch.setattr("alluse_core.spool.time.sleep", stopped)
+    assert spool.ask("halt", {"reason": "x"}, 0.1) == {"state": "HALTED"}
+
+
 def test_what_cannot_be_read_is_thrown_away(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     (tmp_path / SPOOL).mkdir()
