@@ -77,10 +77,9 @@ class Trimming:
         if entry is None or (entry.state.is_terminal and not entry.settled):
             return
         quantity = live.order.quantity
-        wanted = room_of(book, live).fitted.quantity
-        if wanted > quantity:
-            coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
-            wanted = max(quantity, min(wanted, live.filled + self._held(live) + coming))
+        coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
+        most = live.filled + self._held(live) + coming
+        wanted = min(room_of(book, live).fitted.quantity, max(quantity, most))
         if wanted == quantity or not self._pauses.passes(live.key, now):
             return
         self._tried[live.key] += 1

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import attrs
-from desk_floor import Floor, amount, buy
+from desk_floor import NODE, Floor, amount, buy, floor
 
 from alluse_core.model import (
     Evidence,
+    Execution,
     OrderGroup,
+    OrderReport,
     OrderState,
 )
 from alluse_core.orders.live import LiveOrder
@@ -58,6 +61,37 @@ def of(words: Sequence[Evidence], ref: str, kind: type) -> list[Any]:
         for word in words
         if isinstance(word, kind) and word.identity.order_ref == ref  # type: ignore[attr-defined]
     ]
+
+
+def executions(words: Sequence[Evidence], ticket: Ticket) -> list[Execution]:
+    """Return what words tell of an order's fills."""
+    return of(words, ticket.order_ref, Execution)
+
+
+def reports(words: Sequence[Evidence], ticket: Ticket) -> list[OrderReport]:
+    """Return what words tell of an order's status."""
+    return of(words, ticket.order_ref, OrderReport)
+
+
+def unheard(desk: Floor, *fills: tuple[Ticket, int]) -> list[Evidence]:
+    """Fill orders, in parts of so many; return the words about it, none of which was said yet."""
+    with held_back(desk) as words:
+        for ticket, quantity in fills:
+            desk.broker.fill(ticket.order_ref, amount(quantity))
+    return words
+
+
+def told_alone(desk: Floor, ticket: Ticket, quantity: int) -> list[Evidence]:
+    """Fill a part of an exit, and tell that alone: what it takes off its sibling is not heard."""
+    words = unheard(desk, (ticket, quantity))
+    desk.broker.say(executions(words, ticket)[0])
+    return words
+
+
+def next_process(folder: Path, desk: Floor) -> AbstractAsyncContextManager[Floor]:
+    """Return the process after this one, at the same broker."""
+    again = attrs.evolve(NODE, incarnation="incarnation-2")
+    return floor(folder, broker=desk.broker, node=again)
 
 
 def live(desk: Floor, key: str = STOP) -> LiveOrder:
@@ -140,3 +174,53 @@ async def enlarged_again(desk: Floor, filled: int = 40) -> Sequence[Ticket]:
     assert stop.order.quantity == at_the_broker(desk, stop) == 100
     assert due(desk) == filled
     return entry, take, stop
+
+
+def by_hand(desk: Floor, ticket: Ticket, quantity: int) -> None:
+    """Let a person change the quantity of an order in TWS."""
+    order = desk.broker.orders[ticket.order_ref]
+    changed = attrs.evolve(order.message.order, quantity=Decimal(quantity))
+    order.message = attrs.evolve(order.message, order=changed)
+    desk.broker.report(order)
+
+
+def bust(desk: Floor, fill: Execution) -> None:
+    """Take a fill of an exit back."""
+    revised = fill.execution_id[:-2] + "02"
+    busted = attrs.evolve(fill, execution_id=revised, quantity=Decimal(0))
+    desk.broker.fills.append(busted)
+    for place in desk.broker.held:
+        desk.broker.held[place] += fill.quantity
+    desk.broker.say(busted)
+
+
+async def enlarged_by_a_person(desk: Floor) -> Any:
+    tickets = await opened(desk)
+    by_hand(desk, tickets[2], 150)
+    desk.broker.fill(tickets[1].order_ref, amount(40))
+    desk.broker.fill(tickets[1].order_ref, amount(20))
+    return tickets
+
+
+async def ended_without_a_figure(desk: Floor) -> tuple[Any, list[Any]]:
+    """End an entry with 50 filled; heard are 20 of them, and the end without its figure."""
+    tickets = await bracket(desk)
+    entry = tickets[0]
+    desk.broker.fill(entry.order_ref, amount(20))
+    with held_back(desk) as words:
+        desk.broker.fill(entry.order_ref, amount(30))
+        desk.broker.cancel_by_broker(entry.order_ref)
+    last = of(words, entry.order_ref, OrderReport)[-1]
+    desk.broker.say(attrs.evolve(last, filled=None, remaining=None))
+    assert (entry.state, entry.known.filled) == (S.CANCELED, 20)
+    return tickets, words
+
+
+async def ended_too_early(desk: Floor) -> Any:
+    """End an entry with 20 filled by the broker's figure; its exits are made to fit."""
+    tickets = await bracket(desk)
+    desk.broker.fill(tickets[0].order_ref, amount(20))
+    desk.broker.cancel_by_broker(tickets[0].order_ref)
+    await desk.settle(10)
+    assert (tickets[2].order.quantity, at_the_broker(desk, tickets[2])) == (20, 20)
+    return tickets

@@ -16,20 +16,18 @@ from exits_lab import (
     bracket,
     changes,
     due,
-    held_back,
+    executions,
     live,
     made_smaller_across_a_fill,
-    of,
     opened,
     rebuilt,
+    reports,
     sent_unanswered,
+    told_alone,
+    unheard,
 )
 
 from alluse_core.errors import CommandRejected
-from alluse_core.model import (
-    Execution,
-    OrderReport,
-)
 from alluse_core.orders.increase import risk_increasing
 from alluse_core.orders.states import CommandEvent
 
@@ -52,9 +50,7 @@ def test_a_change_leaves_out_a_fill_whose_reduction_was_not_heard(tmp_path: Path
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            told_alone(desk, take, 40)
             change = await desk.orders.modify(STOP, stop_price="91")
             await desk.settle()
             assert (change.state, at_the_broker(desk, stop)) == (C.CONFIRMED, 60)
@@ -118,9 +114,7 @@ def test_a_change_that_has_nothing_left_to_close_is_refused(tmp_path: Path) -> N
             disk.holds = True
             asked = begun(desk.orders.modify(STOP, stop_price="91"))
             await desk.settle()
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref)
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            told_alone(desk, take, 100)
             disk.release()
             change = await asked
             await desk.settle()
@@ -138,13 +132,12 @@ def test_a_change_that_crosses_a_fill_is_confirmed_with_what_is_left(tmp_path: P
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
             change = await sent_unanswered(desk, stop_price="91")
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-            (told,) = of(words, stop.order_ref, OrderReport)
+            words = unheard(desk, (take, 40))
+            (told,) = reports(words, stop)
             taken = terms_of(told, stop_price=Decimal(91))
             desk.broker.say(taken)
             assert change.state is C.SENT, "nothing explains the quantity yet"
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            desk.broker.say(executions(words, take)[0])
             desk.broker.say(taken)
             assert change.state is C.CONFIRMED
             assert (stop.order.quantity, stop.order.stop_price) == (60, 91)

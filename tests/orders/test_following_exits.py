@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from desk_floor import NODE, amount, buy, floor, heard, run, terms_of
+from desk_floor import amount, buy, floor, heard, run, terms_of
 from exits_lab import (
     ENTRY,
     GROUP,
@@ -20,13 +20,16 @@ from exits_lab import (
     bracket,
     changes,
     due,
-    held_back,
+    executions,
     live,
-    of,
+    next_process,
     opened,
     proven,
     rebuilt,
     records,
+    reports,
+    told_alone,
+    unheard,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -34,9 +37,7 @@ from hypothesis import strategies as st
 from alluse_core.cli.story import tell
 from alluse_core.model import (
     BrokerStatus,
-    Execution,
     OrderGroup,
-    OrderReport,
 )
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.records import Kind
@@ -89,8 +90,7 @@ def test_a_reduction_that_is_told_before_its_cause_is_looked_at_again(tmp_path: 
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
+            words = unheard(desk, (take, 40))
             desk.broker.say(words[-1])
             # Without its cause it is what a person may have done.
             assert (stop.order.quantity, bool(stop.known.differences)) == (100, True)
@@ -109,11 +109,10 @@ def test_other_differences_stay_when_a_reduction_is_understood(tmp_path: Path) -
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-            (told,) = of(words, stop.order_ref, OrderReport)
+            words = unheard(desk, (take, 40))
+            (told,) = reports(words, stop)
             desk.broker.say(terms_of(told, time_in_force="DAY"))
-            for word in of(words, take.order_ref, Execution):
+            for word in executions(words, take):
                 desk.broker.say(word)
             assert stop.order.quantity == 60
             assert stop.known.differences == ("time in force is DAY where GTC was asked for",)
@@ -127,9 +126,7 @@ def test_a_reduction_that_is_not_heard_counts_nothing_less_until_a_list_tells_it
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            told_alone(desk, take, 40)
             assert (stop.order.quantity, live(desk).exposed, due(desk)) == (100, 100, 40)
             assert desk.orders.unprotected() == {}
             asked = desk.broker.queries
@@ -147,13 +144,12 @@ def test_a_status_alone_tells_a_reduction(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-            (told,) = of(words, stop.order_ref, OrderReport)
+            words = unheard(desk, (take, 40))
+            (told,) = reports(words, stop)
             status = attrs.evolve(told, terms=None)
             desk.broker.say(status)
             assert live(desk).quantity == 100, "nothing explains it yet"
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            desk.broker.say(executions(words, take)[0])
             desk.broker.say(attrs.evolve(status, filled=None))
             desk.broker.say(attrs.evolve(status, remaining=None))
             assert stop.order.quantity == 100
@@ -167,16 +163,14 @@ def test_a_completed_order_without_its_total_tells_it_by_its_fills(tmp_path: Pat
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-                desk.broker.fill(stop.order_ref)
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
-            last = of(words, stop.order_ref, OrderReport)[-1]
+            words = unheard(desk, (take, 40), (stop, 60))
+            desk.broker.say(executions(words, take)[0])
+            last = reports(words, stop)[-1]
             assert (last.status, last.filled, last.remaining) == (BrokerStatus.FILLED, 60, 0)
             desk.broker.say(terms_of(last, quantity=Decimal(0)))
             assert (stop.state, stop.order.quantity) == (S.FILLED, 60)
             assert not stop.known.settled, "its executions are to come"
-            for word in of(words, stop.order_ref, Execution):
+            for word in executions(words, stop):
                 desk.broker.say(word)
             assert stop.known.settled
 
@@ -190,13 +184,11 @@ def test_executions_that_reach_the_reduced_quantity_fill_it(
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-                desk.broker.fill(stop.order_ref)
-            reduction = of(words, stop.order_ref, OrderReport)[0]
+            words = unheard(desk, (take, 40), (stop, 60))
+            reduction = reports(words, stop)[0]
             assert reduction.remaining == 60
-            (execution,) = of(words, stop.order_ref, Execution)
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            (execution,) = executions(words, stop)
+            desk.broker.say(executions(words, take)[0])
             if reduction_first:
                 desk.broker.say(reduction)
                 desk.broker.say(execution)
@@ -213,13 +205,11 @@ def test_an_end_that_is_told_before_its_cause_is_named_rightly_afterwards(tmp_pa
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-                desk.broker.fill(stop.order_ref)
-            for word in of(words, stop.order_ref, OrderReport):
+            words = unheard(desk, (take, 40), (stop, 60))
+            for word in reports(words, stop):
                 desk.broker.say(word)
             assert (stop.state, stop.order.quantity) == (S.FILLED, 100)
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            desk.broker.say(executions(words, take)[0])
             assert (stop.state, stop.order.quantity) == (S.FILLED, 60)
 
     run(scenario())
@@ -230,8 +220,7 @@ def test_exits_follow_an_entry_that_ended_before_it_was_filled(tmp_path: Path) -
         async with floor(tmp_path) as desk:
             entry, take, stop = await bracket(desk)
             desk.broker.fill(entry.order_ref, amount(50))
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(20))
+            words = unheard(desk, (take, 20))
             for word in words:
                 desk.broker.say(word)
             assert stop.order.quantity == 80
@@ -252,8 +241,7 @@ def test_what_the_fills_do_not_explain_is_a_difference(tmp_path: Path, told: int
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk):
-                desk.broker.fill(take.order_ref, amount(40))
+            unheard(desk, (take, 40))
             desk.broker.report(desk.broker.orders[take.order_ref])
             report = attrs.evolve(heard(desk, STOP), filled=None, remaining=None)
             desk.broker.say(terms_of(report, quantity=Decimal(told)))
@@ -306,9 +294,7 @@ def test_words_of_fills_and_reductions_end_the_same_in_any_order(
     async def scenario() -> None:
         async with floor(folder) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                for part in parts:
-                    desk.broker.fill(take.order_ref, amount(part))
+            words = unheard(desk, *((take, part) for part in parts))
             twice = words + data.draw(st.lists(st.sampled_from(words), max_size=4))
             for word in data.draw(st.permutations(twice)):
                 desk.broker.say(word)
@@ -342,8 +328,7 @@ def test_a_reduction_is_known_after_a_restart(tmp_path: Path) -> None:
             assert command.order is not None
             assert (command.order.quantity, command.reduced) == (60, 40)
         desk.broker.lists_fail = True
-        again = attrs.evolve(NODE, incarnation="incarnation-2")
-        async with floor(tmp_path, broker=desk.broker, node=again) as desk:
+        async with next_process(tmp_path, desk) as desk:
             assert desk.orders.get(STOP).order.quantity == 60
             assert live(desk).exposed == 60
             assert desk.orders.get(STOP).known.differences == ()

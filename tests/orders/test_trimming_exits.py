@@ -20,24 +20,28 @@ from exits_lab import (
     changes,
     due,
     enlarged_again,
+    executions,
     held_back,
     live,
-    of,
     opened,
     prove,
     proven,
     rebuilt,
     records,
+    reports,
     sent_unanswered,
+    told_alone,
+    unheard,
 )
 
 from alluse_core.errors import JournalError
 from alluse_core.model import (
     BrokerStatus,
     Execution,
-    OrderReport,
 )
+from alluse_core.orders.live import Due
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reductions import PATIENCE
 
 
 def test_an_exit_that_a_crossing_change_enlarged_again_is_made_smaller(tmp_path: Path) -> None:
@@ -91,6 +95,20 @@ def test_an_exit_that_a_change_enlarged_across_its_entrys_end_is_made_smaller(
     run(scenario())
 
 
+def test_what_is_due_is_asked_about_once_the_broker_has_had_its_time(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await enlarged_again(desk)
+            now, found = desk.clock.monotonic(), []
+            for late in (PATIENCE - 1, PATIENCE):
+                live(desk).due = Due(amount(40), since=now - late)
+                await desk.orders._parts.trimming.tend()
+                found.append(live(desk).due.asked)
+            assert found == [False, True]
+
+    run(scenario())
+
+
 def test_a_list_from_before_the_fill_proves_no_surplus(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
@@ -111,10 +129,9 @@ def test_an_exit_that_has_nothing_left_to_close_is_cancelled(tmp_path: Path) -> 
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             entry, take, stop = await enlarged_again(desk, 40)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(60))
+            words = unheard(desk, (take, 60))
             desk.broker.orders[stop.order_ref].status = BrokerStatus.WORKING
-            for word in of(words, take.order_ref, Execution):
+            for word in executions(words, take):
                 desk.broker.say(word)
             assert (entry.state, due(desk)) == (S.FILLED, 100)
             await desk.settle(5)
@@ -231,11 +248,11 @@ def test_a_rest_that_is_cancelled_with_its_reduction_unheard_is_cancelled(tmp_pa
                 desk.broker.fill(take.order_ref, amount(40))
                 desk.broker.fill(stop.order_ref, amount(20))
                 desk.broker.cancel_by_broker(stop.order_ref)
-            for word in of(words, take.order_ref, Execution):
+            for word in executions(words, take):
                 desk.broker.say(word)
-            for word in of(words, stop.order_ref, Execution):
+            for word in executions(words, stop):
                 desk.broker.say(word)
-            last = of(words, stop.order_ref, OrderReport)[-1]
+            last = reports(words, stop)[-1]
             # A broker may tell no more of it than what was filled.
             desk.broker.say(attrs.evolve(last, terms=None, remaining=Decimal(40)))
             assert (stop.state, stop.order.quantity) == (S.CANCELED, 60)
@@ -248,13 +265,11 @@ def test_a_rest_that_ends_with_no_more_than_it_filled_is_cancelled(tmp_path: Pat
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(80))
-                desk.broker.fill(stop.order_ref, amount(20))
+            words = unheard(desk, (take, 80), (stop, 20))
             for word in words:
                 if isinstance(word, Execution):
                     desk.broker.say(word)
-            last = of(words, stop.order_ref, OrderReport)[-1]
+            last = reports(words, stop)[-1]
             assert last.filled == 20
             ended = attrs.evolve(last, status=BrokerStatus.CANCELED, terms=None)
             desk.broker.say(ended)
@@ -283,9 +298,7 @@ def test_a_halt_leaves_the_stop_whose_reduction_was_not_heard(tmp_path: Path) ->
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             _, take, stop = await opened(desk)
-            with held_back(desk) as words:
-                desk.broker.fill(take.order_ref, amount(40))
-            desk.broker.say(of(words, take.order_ref, Execution)[0])
+            told_alone(desk, take, 40)
             assert (stop.order.quantity, live(desk).exposed) == (100, 100)
             await desk.orders.halt("a test")
             await desk.settle(1)
