@@ -7,9 +7,9 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
 import attrs
@@ -21,7 +21,8 @@ from alluse_sim.session import Result, simulate
 SEEDS_FOR_A_BUG = 24
 """A planted bug must show within so many sessions."""
 
-_AT_ONCE = 4
+_AHEAD = 4
+"""Sessions for each process that are handed out before they are waited for."""
 
 
 @attrs.define
@@ -74,8 +75,14 @@ def torture(seeds: Sequence[int], jobs: int = 0) -> Generator[Result, None, None
     # Spawned, so that nothing of this process (a bug that is planted, a thread) goes along.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet) as pool:
+        ahead: deque[Future[Result]] = deque()
         try:
-            yield from pool.map(_one, seeds, chunksize=_AT_ONCE)
+            for seed in seeds:
+                ahead.append(pool.submit(_one, seed))
+                if len(ahead) > _AHEAD * jobs:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
         finally:
             # Whoever stops early waits for the sessions that are being played, not for all.
             pool.shutdown(wait=True, cancel_futures=True)
