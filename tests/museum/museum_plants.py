@@ -63,13 +63,14 @@ def _twins_count_once() -> Iterator[None]:
 
 @contextmanager
 def _give_up_is_a_reject() -> Iterator[None]:
-    ask = Reconciler._ask
+    ask, failures = Reconciler._ask, []
 
     async def impatient(self: Reconciler) -> Any:
         try:
             return await ask(self)
         except BrokerError as error:
-            if self.failures > 3:
+            failures.append(error)
+            if len(failures) > 3:
                 for live in self._desk.book.live():
                     self._applier.happen(live, Event.REJECT, "retries", str(error))
             raise

@@ -49,6 +49,8 @@ class Stage:
     async def process(self, **more: Mapping[str, Any]) -> AsyncIterator[Any]:
         """Run one process of the agent; ``more`` are tables of its settings."""
         settings = self._plan.settings(self.world.port)
+        # What is asked for every now and then anyway hides what should be asked for at once.
+        settings["orders"] = {**settings["orders"], "reconcile_every": 3_600.0}
         for name, table in more.items():
             settings[name] = {**settings[name], **table}
         self._folder.mkdir(exist_ok=True)

@@ -106,6 +106,10 @@ def test_cancels_that_waited_for_the_link_leave_before_all_else(tmp_path: Path) 
             await desk.orders.cancel("entry")
             await desk.settle(5)
             assert len(desk.broker.sent) == before, "it waits"
+            # It uses up its turn although nothing leaves, so that what follows has to wait for one.
+            vain = await desk.orders.submit(sell("in vain", 10))
+            await desk.settle()
+            assert vain.state is OrderState.DENIED
             desk.broker.turn(LinkState.UP)
             await desk.orders.submit(sell("exit", 10))
             await desk.orders.submit(sell("other", 10))
