@@ -109,10 +109,8 @@ class Reductions:
         self._applier.write(live, Kind.ECHO, body)
 
     def _explains(self, live: LiveOrder, told: Decimal) -> bool:
-        if told >= live.order.quantity or len(live.perm_ids) > 1:
-            return False
-        if live.enlarged is not None:
-            # What is left of it may be the person's share as well as the bracket's.
+        # Of an enlarged one what is left may be the person's share as well as the bracket's.
+        if len(live.perm_ids) > 1 or live.enlarged is not None:
             return False
         return room_of(self._desk.book, live).explains(told, live.filled)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from decimal import Decimal
@@ -18,6 +19,7 @@ from exits_lab import (
     TAKE,
     S,
     bracket,
+    by_hand,
     changes,
     due,
     executions,
@@ -81,7 +83,9 @@ def test_the_rest_of_a_part_filled_take_profit_keeps_its_stop(tmp_path: Path) ->
             assert desk.orders.positions().rows == ()
             assert desk.count("echo_differences") == 0
             assert desk.count("unasked_cancels") == 0
-            assert [body["order"]["quantity"] for body in await records(desk)] == ["60", "50"]
+            written = await records(desk)
+            assert [body["order"]["quantity"] for body in written] == ["60", "50"]
+            assert {(body["broker"], body["account"]) for body in written} == {("fake", "DU1")}
 
     run(scenario())
 
@@ -94,9 +98,15 @@ def test_a_reduction_that_is_told_before_its_cause_is_looked_at_again(tmp_path: 
             desk.broker.say(words[-1])
             # Without its cause it is what a person may have done.
             assert (stop.order.quantity, bool(stop.known.differences)) == (100, True)
+            assert live(desk).as_working().remaining == 100
+            changed = asyncio.get_running_loop().create_future()
+            live(desk).watch(changed)
+            desk.broker.say(executions(words, take)[0])
+            assert (stop.order.quantity, stop.known.differences) == (60, ())
+            assert live(desk).as_working().remaining == 60
+            assert changed.done()
             for word in reversed(words):
                 desk.broker.say(word)
-            assert (stop.order.quantity, stop.known.differences) == (60, ())
             for word in words:
                 desk.broker.say(word)
             assert (stop.order.quantity, live(desk).reduced) == (60, 40)
@@ -197,6 +207,7 @@ def test_executions_that_reach_the_reduced_quantity_fill_it(
                 assert stop.state is S.PARTIALLY_FILLED
                 desk.broker.say(reduction)
             assert (stop.state, stop.order.quantity, stop.known.filled) == (S.FILLED, 60, 60)
+            assert reduction_first or "executions: FILL" in stop.known.evidence
 
     run(scenario())
 
@@ -274,8 +285,10 @@ def test_an_exit_with_two_perm_ids_follows_nothing(tmp_path: Path) -> None:
             desk.broker.say(attrs.evolve(report, identity=twin))
             desk.broker.fill(take.order_ref, amount(40))
             assert stop.order.quantity == 100
+            by_hand(desk, stop, 100)
+            await desk.settle(1)
             await desk.orders.reconcile("fake")
-            assert proven(desk) == 0
+            assert (due(desk), proven(desk)) == (40, 0)
 
     run(scenario())
 

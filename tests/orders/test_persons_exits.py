@@ -75,13 +75,19 @@ def test_a_stop_is_followed_again_when_what_a_person_added_is_gone(tmp_path: Pat
             await desk.settle(5)
             by_hand(desk, stop, 40)
             assert live(desk).enlarged, "a word may be older than the fills"
-            await desk.settle(5)
+            rows = (await desk.broker.open_orders()).rows
+            (row,) = (each for each in rows if each.identity.order_ref == stop.order_ref)
+            desk.orders._parts.reports.take(row, "open orders", desk.clock.monotonic())
             assert (live(desk).enlarged, stop.order.quantity) == (None, 40)
+            await desk.settle(5)
             assert not (await rebuilt(desk)).enlarged
             desk.broker.fill(take.order_ref, amount(10))
             assert (stop.order.quantity, stop.known.differences) == (30, ())
         with JournalReader(tmp_path / "journal.db") as reader:
-            told = [tell(each)[1] for each in reader.story(STOP) if each.kind == Kind.ECHO]
+            echoes = [each for each in reader.story(STOP) if each.kind == Kind.ECHO]
+        told = [tell(each)[1] for each in echoes]
+        names = {(each.body["broker"], each.body["account"]) for each in echoes}
+        assert names == {("fake", "DU1")}
         assert told[0] == "has other terms: quantity is 150 where 100 was asked for"
         assert told[-1] == "has the quantity again that was asked for, or less"
 

@@ -142,6 +142,33 @@ def test_an_exit_that_the_agent_made_larger_follows_its_entry_that_ended_short(
     run(scenario())
 
 
+def test_an_exit_for_more_than_its_entry_is_not_taken_for_one_whose_entry_ended_short(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            await desk.orders.modify(STOP, quantity=150)
+            desk.broker.fill(entry.order_ref)
+            await desk.settle()
+            by_hand(desk, stop, 100)
+            assert stop.known.differences == ("quantity is 100 where 150 was asked for",)
+
+    run(scenario())
+
+
+def test_what_was_closed_without_its_exits_makes_no_exit_larger(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await ended_too_early(desk)
+            live(desk, ENTRY).closed_elsewhere = amount(10)
+            desk.broker.fill(entry.order_ref, amount(30))
+            await desk.settle(10)
+            assert at_the_broker(desk, stop) == 40
+
+    run(scenario())
+
+
 def test_a_quantity_that_is_asked_for_by_its_number_is_let_be(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:

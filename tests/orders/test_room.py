@@ -51,6 +51,9 @@ def test_an_exit_fits_what_its_entry_opened() -> None:
     assert (short.not_opened, short.due, short.fitted.quantity) == (30, 50, 50)
     # For less than its entry it lacks nothing while that may be open, for more it keeps the rest.
     assert room(60, 0, 70, 0).due == 0
+    late = attrs.evolve(room(10, 90, 100, 20), entry=Opened(D(100), D(50), D(100)))
+    assert (late.due, late.at_least) == (-70, 30)
+    assert late.fitted == attrs.evolve(late, quantity=D(30), reduced=D(70))
     assert room(150, 0, 70, 0).fitted.quantity == 120
 
 
@@ -66,6 +69,7 @@ def test_what_an_entry_that_ended_short_opened_explains_an_exit_that_was_for_mor
 def test_a_quantity_that_is_asked_for_by_its_number_has_nothing_due() -> None:
     for beside, opens, asked in ((40, 100, 60), (40, 100, 50), (0, 70, 100), (20, 70, 150)):
         assert room(100, 0, opens, beside).asked_for(D(asked)).due == 0
+    assert room(100, 0, 70, 20).asked_for(D(50)).reduced == 20, "a late fill brings nothing back"
 
 
 def test_an_exit_for_less_than_its_entry_comes_back_to_no_more_than_it_was_asked_for() -> None:
@@ -81,6 +85,8 @@ def test_an_exit_for_less_than_its_entry_comes_back_to_no_more_than_it_was_asked
     ended = attrs.evolve(again, entry=Opened(D(80), D(80), D(100), short=True))
     assert ended.fitted.quantity == 30, "what is not open comes off it all the same"
     assert again.asked_for(D(45)).asked == 0
+    half = room(80, 0, 100, 40).reduced_to(D(60))
+    assert (half.reduced, half.asked, half.due) == (40, 80, 0)
 
 
 def test_an_order_of_no_bracket_has_nothing_due() -> None:
