@@ -95,8 +95,9 @@ def _a_failure_is_empty() -> Iterator[None]:
                 lists.append(Snapshot((), datetime.now(UTC), True))
         return Answers(asked_at, *lists[:3])
 
-    async def ask(self: Holdings) -> None:
+    async def ask(self: Holdings) -> bool:
         self.as_of = datetime.now(UTC)
+        return True
 
     with (
         patch.object(Reconciler, "_ask", forgiving),

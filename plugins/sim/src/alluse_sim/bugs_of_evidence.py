@@ -87,9 +87,9 @@ def _ask_for_no_executions() -> Sequence[Patch]:
             self, attrs.evolve(answers, executions=attrs.evolve(answers.executions, rows=()))
         )
 
-    async def ask(self: Holdings) -> None:
+    async def ask(self: Holdings) -> bool:
         asked_at = Moment.of(self._desk.clock)
-        self._take(await self._broker.positions(), asked_at)
+        return self._take(await self._broker.positions(), asked_at)
 
     return [(Reconciler, "_apply", without), (Holdings, "ask", ask)]
 
