@@ -44,8 +44,7 @@ from benchmarks.measure import Result
 LINES = 100
 SAMPLING = 0.25
 OPTION_AGE = 5.0
-WARM_UP = 60.0
-QUICK = {"seconds": 8.0, "seeds": 1}
+QUICK = {"seconds": 8.0, "seeds": 1, "warm_up": 8.0}
 _STEP = 0.05
 _POLLED = (5, 10, 20, 40)
 """How many lines each fixed choice leaves to everything else; the best one is the peer."""
@@ -53,9 +52,9 @@ _POLLED = (5, 10, 20, 40)
 Read = tuple[float, Instrument]
 
 
-def run(*, seconds: float = 240.0, seeds: int = 3) -> Iterator[Result]:
+def run(*, seconds: float = 240.0, seeds: int = 3, warm_up: float = 60.0) -> Iterator[Result]:
     """Yield fresh answers against LRU's, and against the best fixed choice known afterwards."""
-    rounds = [_round(seed, seconds) for seed in range(1, seeds + 1)]
+    rounds = [_round(seed, seconds, warm_up) for seed in range(1, seeds + 1)]
     ratios = sorted(ours.fresh / max(lru.fresh, 1e-9) for ours, lru, _ in rounds)
     gaps = sorted(100 * (best.fresh - ours.fresh) for ours, _, best in rounds)
     ours, lru, best = (Score.mean([row[side] for row in rounds]) for side in range(3))
@@ -322,14 +321,17 @@ class LinesBroker:
         )
 
 
-def _round(seed: int, seconds: float) -> tuple[Score, Score, Score]:
-    reads = workload(seed, WARM_UP + seconds)
+def _round(seed: int, seconds: float, warm_up: float) -> tuple[Score, Score, Score]:
+    reads = workload(seed, warm_up + seconds)
     worth = [instrument for instrument, _ in _worth(reads).most_common(LINES)]
     fixed = [Fixed(worth[: LINES - polled]) for polled in _POLLED]
     return (
-        play(reads, choose, seed),
-        play(reads, cast("Choose", lru), seed),
-        max((play(reads, cast("Choose", one), seed) for one in fixed), key=lambda s: s.fresh),
+        play(reads, choose, seed, warm_up),
+        play(reads, cast("Choose", lru), seed, warm_up),
+        max(
+            (play(reads, cast("Choose", one), seed, warm_up) for one in fixed),
+            key=lambda s: s.fresh,
+        ),
     )
 
 
@@ -345,13 +347,15 @@ def _worth(reads: Iterable[Read]) -> Counter[Instrument]:
     return counts
 
 
-def play(reads: Sequence[Read], policy: Choose, seed: int) -> Score:
-    """Serve ``reads`` under a policy; those of the first minute are not scored."""
+def play(reads: Sequence[Read], policy: Choose, seed: int, warm_up: float) -> Score:
+    """Serve ``reads`` under a policy; those of the first ``warm_up`` seconds are not scored."""
     with TemporaryDirectory() as folder:
-        return asyncio.run(_play(reads, policy, seed, Path(folder)))
+        return asyncio.run(_play(reads, policy, seed, warm_up, Path(folder)))
 
 
-async def _play(reads: Sequence[Read], policy: Choose, seed: int, folder: Path) -> Score:
+async def _play(
+    reads: Sequence[Read], policy: Choose, seed: int, warm_up: float, folder: Path
+) -> Score:
     clock, telemetry = StepClock(), Registry()
     broker = LinesBroker(clock, seed)
     context = make_context(
@@ -387,9 +391,9 @@ async def _play(reads: Sequence[Read], policy: Choose, seed: int, folder: Path) 
         while position < len(reads) and reads[position][0] <= clock.time - begin:
             at, instrument = reads[position]
             position += 1
-            if at >= WARM_UP and not opened:
+            if at >= warm_up and not opened:
                 opened = _counted(telemetry, clock)
-            task = asyncio.ensure_future(read(instrument, at >= WARM_UP))
+            task = asyncio.ensure_future(read(instrument, at >= warm_up))
             open_reads.add(task)
             task.add_done_callback(open_reads.discard)
         await clock.step()
@@ -401,7 +405,7 @@ async def _play(reads: Sequence[Read], policy: Choose, seed: int, folder: Path) 
     await quotes.stop()
     await asyncio.gather(*open_reads)
     await broker.close()
-    return _score(waits, opened / (end - WARM_UP))
+    return _score(waits, opened / (end - warm_up))
 
 
 def _counted(telemetry: Registry, clock: StepClock) -> float:

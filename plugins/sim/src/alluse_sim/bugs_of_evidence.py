@@ -128,7 +128,13 @@ def _call_a_change_done_when_it_is_asked_for() -> Sequence[Patch]:
 
 
 BUGS = (
-    Bug("every-fill-counts", "a fill counts once", _count_every_report_of_a_fill, _CUTS),
+    Bug(
+        "every-fill-counts",
+        "a fill counts once",
+        _count_every_report_of_a_fill,
+        # Each round of questions makes the journal longer, which is read whole to judge it.
+        {**_CUTS, "heal_within": 2.0},
+    ),
     Bug(
         "no-late-fills",
         "a fill counts whatever state the order is in",

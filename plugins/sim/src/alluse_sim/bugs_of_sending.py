@@ -204,7 +204,10 @@ BUGS = (
         "release-unwritten",
         "what is not released in the journal has not left",
         _let_go_before_it_is_written,
-        {"disk_seconds": 0.02, "faults": ("kill",) * 4, "cap": 0},
+        {
+            **{"disk_seconds": 0.02, "faults": ("kill",) * 4, "cap": 0},
+            **{"kill_at_batch": 40, "kill_after": False},
+        },
     ),
     Bug("key-taken-twice", "one key, one order", _take_a_key_twice, _CALM),
     Bug("ids-again", "no order id is used twice", _use_ids_again, _CALM),
