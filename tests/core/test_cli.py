@@ -1,28 +1,23 @@
-"""The command line: exit codes, where things are printed, and what a person is told."""
+"""The command line: exit codes, unknown words, help, and what a person is told."""
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import attrs
 import click
 import pytest
+from command_line import bare_machine, run
 
 from alluse_core import errors
 from alluse_core.cli.main import INTERRUPTED, main
-from alluse_core.cli.output import print_json, print_table, to_json
-from alluse_core.model import Instrument, Side
 from alluse_core.providers import Command
 
 # The package's own ``main`` is the function, so the module has to be asked for by name.
@@ -49,21 +44,7 @@ HEAVY = (
 
 @pytest.fixture(autouse=True)
 def _bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in an empty folder, with no settings of the user and none of the environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("ALLUSE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("ALLUSE_SAFE_MODE", "1")
-
-
-def run(*args: str) -> int:
-    """Run the command line here and return its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        main(args)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    bare_machine(tmp_path, monkeypatch)
 
 
 def command(function: Any, *, params: list[click.Parameter] | None = None) -> click.Command:
@@ -214,7 +195,7 @@ def test_a_word_like_nothing_is_refused_without_a_guess(
     assert "did you mean" not in capsys.readouterr().err
 
 
-# --- help ---------------------------------------------------------------------------------------
+# --- help ----------------------------------------------------------------------------------------
 
 
 def test_help_lists_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,84 +288,6 @@ def test_two_plugins_with_one_command_do_not_take_the_command_line_away(
     assert "plugins" in printed.out
 
 
-# --- the commands of the core --------------------------------------------------------------------
-
-
-def test_plugins_list_shows_what_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
-    run("plugins", "list", "--json")
-    rows = json.loads(capsys.readouterr().out)
-    core = next(row for row in rows if row["name"] == "core")
-    assert ["store", "sqlite"] in core["offers"]
-    run("plugins", "list")
-    assert "alluse-core" in capsys.readouterr().out
-
-
-def test_config_init_writes_a_file_that_can_be_read_and_never_overwrites(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("config", "init") == 0
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "alluse.toml" in printed.err
-    before = (tmp_path / "alluse.toml").read_bytes()
-    assert run("config", "init") == 2
-    assert (tmp_path / "alluse.toml").read_bytes() == before
-
-
-@pytest.mark.parametrize("path", ["no/such/folder/alluse.toml", "."])
-def test_config_init_says_where_it_cannot_write(
-    path: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("config", "init", path) == 2
-    assert "Traceback" not in capsys.readouterr().err
-
-
-def test_config_show_names_the_origin_and_hides_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ALLUSE_QUOTES__WORKERS", "4")
-    assert run("config", "show", "--json") == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert rows["quotes.workers"] == {
-        "value": 4,
-        "origin": "environment ALLUSE_QUOTES__WORKERS",
-    }
-    assert rows["quotes.ttl"]["origin"] == "default"
-    assert run("config", "show", "--origin") == 0
-    assert "environment ALLUSE_QUOTES__WORKERS" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[orders", "not valid TOML"),
-        ("[ordres]\n", "did you mean 'orders'"),
-        ("[orders]\npacing = 'yes'\n", "orders.pacing"),
-        ("[brokers.main]\nhost = 'x'\n", "does not say its provider"),
-        ("[brokers.main]\nprovider = 'ibrk'\n", "'ibrk' is not among"),
-        ("[stores.sqlite]\npath = 'x'\n", "stores.sqlite.path is not a setting"),
-        ("[stages.max_quantty]\n", "'max_quantty' is not among"),
-        ("[orders]\nstages = ['no_such_stage']\n", "'no_such_stage' is not among"),
-        ("[orders]\nstages = []\ndefault_broker = 'mian'\n", "'mian' is not among the brokers"),
-    ],
-)
-def test_config_check_refuses_what_a_run_would_refuse(
-    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "alluse.toml").write_text(content, "utf-8")
-    assert run("config", "check") == 3
-    printed = capsys.readouterr()
-    assert message in printed.err
-    assert printed.out == ""
-
-
-def test_a_settings_file_that_is_not_there_is_a_settings_error(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run("config", "show", "--config", "gone.toml") == 3
-    assert "config init" in capsys.readouterr().err
-
-
 # --- as a process --------------------------------------------------------------------------------
 
 
@@ -438,86 +341,3 @@ def test_an_interrupt_ends_with_130_and_one_line() -> None:
 
 def test_a_suite_in_the_background_listens_to_interrupts_as_the_processes_it_starts_do() -> None:
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-
-
-# --- printing ------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Row:
-    price: Decimal
-    at: datetime
-
-
-def test_json_loses_no_digit_and_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
-    at = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
-    print_json(
-        {
-            Side.BUY: Row(Decimal("0.10"), at),
-            "absent": float("nan"),
-            "endless": float("inf"),
-            "day": date(2026, 1, 5),
-            "span": timedelta(seconds=1.5),
-            "names": frozenset({"b", "a"}),
-            "path": Path("x"),
-            "option": Instrument.option("AAPL", date(2026, 12, 18), "190", "C"),
-        }
-    )
-    read = json.loads(capsys.readouterr().out)
-    assert read["BUY"] == {"price": "0.10", "at": "2026-01-05T14:30:00+00:00"}
-    assert (read["absent"], read["endless"]) == (None, None)
-    assert (read["day"], read["span"], read["path"]) == ("2026-01-05", 1.5, "x")
-    assert read["names"] == ["a", "b"]
-    assert read["option"]["expiry"] == "2026-12-18"
-    assert to_json(True) is True
-
-
-def test_a_table_is_plain_and_a_foreign_text_cannot_move_the_cursor(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    print_table(
-        ("name", "value"),
-        [("a", 1.23456789), ("b", None), ("c", float("nan")), ("\x1b[2Jevil\nrow", 5)],
-    )
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["name", "value"]
-    assert [line.split()[-1] for line in lines[1:]] == ["1.23457", "-", "-", "5"]
-    assert "\x1b" not in "".join(lines)
-    assert len(lines) == 5
-
-
-def test_a_table_without_rows_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(("name", "value"), [])
-    assert capsys.readouterr().out == "name  value\n"
-
-
-def test_doctor_finds_what_a_run_would_refuse_and_still_ends_with_an_answer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "alluse.toml").write_text("[orders]\ndefault_broker = 'mian'\n", "utf-8")
-    assert run("doctor", "--json") == 1
-    checks = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert checks["settings"]["verdict"] == "fail"
-    assert "'mian' is not among the brokers" in checks["settings"]["detail"]
-    assert checks["python"]["verdict"] == "ok"
-
-
-def test_doctor_tries_a_broker_that_cannot_examine_itself_by_connecting(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "alluse.toml").write_text('[brokers.sim]\nprovider = "paper"\n', "utf-8")
-    assert run("doctor", "--connect", "--json") == 0
-    checks = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert checks["sim connection"]["verdict"] == "ok"
-    assert "(paper)" in checks["sim connection"]["detail"]
-    assert not (tmp_path / "state").exists(), "an examination leaves no state behind"
-
-
-@pytest.mark.parametrize(
-    "words", [("--ask", "AAPL"), ("--connect", "--ask", "X:Y"), ("--connect", "--limit", "0")]
-)
-def test_doctor_says_what_it_cannot_be_asked(
-    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("doctor", *words) == 2
-    assert capsys.readouterr().err

@@ -205,3 +205,19 @@ def deaf(broker: FakeBroker, *heard: type) -> Iterator[None]:
 
 def amount(number: int | str) -> Decimal:
     return Decimal(number)
+
+
+def hours_pass(desk: Floor, hours: float) -> None:
+    """Let time pass in one step: what wakes every second stays asleep."""
+    desk.clock._monotonic += hours * 3600
+
+
+def answered_by(desk: Floor, question: str, answer: Any) -> None:
+    """Have the broker answer a question so once; then as before."""
+    usual = getattr(desk.broker, question)
+
+    async def once() -> Any:
+        setattr(desk.broker, question, usual)
+        return await answer(await usual())
+
+    setattr(desk.broker, question, once)

@@ -11,16 +11,7 @@ import pytest
 from damage import memory_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signed_journal import (
-    closed_journal,
-    edit,
-    ended,
-    event,
-    live,
-    opened,
-    opened_problem,
-    stories,
-)
+from signed_journal import closed_journal, edit, ended, event, live, opened, opened_problem, stories
 
 from alluse_core.model import OrderState
 from alluse_core.orders import checkpoint as module

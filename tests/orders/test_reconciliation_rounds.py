@@ -3,126 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from desk_floor import AAPL, NODE, Floor, buy, floor, run
+from desk_floor import AAPL, NODE, Floor, answered_by, buy, floor, placed, run
 
 from alluse_core.errors import OrderDenied
 from alluse_core.model import (
     AccountValue,
     BrokerStatus,
-    InstrumentDefinition,
     LinkState,
-    Order,
     OrderReport,
     OrderState,
     Snapshot,
-    TimeInForce,
 )
-from alluse_core.orders.states import CommandState
 from alluse_core.orders.ticket import Ticket
 from alluse_core.settings import OrdersSettings
 from alluse_core.testing import VirtualClock
 from alluse_core.testing.fakes import FakeBroker
 
-S, C = OrderState, CommandState
+S = OrderState
 PATIENCE = OrdersSettings().acknowledge_within
-
-
-async def placed(desk: Floor, order: Order | None = None) -> Ticket:
-    ticket = await desk.orders.submit(order or buy("one"))
-    await desk.settle()
-    return ticket
-
-
-def _pass(desk: Floor, hours: float) -> None:
-    """Let time pass in one step; what wakes every second is not what these tests are about."""
-    desk.clock._monotonic += hours * 3600
-
-
-def answered_by(desk: Floor, question: str, answer: Any) -> None:
-    """Have the broker answer a question so once; then as before."""
-    usual = getattr(desk.broker, question)
-
-    async def once() -> Any:
-        setattr(desk.broker, question, usual)
-        return await answer(await usual())
-
-    setattr(desk.broker, question, once)
-
-
-# --- time in force ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("terms", "after_close", "ends_as"),
-    [
-        ({}, True, S.EXPIRED),
-        ({}, False, S.UNKNOWN),
-        ({"outside_rth": True}, True, S.UNKNOWN),
-        ({"time_in_force": TimeInForce.GTC}, True, S.UNKNOWN),
-        ({"time_in_force": TimeInForce.GTD, "days": 0.1}, False, S.EXPIRED),
-        ({"time_in_force": TimeInForce.GTD, "days": 9}, True, S.UNKNOWN),
-        ({"time_in_force": TimeInForce.GTD, "days": 5 / 24}, False, S.UNKNOWN),
-    ],
-)
-def test_an_order_that_vanished_has_expired_where_its_terms_say_so(
-    tmp_path: Path, terms: dict[str, Any], after_close: bool, ends_as: OrderState
-) -> None:
-    async def scenario() -> None:
-        clock = VirtualClock()
-        more = dict(terms)
-        if "days" in more:
-            more["good_till"] = clock.now() + timedelta(days=more.pop("days"))
-        close = clock.now() + timedelta(hours=6)
-        hours = InstrumentDefinition(AAPL, "1", liquid_hours=((clock.now(), close),))
-        async with floor(tmp_path, clock=clock, definition=hours) as desk:
-            ticket = await placed(desk, buy("one", **more))
-            _pass(desk, hours=7 if after_close else 5)
-            desk.broker.orders.clear()
-            found = await desk.orders.reconcile("fake")
-            assert ticket.state is ends_as
-            assert (found.expired, found.unknown) == (
-                (("one",), ()) if ends_as is S.EXPIRED else ((), ("one",))
-            )
-
-    run(scenario())
-
-
-def test_a_close_at_which_it_was_accepted_ends_no_order(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        clock = VirtualClock()
-        hours = InstrumentDefinition(
-            AAPL, "1", liquid_hours=((clock.now() - timedelta(hours=1), clock.now()),)
-        )
-        async with floor(tmp_path, clock=clock, definition=hours) as desk:
-            ticket = await placed(desk)
-            desk.broker.orders.clear()
-            _pass(desk, hours=7)
-            await desk.orders.reconcile("fake")
-            assert ticket.state is S.UNKNOWN
-
-    run(scenario())
-
-
-def test_without_known_hours_nothing_expires(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            ticket = await placed(desk)
-            desk.broker.orders.clear()
-            _pass(desk, hours=30)
-            await desk.orders.reconcile("fake")
-            assert ticket.state is S.UNKNOWN
-
-    run(scenario())
-
-
-# --- what arrives while it asks -----------------------------------------------------------------
 
 
 def test_evidence_that_comes_during_the_settling_time_settles_it(tmp_path: Path) -> None:
@@ -382,92 +286,6 @@ def test_account_values_are_as_the_broker_last_told(tmp_path: Path) -> None:
                 ("BuyingPower", Decimal(90)),
             }
             assert (values.complete, values.as_of) == (True, desk.clock.now())
-
-    run(scenario())
-
-
-# --- commands without an answer -----------------------------------------------------------------
-
-
-async def _deaf_modify(desk: Floor) -> Any:
-    await placed(desk)
-    desk.broker.answers_modifies = False
-    change = await desk.orders.modify("one", quantity=150)
-    await desk.settle()
-    assert change.state is C.SENT
-    return change
-
-
-def test_a_modify_is_refused_where_the_broker_lists_the_old_terms(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            change = await _deaf_modify(desk)
-            await desk.settle(PATIENCE - 1)
-            await desk.orders.reconcile("fake")
-            assert change.state is C.SENT, "its answer may still come"
-            await desk.settle(2)
-            await desk.orders.reconcile("fake")
-            assert (change.state, change.reason) == (C.REFUSED, "the broker lists the old terms")
-            assert desk.orders._live("one").quantity == 100
-
-    run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("listed", "state"),
-    [
-        ("without terms", C.LOST),
-        ("with other terms", C.SENT),
-        ("with the new terms", C.CONFIRMED),
-        ("in a list without its end", C.SENT),
-    ],
-)
-def test_a_modify_without_an_answer_is_judged_by_what_is_listed(
-    tmp_path: Path, listed: str, state: CommandState
-) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            change = await _deaf_modify(desk)
-            report_of = desk.broker.report_of
-            quantity = Decimal(150 if listed == "with the new terms" else 120)
-
-            def told(order: Any, reason: str = "") -> OrderReport:
-                report = report_of(order, reason)
-                assert report.terms is not None
-                if listed == "in a list without its end":
-                    return report
-                if listed == "without terms":
-                    return attrs.evolve(report, terms=None)
-                return attrs.evolve(report, terms=attrs.evolve(report.terms, quantity=quantity))
-
-            desk.broker.report_of = told  # type: ignore[method-assign]
-            desk.broker.lists_complete = listed != "in a list without its end"
-            desk.clock._monotonic += PATIENCE + 1
-            await desk.orders.reconcile("fake")
-            assert change.state is state
-            if state is C.LOST:
-                assert desk.orders._live("one").quantity == 150, "it may have been carried out"
-
-    run(scenario())
-
-
-def test_a_command_of_an_order_that_is_heard_of_while_it_is_not_listed_still_waits(
-    tmp_path: Path,
-) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            change = await _deaf_modify(desk)
-            _pass(desk, hours=1)
-
-            async def omits(answer: Snapshot[Any]) -> Snapshot[Any]:
-                for order in desk.broker.orders.values():
-                    desk.broker.report(order)
-                return attrs.evolve(answer, rows=())
-
-            answered_by(desk, "open_orders", omits)
-            found = await desk.orders.reconcile("fake")
-            assert found.unknown == ()
-            assert change.state is C.SENT
 
     run(scenario())
 

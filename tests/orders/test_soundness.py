@@ -10,16 +10,7 @@ from pathlib import Path
 
 import pytest
 from damage import memory_folder, small_pages
-from signed_journal import (
-    closed_journal,
-    edit,
-    ended,
-    event,
-    live,
-    opened,
-    opened_problem,
-    stories,
-)
+from signed_journal import closed_journal, edit, ended, event, live, opened, opened_problem, stories
 
 from alluse_core.orders import history, soundness
 from alluse_core.orders.checkpoint import checkpoint_path, read_checkpoint
