@@ -44,8 +44,11 @@ class Fills:
         self._reductions = reductions
         self.newest: Execution | None = None
 
-    def take(self, fill: Execution, source: str = "execution") -> None:
-        """Apply a fill once; a later revision replaces an earlier one."""
+    def take(self, fill: Execution, source: str = "execution") -> LiveOrder | None:
+        """Apply a fill once; a later revision replaces an earlier one.
+
+        Return the order that it is of; None where that is not ours.
+        """
         desk = self._desk
         live = self._ownership.find(fill.broker, fill.identity)
         base, revision = split_execution_id(fill.execution_id)
@@ -55,7 +58,7 @@ class Fills:
         if known is not None:
             if not is_newer(revision, split_execution_id(known.execution_id)[1]):
                 desk.meters.duplicate_fills.value += 1
-                return
+                return live
             desk.meters.corrections.value += 1
         else:
             desk.meters.fills.value += 1
@@ -71,6 +74,7 @@ class Fills:
             self._fill(live, fill, base, source, listed)
         if live is None or fill.liquidation:
             self._adjustments.moved_by(fill)
+        return live
 
     def _fill(
         self, live: LiveOrder, fill: Execution, base: str, source: str, listed: Mapping[str, bool]

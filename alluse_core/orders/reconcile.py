@@ -101,7 +101,7 @@ class Reconciler:
         self._unsure = False
         self._wanted = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._namesakes = Namesakes(broker, desk.page)
+        self._namesakes = Namesakes(broker, desk.references.claims, desk.page)
         self._others: Sequence[OrderReport] = ()
 
     @property
@@ -193,8 +193,11 @@ class Reconciler:
 
     def _apply(self, answers: Answers) -> dict[str, OrderReport]:
         """Apply all rows; return the open orders of ours, by key."""
+        strange = []
         for fill in answers.executions.rows:
-            self._fills.take(fill, "executions")
+            live = self._fills.take(fill, "executions")
+            if live is None or live.adopted:
+                strange.append(fill.identity)
         for report in answers.completed.rows:
             self._reports.take(report, "completed orders", answers.asked_at)
         listed, others, ours = {}, [], []
@@ -206,8 +209,9 @@ class Reconciler:
                 listed[live.key] = report
                 ours.append(live)
         self._others = others
-        if answers.open_orders.complete:
-            self._namesakes.look(ours)
+        if answers.open_orders.complete and answers.executions.complete:
+            strange += (name for live in ours if live.adopted for name in live.identities())
+            self._namesakes.look(strange)
         return listed
 
     def _unproven(self, answers: Answers, listed: Mapping[str, OrderReport]) -> set[str]:

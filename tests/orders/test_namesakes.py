@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import attrs
-from desk_floor import Floor, buy, floor, run
+from desk_floor import AAPL, Floor, buy, floor, placed, run
 
 from alluse_core.model import OrderIdentity, OrderReport
 from alluse_core.ports import TradingState
@@ -42,6 +43,42 @@ def test_an_order_of_our_name_under_another_client_id_stops_new_risk_once(tmp_pa
             desk.broker.lists_complete = True
             await desk.orders.reconcile("fake")
             assert "client id 19" in desk.orders.reason
+
+    run(scenario())
+
+
+def test_an_order_of_another_that_filled_at_once_stops_new_risk_too(tmp_path: Path) -> None:
+    """A market order stands in no list of open orders."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await placed(desk)
+            desk.broker.fill(desk.orders.get("one").order_ref, Decimal(40))
+            (ours,) = (await desk.broker.executions()).rows
+            before = await of_another(desk, "BEFORE", 18)
+
+            broker = desk.broker
+
+            def fills(name: str, client_id: int) -> None:
+                reference = before.identity.order_ref.replace("BEFORE", name)
+                identity = OrderIdentity(reference, 900, 900, client_id)
+                fill = attrs.evolve(ours, execution_id=f"{name}.01", identity=identity)
+                broker.fills.append(fill)
+                broker.held["DU1", AAPL] += fill.change
+
+            fills("BEFORE", 18)
+        async with floor(tmp_path, broker=broker, clock=desk.clock) as again:
+            fills("LOST", broker.client_id)
+            await again.orders.reconcile("fake")
+            assert again.orders.state is TradingState.ACTIVE
+            fills("NOW", 18)
+            broker.lists_complete = False
+            await again.orders.reconcile("fake")
+            assert again.orders.state is TradingState.ACTIVE
+            broker.lists_complete = True
+            await again.orders.reconcile("fake")
+            assert again.orders.state is TradingState.REDUCING
+            assert "under client id 18 (order " in again.orders.reason
 
     run(scenario())
 
