@@ -1,4 +1,4 @@
-"""Lets the tests here import ``command_line``."""
+"""Lets the tests here import the modules beside them."""
 
 from __future__ import annotations
 

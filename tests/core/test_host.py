@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pluggy
 import pytest
+from offered import Hooks, found, offering
 
 from alluse_core import builtin
 from alluse_core.errors import (
@@ -19,38 +19,10 @@ from alluse_core.errors import (
     HookError,
     PluginError,
     ProviderNotFound,
-    SettingsError,
 )
 from alluse_core.host import KINDS, Candidate, Host, PluginState, installed, safe_mode
-from alluse_core.installation import check_names, settings_types
 from alluse_core.markers import hookimpl
 from alluse_core.providers import Command, Provider
-from alluse_core.settings import Settings
-
-
-class Hooks:
-    """A plugin object with the hooks it is given."""
-
-    def __init__(self, **hooks: Any) -> None:
-        vars(self).update(hooks)
-
-
-def offering(kind: str, *names: str, **more: Any) -> object:
-    """Return a plugin that offers providers of one kind."""
-
-    def offer() -> list[Provider[Any]]:
-        return [Provider(name, partial(_opened, name), **more) for name in names]
-
-    return Hooks(**{KINDS[kind]: hookimpl(offer)})
-
-
-def _opened(name: str, context: object) -> str:
-    return f"{name} opened"
-
-
-def found(plugin: object, name: str = "acme", distribution: str = "acme-dist") -> Candidate:
-    """Return a plugin as discovery would find it."""
-    return Candidate(name, distribution, "1.0", plugin=plugin)
 
 
 def of_module(
@@ -76,7 +48,7 @@ def alluse_caches():
 """
 
 
-# --- what is offered ---------------------------------------------------------------------------
+# --- what is offered -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -143,7 +115,7 @@ def test_only_the_kinds_asked_for_are_asked_of_plugins() -> None:
     assert [command.name for command in host.commands()] == ["c"]
 
 
-# --- what may load -----------------------------------------------------------------------------
+# --- what may load -------------------------------------------------------------------------------
 
 
 def states(host: Host) -> dict[str, str]:
@@ -194,7 +166,7 @@ def test_a_switch_in_the_environment_says_on_or_off(
     assert safe_mode() is on
 
 
-# --- duplicates --------------------------------------------------------------------------------
+# --- duplicates ----------------------------------------------------------------------------------
 
 
 def test_two_distributions_with_one_name_are_both_named() -> None:
@@ -233,7 +205,7 @@ def test_two_distributions_with_one_command_are_both_named() -> None:
         Host(candidates=[found(plugins[0], "a", "first"), found(plugins[1], "b", "second")])
 
 
-# --- plugins that are wrong --------------------------------------------------------------------
+# --- plugins that are wrong ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -318,7 +290,7 @@ def test_an_interrupt_while_plugins_load_is_not_swallowed(
         Host(candidates=[of_module("raise KeyboardInterrupt", tmp_path, monkeypatch)])
 
 
-# --- opening -----------------------------------------------------------------------------------
+# --- opening -------------------------------------------------------------------------------------
 
 
 def plugin_opening(opener: Any) -> object:
@@ -356,7 +328,7 @@ def test_an_error_of_our_own_tree_passes_as_it_is() -> None:
     assert host.plugins[0].state is PluginState.LOADED
 
 
-# --- objects that are handed in ----------------------------------------------------------------
+# --- objects that are handed in ------------------------------------------------------------------
 
 
 class Stand:
@@ -398,7 +370,7 @@ def test_a_misspelt_hook_of_an_object_is_named() -> None:
     assert HookError.__name__ in host.plugins[0].error
 
 
-# --- no globals --------------------------------------------------------------------------------
+# --- no globals ----------------------------------------------------------------------------------
 
 
 def test_two_hosts_in_one_process_share_nothing() -> None:
@@ -425,71 +397,3 @@ def test_hooks_are_called_while_the_host_starts_and_never_again(
         host.provider("cache", "a")
         host.commands()
     assert len(calls) == started
-
-
-# --- the installation --------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Limits:
-    limit: int = 5
-
-
-def test_the_tables_of_plugins_in_force_have_their_types() -> None:
-    host = Host(
-        candidates=[
-            found(offering("broker", "acme", settings_type=Limits), "a", "a"),
-            found(offering("stage", "max_quantity", settings_type=Limits), "b", "b"),
-            found(offering("cache", "lru"), "c", "c"),
-        ]
-    )
-    settings = Settings.load({"brokers": {"main": {"provider": "acme", "limit": 7}}})
-    types_by_path = settings_types(settings, host)
-    assert types_by_path == {"brokers.main": Limits, "stages.max_quantity": Limits}
-    rows = settings.effective(types_by_path)
-    assert ("brokers.main.limit", 7, "mapping") in rows
-    assert ("brokers.main.provider", "acme", "mapping") in rows
-    assert ("stages.max_quantity.limit", 5, "default") in rows
-
-
-def test_a_table_named_after_nothing_that_is_offered_is_refused() -> None:
-    host = Host(candidates=[found(offering("stage", "max_quantity", settings_type=Limits))])
-    with pytest.raises(ProviderNotFound, match="did you mean 'max_quantity'"):
-        settings_types(Settings.load({"stages": {"max_quantty": {}}}), host)
-    with pytest.raises(ProviderNotFound, match="broker 'nobody'"):
-        settings_types(Settings.load({"brokers": {"main": {"provider": "nobody"}}}), host)
-
-
-@pytest.mark.parametrize(
-    ("tables", "message"),
-    [
-        ({"orders": {"stages": ["max_quantty"]}}, "stage 'max_quantty'.*'max_quantity'"),
-        ({"quotes": {"cache": "lur"}}, "cache 'lur'.*'lru'"),
-        ({"monitor": {"store": "sqlit"}}, "store 'sqlit'.*'sqlite'"),
-        ({"alerts": {"notify": ["pager"]}}, "notifier 'pager'"),
-        ({"report": {"reporters": ["pdf"]}}, "reporter 'pdf'"),
-        ({"alerts": {"off": ["nothing"]}}, "rule 'nothing'"),
-        ({"orders": {"default_broker": "mian"}}, "orders.default_broker = 'mian'.*'main'"),
-        ({"quotes": {"broker": "mian"}}, "quotes.broker = 'mian'.*'main'"),
-    ],
-)
-def test_every_name_that_settings_refer_to_is_looked_up(
-    tables: dict[str, Any], message: str
-) -> None:
-    host = Host(
-        candidates=[
-            found(offering("stage", "max_quantity"), "a", "a"),
-            found(offering("cache", "lru"), "b", "b"),
-            found(offering("broker", "acme"), "c", "c"),
-        ],
-        built_in=(builtin,),
-    )
-    held = {
-        "orders": {"stages": ["max_quantity"]},
-        "brokers": {"main": {"provider": "acme"}},
-    }
-    check_names(Settings.load(held), host)
-    wrong = {**held, **tables}
-    wrong["orders"] = {**held["orders"], **tables.get("orders", {})}
-    with pytest.raises((PluginError, SettingsError), match=message):
-        check_names(Settings.load(wrong), host)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batches import Failing, noted, opened
 from desk_floor import NODE, run
 
 from alluse_core.errors import JournalError
-from alluse_core.orders import records
 from alluse_core.orders.chain import Anchor, Head
 from alluse_core.orders.committer import Commit, InlineCommitter, ThreadCommitter
 from alluse_core.orders.journal import Journal, JournalReader, verify
@@ -27,90 +27,13 @@ from alluse_core.telemetry import Registry
 from alluse_core.testing import VirtualClock
 
 
-def opened(path: Path, **more: Any) -> Journal:
-    committer = more.pop("committer", None) or InlineCommitter()
-    return Journal(path, clock=VirtualClock(), node=NODE, committer=committer, **more)
-
-
-def noted(journal: Journal, kind: Kind = Kind.NOTICE) -> records.Row:
-    return journal.scribe.row(kind, {"n": 1})
-
-
 def _full(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_journal_whose_reserve_is_spent_closes(tmp_path: Path) -> None:
-    disk = _Failing()
-    journal = opened(tmp_path / "journal.db", committer=disk)
-    journal._release_reserve()
-    assert journal.reserve_spent
-    journal.close()
-
-
-def test_a_closed_journal_takes_nothing_and_closes_again(tmp_path: Path) -> None:
-    journal = opened(tmp_path / "journal.db")
-    reader = journal.read()
-    reserve = tmp_path / "journal.db.reserve"
-    assert reserve.stat().st_size == 1 << 20
-    journal.close()
-    journal.close()
-    assert not reserve.exists()
-    with pytest.raises(sqlite3.ProgrammingError):
-        list(reader.connection.execute("SELECT 1"))
-    with pytest.raises(JournalError, match="closed"):
-        journal.append(noted(journal))
-    anchor = Anchor(tmp_path / "anchor")
-    anchor.write(Head(1, b"x"), 1.0)
-    anchor.close()
-    anchor.close()
-    with pytest.raises(OSError, match="closed"):
-        anchor.write(Head(2, b"y"), 2.0)
-
-
-def test_what_was_taken_before_the_close_is_on_disk(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        journal = opened(tmp_path / "journal.db")
-        told: list[JournalError | None] = []
-        journal.append(noted(journal), then=told.append)
-        journal.close()
-        assert told == [None]
-        await asyncio.sleep(0)
-        with JournalReader(tmp_path / "journal.db") as reader:
-            assert len(list(reader.entries())) == 1
-
-    run(scenario())
-
-
-def test_a_close_waits_for_the_writer_thread_and_ends_it(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        journal = opened(tmp_path / "journal.db", committer=ThreadCommitter())
-        (thread,) = [each for each in threading.enumerate() if each.name == "alluse-journal"]
-        assert thread.daemon, "a process that dies does not wait for it"
-        journal.append(noted(journal))
-        await asyncio.sleep(0)
-        journal.close()
-        assert not [each for each in threading.enumerate() if each.name == "alluse-journal"]
-        assert verify(tmp_path / "journal.db").records == 1
-
-    run(scenario())
-
-
-class _Failing(InlineCommitter):
-    """A disk that fails while ``broken``."""
-
-    broken = False
-
-    def commit(self, rows: Any, done: Any) -> None:
-        if self.broken:
-            done(Commit(len(rows), 0.25, JournalError("disk full")))
-        else:
-            super().commit(rows, done)
-
-
 def test_a_failed_batch_is_told_kept_and_written_with_the_next(tmp_path: Path) -> None:
     async def scenario() -> None:
-        disk, registry = _Failing(), Registry()
+        disk, registry = Failing(), Registry()
         journal = opened(tmp_path / "journal.db", committer=disk)
         journal.instrument(registry)
         disk.broken = True
@@ -178,7 +101,7 @@ def test_a_reserve_that_does_not_come_back_keeps_new_risk_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        disk = _Failing()
+        disk = Failing()
         journal = opened(tmp_path / "journal.db", committer=disk)
         disk.broken = True
         journal.append(noted(journal))
@@ -232,56 +155,6 @@ def test_a_database_that_fails_in_a_batch_is_rolled_back_and_said(tmp_path: Path
     journal.close()
     with JournalReader(tmp_path / "journal.db") as reader:
         assert [entry.sequence for entry in reader.entries()] == [1, 2, 3]
-
-
-def test_a_close_that_cannot_write_raises_what_failed(tmp_path: Path) -> None:
-    journal = opened(tmp_path / "journal.db")
-    journal.append(noted(journal))
-    other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
-    journal._connection.execute("PRAGMA busy_timeout = 0")
-    other.execute("BEGIN IMMEDIATE")
-    journal.append(noted(journal))
-    with pytest.raises(JournalError, match="locked"):
-        journal.close()
-    other.execute("ROLLBACK")
-    other.close()
-
-
-@pytest.mark.parametrize("kind", [InlineCommitter, ThreadCommitter])
-def test_a_closed_committer_refuses_and_closes_again(
-    kind: type[InlineCommitter] | type[ThreadCommitter],
-) -> None:
-    async def scenario() -> None:
-        written: list[int] = []
-        committer = kind()
-        committer.open(lambda rows: written.append(len(rows)))
-        committer.close()
-        committer.close()
-        with pytest.raises(JournalError, match="closed"):
-            committer.commit([], lambda _: None)
-        assert written == []
-
-    run(scenario())
-
-
-def test_a_batch_is_on_disk_also_when_its_event_loop_has_ended() -> None:
-    written: list[int] = []
-    release = threading.Event()
-
-    def write(rows: Any) -> None:
-        release.wait(5)
-        written.append(len(rows))
-
-    committer = ThreadCommitter()
-    committer.open(write)
-
-    async def hand_over() -> None:
-        committer.commit([None], lambda _: None)  # type: ignore[list-item]
-
-    asyncio.run(hand_over())
-    release.set()
-    committer.close()
-    assert written == [1]
 
 
 class _BadAnchor(Anchor):
@@ -482,19 +355,6 @@ def test_a_file_that_is_refused_is_let_go(tmp_path: Path, what: str) -> None:
         opened(path, storage=storage)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         made[0].execute("SELECT 1")
-
-
-def test_a_journal_that_is_closed_before_the_turn_ends_is_left_alone(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        heard: list[Any] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, told: heard.append(told))
-        journal = opened(tmp_path / "journal.db", committer=ThreadCommitter())
-        journal.append(noted(journal))
-        journal.close()
-        await asyncio.sleep(0)
-        assert heard == []
-
-    run(scenario())
 
 
 def test_a_retry_with_nothing_to_retry_writes_nothing(tmp_path: Path) -> None:
