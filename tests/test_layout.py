@@ -32,6 +32,8 @@ RANKS = (
     ("cli",),
 )
 SERVICES = ("orders", "quotes", "monitor", "analysis")
+UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+"""What makes objects of bytes by running what these say."""
 HEAVY_HOMES = {
     "ib_insync": "alluse_ibkr",
     "ib_async": "alluse_ibkr",
@@ -123,6 +125,32 @@ def test_registering_a_plugin_imports_nothing_heavy(folder: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def test_nothing_that_comes_from_outside_is_run() -> None:
+    for path in [*CORE.rglob("*.py"), *ROOT.glob("plugins/*/src/**/*.py")]:
+        assert not UNSAFE & {dotted.split(".")[0] for dotted in _imports(path)}, path
+        called = {name for name, _ in _calls(path)}
+        assert not {"eval", "exec", "__import__"} & called, path
+
+
+def test_what_listens_does_so_on_loopback() -> None:
+    found = 0
+    for path in [*CORE.rglob("*.py"), *ROOT.glob("plugins/*/src/**/*.py")]:
+        for name, call in _calls(path):
+            if name in ("create_server", "start_server"):
+                found += 1
+                given = {ast.unparse(each) for each in (*call.args, *call.keywords)}
+                assert given & {"'127.0.0.1'", "HOST"}, path
+                assert "HOST" not in given or 'HOST = "127.0.0.1"' in path.read_text("utf-8")
+    assert found == 3, "both ports of the simulated gateway and that of the heartbeat"
+
+
+def _calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Yield what a file calls, each with the last part of its name."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
+            yield node.func.id if isinstance(node.func, ast.Name) else node.func.attr, node
 
 
 def test_no_file_names_a_place_of_one_machine() -> None:

@@ -31,8 +31,13 @@ FORGED = [
 PLAIN = ["Ada", "Jörg Müller", "Ada\u00a0L.", "李雷", "O'Neil (desk 4) <a@b.c>"]
 
 
-@pytest.mark.parametrize("text", FORGED)
-def test_a_name_of_more_than_one_line_lets_no_new_risk_in(tmp_path: Path, text: str) -> None:
+NO_NAME = [("", "the name of who decides"), (" \t", "the name of who decides")]
+
+
+@pytest.mark.parametrize(("text", "said"), [*((each, "one line") for each in FORGED), *NO_NAME])
+def test_what_is_no_name_on_one_line_lets_no_new_risk_in(
+    tmp_path: Path, text: str, said: str
+) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             await placed(desk)
@@ -45,7 +50,7 @@ def test_a_name_of_more_than_one_line_lets_no_new_risk_in(tmp_path: Path, text: 
                 desk.orders.close_breaker("fake", text),
                 desk.orders.resolve("one", OrderState.CANCELED, text),
             ):
-                with pytest.raises(UsageError, match="one line") as told:
+                with pytest.raises(UsageError, match=said) as told:
                     await asked
                 assert is_one_line(str(told.value)), "the error does not show it raw either"
                 assert told.value.hint
