@@ -47,7 +47,7 @@ def test_what_is_believed_never_contradicts_the_broker(ran: Callable[[int], None
 def test_a_planted_bug_is_found(name: str) -> None:
     looking = settings(
         max_examples=600,
-        stateful_step_count=40,
+        stateful_step_count=20,
         phases=[Phase.generate],
         derandomize=True,
         report_multiple_bugs=False,
