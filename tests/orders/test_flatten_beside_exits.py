@@ -143,6 +143,31 @@ def test_a_stop_that_fills_first_leaves_no_closing_order_at_work(tmp_path: Path)
     run(scenario())
 
 
+def test_what_a_stop_opens_that_fills_beside_the_closing_order_is_closed_too(
+    tmp_path: Path,
+) -> None:
+    """Protection is cancelled last, so at an open both may execute: that is not held."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await hold(desk)
+            protection = await desk.orders.submit(stop("stop"))
+            await desk.settle()
+            await desk.orders.begin_flatten()
+            await desk.settle(2)
+            desk.broker.fill(protection.order_ref)
+            desk.broker.fill(closing(desk))
+            assert desk.orders.positions().rows[0].quantity == -100
+            await desk.settle(3)
+            assert placed(desk) == [("SELL", Decimal(100)), ("BUY", Decimal(100))]
+            desk.broker.fill(closing(desk))
+            await desk.settle(3)
+            assert not any(desk.broker.held.values())
+            assert not desk.orders.flattening
+
+    run(scenario())
+
+
 def test_a_closing_order_larger_than_what_is_left_is_replaced(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
