@@ -247,9 +247,9 @@ class GroupKind(StrEnum):
 class OrderGroup:
     """Orders that are one intent: reserved together, sent in one turn, over one connection.
 
-    In a BRACKET the first order is the entry and the others close what it opens, one cancelling
-    the other. In an OCA group each order cancels the rest when it fills. (A combo is one order
-    on a combo instrument.) ``key`` names the group; each order keeps its own key.
+    In a BRACKET the first order is the entry and the others close what it opens; what one of them
+    fills comes off the others. In an OCA group each order cancels the rest when it fills. (A combo
+    is one order on a combo instrument.) ``key`` names the group; each order keeps its own key.
     """
 
     kind: GroupKind
@@ -257,6 +257,17 @@ class OrderGroup:
     orders: tuple[Order, ...]
 
     def __attrs_post_init__(self) -> None:
+        # A plain "bracket" equals GroupKind.BRACKET and is not it: the exits would be sent as
+        # orders that the entry's own fill cancels.
+        if not isinstance(self.kind, GroupKind):
+            raise InvalidType(
+                f"a group's kind is a GroupKind, not {self.kind!r}",
+                hint="use OrderGroup.bracket or OrderGroup.oca",
+            )
+        if not all(isinstance(order, Order) for order in self.orders):
+            raise InvalidType(
+                "a group is made of orders", hint="give it Order objects, such as Order.limit"
+            )
         if not self.key.strip() or not self.key.isprintable():
             raise InvalidValue(
                 "a group's key is one or more printable characters, not all of them blanks",

@@ -235,6 +235,15 @@ def test_an_oca_group_has_two_orders_of_different_keys_and_one_account() -> None
         OrderGroup.oca(limit("a"), limit("b"), key="")
 
 
+@pytest.mark.parametrize("kind", ["bracket", "oca", "g", None])
+def test_a_group_of_another_kind_is_refused(kind: object) -> None:
+    """Told by identity, a plain "bracket" was sent as an OCA group: the entry ended its stop."""
+    with pytest.raises(TypeError, match="kind is a GroupKind"):
+        OrderGroup(kind, "g", (limit("a"), limit("b")))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="made of orders"):
+        OrderGroup(GroupKind.OCA, "g", (limit("a"), kind))  # type: ignore[arg-type]
+
+
 def test_five_states_are_terminal_and_unknown_is_none_of_them() -> None:
     terminal = {state.value for state in OrderState if state.is_terminal}
     assert terminal == {"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"}

@@ -13,7 +13,7 @@ import pytest
 from desk_floor import AAPL, NODE, Floor, amount, buy, floor, run, sell
 
 from alluse_core.errors import TradingHalted
-from alluse_core.model import BrokerStatus, Order, OrderGroup, OrderState, Side
+from alluse_core.model import BrokerStatus, GroupKind, Order, OrderGroup, OrderState, Side
 from alluse_core.orders.checkpoint import checkpoint_path
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal, verify
@@ -226,6 +226,24 @@ def test_what_was_closed_without_its_exits_needs_none_later(tmp_path: Path) -> N
         tomorrow(venue)
         async with floor(tmp_path, broker=venue) as desk:
             assert bare(desk) == {}
+
+    run(scenario())
+
+
+def test_of_two_stops_that_reduce_each_other_the_larger_covers_and_not_their_sum(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, settings=SETTINGS) as desk:
+            stops = [
+                Order.stop(AAPL, Side.SELL, each, "90", key=f"stop-{each}") for each in (60, 50)
+            ]
+            group = OrderGroup(GroupKind.BRACKET, "two", (buy("entry"), *stops))
+            tickets = (await desk.orders.submit(group)).tickets
+            await desk.settle()
+            desk.broker.fill(tickets[0].order_ref)
+            await desk.settle()
+            assert bare(desk) == {"AAPL": 40}
 
     run(scenario())
 
