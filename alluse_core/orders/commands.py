@@ -80,6 +80,7 @@ class Commands:
                 raise JournalError(f"new risk is stopped: {trouble}")
         self._desk.book.recent.add(self._desk.clock.monotonic(), order)
         command = self._queue(live, Verb.MODIFY, by, order, room)
+        command.sized = quantity is not None
 
         def durable(error: JournalError | None) -> None:
             if error is not None:

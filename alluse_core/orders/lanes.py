@@ -339,12 +339,8 @@ class Outbox:
         if self.broker.link in (LinkState.DOWN, LinkState.CONNECTING):
             self._defer(item, f"the link of {self.broker.name} is {self.broker.link.value}")
             return
-        if command.verb is Verb.MODIFY and live.state is OrderState.UNKNOWN:
-            # The broker would take the change of an order that it does not have for a new one.
-            self._applier.command(live, command, CommandEvent.REFUSE, "the order is UNKNOWN")
-            return
-        if not self._leave_out_what_is_closed(live, command):
-            reason = "nothing is left to close: its entry ended, or other exits filled"
+        reason = self._why_not(live, command)
+        if reason:
             self._applier.command(live, command, CommandEvent.REFUSE, reason)
             return
         command.sent_at = self._desk.clock.monotonic()
@@ -362,6 +358,17 @@ class Outbox:
             self._desk.ask(self.broker.name, self._desk.told(error))
         else:
             self._desk.meters.sent[command.verb].value += 1
+
+    def _why_not(self, live: LiveOrder, command: Command) -> str:
+        """Return why a change must not leave after what was heard since it was asked for."""
+        if command.verb is Verb.MODIFY and live.state is OrderState.UNKNOWN:
+            # The broker would take the change of an order that it does not have for a new one.
+            return "the order is UNKNOWN"
+        if live.enlarged is not None and not command.sized:
+            return "a person made the order larger meanwhile, and the change names no quantity"
+        if not self._leave_out_what_is_closed(live, command):
+            return "nothing is left to close: its entry ended, or other exits filled"
+        return ""
 
     def _leave_out_what_is_closed(self, live: LiveOrder, command: Command) -> bool:
         """Take off a change what is not to close any more; False where nothing is left."""

@@ -36,7 +36,8 @@ class Command:
     """A modify or cancel beside its order. ``order`` holds the terms a modify asks for.
 
     ``disproved``: the broker showed the terms from before it after it was called refused.
-    ``reduced`` is what its quantity leaves out, as an order's, ``asked`` what may come back of it.
+    ``reduced`` is what its quantity leaves out, as an order's, ``asked`` what may come back of it;
+    ``sized``: whoever asked named the quantity.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Command:
     disproved: bool = False
     reduced: Decimal = ZERO
     asked: Decimal = ZERO
+    sized: bool = True
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
 
 

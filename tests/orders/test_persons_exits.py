@@ -6,12 +6,14 @@ import logging
 from pathlib import Path
 
 import pytest
-from desk_floor import amount, floor, heard, run, terms_of
+from desk_floor import HeldDisk, amount, floor, heard, run, terms_of
 from exits_lab import (
     ENTRY,
     STOP,
+    C,
     S,
     at_the_broker,
+    begun,
     bracket,
     by_hand,
     changes,
@@ -24,6 +26,7 @@ from exits_lab import (
     opened,
     prove,
     rebuilt,
+    sent_unanswered,
 )
 
 from alluse_core.cli.story import tell
@@ -111,6 +114,41 @@ def test_a_word_that_came_late_is_no_persons_share_once_a_list_says_less(tmp_pat
             await desk.settle(10)
             assert not live(desk).enlarged
             assert stop.state is S.CANCELED, "nothing is left to close for it"
+
+    run(scenario())
+
+
+def test_a_change_that_waits_takes_nothing_off_that_a_person_adds_meanwhile(tmp_path: Path) -> None:
+    disk = HeldDisk()
+
+    async def scenario() -> None:
+        async with floor(tmp_path, committer=disk) as desk:
+            _, _, stop = await opened(desk)
+            disk.holds = True
+            price = begun(desk.orders.modify(STOP, stop_price="91"))
+            sized = begun(desk.orders.modify(STOP, stop_price="92", quantity=120))
+            await desk.settle()
+            by_hand(desk, stop, 150)
+            disk.release()
+            assert (await price).state is C.REFUSED
+            assert "a person made the order larger" in (await price).reason
+            await desk.settle()
+            assert (await sized).state is C.CONFIRMED
+            assert (at_the_broker(desk, stop), stop.order.stop_price) == (120, 92)
+
+    run(scenario())
+
+
+def test_a_change_on_the_wire_takes_off_what_a_person_adds_meanwhile(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await opened(desk)
+            await sent_unanswered(desk, stop_price="91")
+            by_hand(desk, stop, 150)
+            (message,) = changes(desk)
+            desk.broker.answers_modifies = True
+            desk.broker.modify(message, desk.broker.orders[stop.order_ref].identity)
+            assert at_the_broker(desk, stop) == 100
 
     run(scenario())
 
