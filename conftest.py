@@ -14,9 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "tests" / "branches"))
 pytest_plugins = ["branch_gate"]
+
+# How long an example takes, and how long it takes to make one up, is up to the machine, which may
+# stop a process for longer than Hypothesis's 0.2 s. pytest-timeout ends what hangs.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 TEMP = pytest.StashKey[Path]()
 LEFT = pytest.StashKey[list[str]]()

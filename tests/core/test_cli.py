@@ -337,7 +337,3 @@ def test_an_interrupt_ends_with_130_and_one_line() -> None:
         process.send_signal(signal.SIGINT)
         assert process.stderr.read().split() == ["interrupted"]
         assert process.wait(30) == INTERRUPTED == 130
-
-
-def test_a_suite_in_the_background_listens_to_interrupts_as_the_processes_it_starts_do() -> None:
-    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

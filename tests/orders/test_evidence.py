@@ -145,7 +145,9 @@ def test_whatever_else_place_raises_leaves_the_order_in_doubt(tmp_path: Path) ->
 
 @given(data=st.data())
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_shuffled_and_repeated_evidence_ends_the_same(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

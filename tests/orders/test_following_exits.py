@@ -296,7 +296,7 @@ def test_an_exit_with_two_perm_ids_follows_nothing(tmp_path: Path) -> None:
 @settings(
     max_examples=int(os.environ.get("ALLUSE_REPLAYS", "8")),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data(), parts=st.lists(st.integers(1, 30), min_size=1, max_size=3))
 def test_words_of_fills_and_reductions_end_the_same_in_any_order(

@@ -131,7 +131,7 @@ def _verdict(live: LiveOrder) -> tuple[object, ...]:
 _EXAMPLES = settings(
     max_examples=int(os.environ.get("ALLUSE_REPLAYS", "20")),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
