@@ -22,7 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 def _run(
     *args: str,
-    timeout: float = 110,
+    timeout: float = 280,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
     before: Callable[[], None] | None = None,

@@ -112,7 +112,7 @@ def test_ctrl_c_ends_the_demo_with_the_same_artefacts(tmp_path: Path) -> None:
             break
     time.sleep(2)
     process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=100)[1]
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert [name for name in ARTEFACTS if not (out / name).exists()] == []

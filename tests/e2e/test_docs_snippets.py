@@ -38,7 +38,7 @@ def _python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=250,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stderr.count("Traceback") == 0, finished.stderr

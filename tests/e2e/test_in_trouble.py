@@ -66,7 +66,7 @@ class Trader:
     def close(self) -> None:
         """End it in order, and by force where it does not end."""
         try:
-            self.process.communicate(timeout=20)
+            self.process.communicate(timeout=100)
         finally:
             self.process.kill()
             self.process.wait(10)

@@ -115,7 +115,7 @@ async def recover_all(deaths: Sequence[Death], *rest: Any) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 60 * ROUNDS)
+@pytest.mark.timeout(300 + 60 * ROUNDS)
 def test_a_process_killed_at_any_seam_finds_its_orders_and_sends_none_twice(
     serve: Callable[..., Any], tmp_path: Path, ran: Callable[[int], None]
 ) -> None:

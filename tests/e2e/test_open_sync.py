@@ -158,7 +158,7 @@ def test_ctrl_c_ends_a_waiting_script_and_its_journal_is_whole(
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode in (-signal.SIGINT, 130), errors
     assert errors.strip().endswith("KeyboardInterrupt")
     assert "never retrieved" not in errors
@@ -169,10 +169,12 @@ def test_ctrl_c_ends_a_waiting_script_and_its_journal_is_whole(
 def test_ctrl_c_while_a_cancel_is_written_down_does_not_keep_it_from_being_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk, write = threading.Event(), Journal._write
+    disk, writing, write = threading.Event(), threading.Event(), Journal._write
     disk.set()
 
     def written(journal: Journal, rows: Any) -> None:
+        if not disk.is_set():
+            writing.set()
         disk.wait(20)
         write(journal, rows)
 
@@ -184,7 +186,12 @@ def test_ctrl_c_while_a_cancel_is_written_down_does_not_keep_it_from_being_sent(
         ticket = runtime.orders.submit(Order.limit(aapl, Side.BUY, 1, price, key="rest"))
         ticket.outcome(timeout=0.3)
         disk.clear()
-        threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT)).start()
+
+        def interrupt() -> None:
+            assert writing.wait(20)
+            signal.pthread_kill(main, signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
         try:
             with pytest.raises(KeyboardInterrupt):
                 runtime.orders.cancel("rest")

@@ -30,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Result]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 5 * len(SEEDS))
+@pytest.mark.timeout(240 + 5 * len(SEEDS))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_belief_and_journal_equal_the_ledger_after_faults(
     results: dict[int, Result], seed: int

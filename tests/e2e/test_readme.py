@@ -25,7 +25,7 @@ def _run(code: str, home: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=250,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

@@ -34,7 +34,7 @@ def _second_path() -> ModuleType:
 
 def _alluse(*args: str) -> None:
     finished = subprocess.run(
-        [ALLUSE, *args], capture_output=True, text=True, check=False, timeout=110
+        [ALLUSE, *args], capture_output=True, text=True, check=False, timeout=280
     )
     assert finished.returncode == 0, finished.stderr[-4000:]
 

@@ -36,7 +36,7 @@ def test_run_shows_paper_and_a_signal_ends_it_with_its_reports(
     assert first.startswith("PAPER  broker main: up, DU1000001")
     assert "Ctrl-C ends" in process.stderr.readline()
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=100)
     assert process.returncode == code, stderr
     assert stdout == ""
     assert "Traceback" not in stderr
@@ -61,9 +61,11 @@ def test_run_prints_what_it_wrote_as_json_on_stdout_only(
 def test_a_closed_port_ends_run_with_one_clear_error(
     settings_file, alluse_command, one_clear_error
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as held:
+    with socket.socket() as held:
+        # Bound, so that nobody else takes the port meanwhile, and not listened at.
+        held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-    finished = alluse_command("run", "--config", str(settings_file(port)), timeout=60)
+        finished = alluse_command("run", "--config", str(settings_file(port)))
     one_clear_error(finished, 4, [str(port), "way out"])
 
 
@@ -92,11 +94,12 @@ def test_the_flag_alone_is_refused(settings_file, alluse_command, one_clear_erro
 @pytest.mark.slow
 def test_ctrl_c_while_it_still_connects_ends_it_at_once(settings_file) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        process = _started(settings_file(silent.getsockname()[1]))
+        long = "connect_timeout = 250.0"
+        process = _started(settings_file(silent.getsockname()[1], broker=long))
         connection, _ = silent.accept()
         with connection:
             assert connection.recv(4) == b"API\0"
             process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=8)
+            _, stderr = process.communicate(timeout=100)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr

@@ -30,7 +30,7 @@ def kill_at(folder: Path, seam: str) -> list[tuple[str, int, str]]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, str(HERE / "crash_child.py"), str(folder), seam, FATAL, str(COUNT)]
     finished = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        command, env=environment, capture_output=True, text=True, check=False, timeout=250
     )
     assert finished.returncode == -signal.SIGKILL, finished.stderr
     ledger = folder / "ledger"

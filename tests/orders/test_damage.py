@@ -35,7 +35,7 @@ PAGES = (512, 4096) if EVERY else (512,)
 DRAWN = 60
 ENDED = {"DENIED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"}
 
-pytestmark = pytest.mark.timeout(0 if EVERY else 60)
+pytestmark = pytest.mark.timeout(0 if EVERY else 300)
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def play(where: Path, written: list[str], dice: random.Random, synchronous: str)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + CUTS)
+@pytest.mark.timeout(300 + CUTS)
 def test_a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged(
     ran: Callable[[int], None],
 ) -> None:
