@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import attrs
+
 from alluse_core.model import BrokerNotice, LinkState, OrderState, Verb
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
@@ -22,7 +24,7 @@ from alluse_core.orders.outcomes import (
 from alluse_core.orders.ownership import Ownership
 from alluse_core.orders.records import Kind
 from alluse_core.orders.reports import Reports
-from alluse_core.orders.states import CommandEvent, Event
+from alluse_core.orders.states import CommandEvent, CommandState, Event
 
 # 202 confirms a cancel, the others refuse one (TWS API, system messages and error codes).
 _OF_CANCELS = frozenset({202, 161, 10147, 10148})
@@ -55,6 +57,11 @@ class Notices:
         state = None if live is None else live.state
         found = explain(notice.code, notice.text, verb, Phase.SENT, state, link, table=self._table)
         verdict = found.outcome
+        refused = verdict.error_class is ErrorClass.DEFINITE_REJECT
+        if refused and live is not None and _unanswered(live) and _was_changed(live):
+            # It may be the change's, where the place's own answer was lost: the order that it
+            # ended would go on to fill.
+            verdict = attrs.evolve(verdict, evidence_needed=True)
         desk.meters.error(verdict.error_class)
         self._record(notice, live, found)
         if verdict.action is Action.GATE_AND_PAGE:
@@ -114,8 +121,16 @@ def _verb_of(live: LiveOrder, command: Command | None, code: int) -> Verb:
     that confirms a cancel comes before the message that does (202).
     """
     if command is not None:
-        unanswered = live.state is OrderState.SUBMITTED and math.isnan(live.evidence_at)
-        if unanswered and not (command.verb is Verb.CANCEL and code in _OF_CANCELS):
+        if _unanswered(live) and not (command.verb is Verb.CANCEL and code in _OF_CANCELS):
             return Verb.PLACE
         return command.verb
     return Verb.CANCEL if live.cancelled and live.state.is_terminal else Verb.PLACE
+
+
+def _unanswered(live: LiveOrder) -> bool:
+    return live.state is OrderState.SUBMITTED and math.isnan(live.evidence_at)
+
+
+def _was_changed(live: LiveOrder) -> bool:
+    sent = (each for each in live.commands if each.state is not CommandState.QUEUED)
+    return any(each.verb is Verb.MODIFY for each in sent)

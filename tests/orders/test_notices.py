@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import Floor, buy, floor, placed, run
+from desk_floor import Floor, HeldDisk, buy, floor, placed, run
 
 from alluse_core.errors import (
     CommandRejected,
@@ -37,19 +38,49 @@ async def _unanswered(desk: Floor) -> BrokerNotice:
     return BrokerNotice("fake", 201, "Order rejected", order.identity, 1)
 
 
-def test_a_rejection_before_the_first_answer_is_the_places_not_the_modifys(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at_the_broker", "state"),
+    [
+        (BrokerStatus.REJECTED, OrderState.REJECTED),
+        (BrokerStatus.WORKING, OrderState.ACCEPTED),
+    ],
+)
+def test_a_rejection_before_the_first_answer_is_the_places_or_the_modifys_as_the_lists_say(
+    tmp_path: Path, at_the_broker: BrokerStatus, state: OrderState
+) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             rejection = await _unanswered(desk)
             change = await desk.orders.modify("one", limit_price="99.5")
             await desk.settle()
+            (order,) = desk.broker.orders.values()
+            order.status = at_the_broker
             desk.broker.say(rejection)
-            assert desk.orders.get("one").state is OrderState.REJECTED
+            assert desk.orders.get("one").state is OrderState.SUBMITTED
+            await desk.settle(1)
+            assert desk.orders.get("one").state is state
             duplicate = BrokerNotice("fake", 103, "Duplicate order id", rejection.identity, 1)
             desk.broker.say(duplicate)
             await desk.settle(30)
-            assert desk.orders.get("one").state is OrderState.REJECTED
+            assert desk.orders.get("one").state is state
             assert not change.state.is_pending
+
+    run(scenario())
+
+
+def test_a_rejection_before_the_first_answer_is_the_places_where_a_change_has_not_left(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path, committer=(disk := HeldDisk())) as desk:
+            rejection = await _unanswered(desk)
+            disk.holds = True
+            change = asyncio.ensure_future(desk.orders.modify("one", limit_price="99.5"))
+            await desk.settle()
+            desk.broker.say(rejection)
+            assert desk.orders.get("one").state is OrderState.REJECTED
+            disk.release()
+            assert (await change).state is CommandState.WITHDRAWN
 
     run(scenario())
 
