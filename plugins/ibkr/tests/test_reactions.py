@@ -22,6 +22,7 @@ class Terminal:
         self.peers: dict[str, Peer] = {}
         self.starts: list[str] = []
         self.requests: list[str] = []
+        self.before_answers: dict[str, list[bytes]] = {}
         self.mute = False
 
     async def __call__(self, peer: Peer) -> None:
@@ -34,6 +35,7 @@ class Terminal:
         while True:
             fields = await peer.message()
             if fields[0] == "49" and not self.mute:
+                peer.send(*self.before_answers.pop(start[2], ()))
                 peer.send(frame(49, 1, 1_700_000_000))
             elif fields[0] == "1":
                 self.requests.append(fields[2])
@@ -44,6 +46,17 @@ class Terminal:
         for name, peer in self.peers.items():
             if client in ("", name):
                 peer.send(frame(4, 2, number, code, text, ""))
+
+
+def said(code: int) -> bytes:
+    """Return an error that is about nothing in particular."""
+    return frame(4, 2, -1, code, "of the uplink", "")
+
+
+def _settled(lab: Lab) -> bool:
+    pool = lab.broker._pool
+    assert pool is not None
+    return all(task.done() for task in pool.uplink._passing_on.values())
 
 
 def story(body: Body, library: str, **settings: Any) -> None:
@@ -80,6 +93,64 @@ def test_1100_gates_and_its_end_reconciles_and_1101_also_resubscribes(
         await lab.broker._data.probe()
         assert (len(terminal.requests) > before) is lost
         assert terminal.starts == ["17", "18"], "the sockets are kept"
+
+    story(body, library)
+
+
+@both
+@pytest.mark.parametrize(("code", "lost"), [(1101, True), (1102, False)])
+def test_the_end_of_an_outage_that_only_the_data_connection_hears_opens_the_gate(
+    library: str, code: int, lost: bool
+) -> None:
+    async def body(terminal: Terminal, lab: Lab, _: list[Quote]) -> None:
+        terminal.say(1100, "Connectivity between IBKR and TWS has been lost.")
+        await until(lambda: lab.broker.link is LinkState.DEGRADED, "the gate")
+        await until(lambda: lab.broker._line_desk.suspended, "suspended data")
+        terminal.say(code, "Connectivity has been restored", client="18")
+        await until(lambda: lab.broker.link is LinkState.UP, "the end")
+        report = lab.of(LinkReport)[-1]
+        assert (report.state, report.code, report.data_lost) == (LinkState.UP, code, lost)
+        assert "said to the data connection alone" in report.reason
+        assert terminal.starts == ["17", "18"], "the sockets are kept"
+
+    story(body, library)
+
+
+@both
+def test_an_end_that_both_connections_hear_is_reported_once(library: str) -> None:
+    async def body(terminal: Terminal, lab: Lab, _: list[Quote]) -> None:
+        terminal.say(1100, "Connectivity between IBKR and TWS has been lost.")
+        await until(lambda: lab.broker._line_desk.suspended, "suspended data")
+        terminal.before_answers["17"] = [said(1102)]
+        terminal.say(1102, "Connectivity has been restored", client="18")
+        await until(lambda: lab.broker.link is LinkState.UP, "the end")
+        await until(lambda: _settled(lab), "the end of the questions")
+        lost, back = lab.of(LinkReport)[-2:]
+        assert (lost.state, back.state) == (LinkState.DEGRADED, LinkState.UP)
+        assert back.reason == "of the uplink", "the orders' own connection was asked first"
+
+    story(body, library)
+
+
+@both
+def test_the_end_of_an_earlier_outage_opens_no_gate_in_a_later_one(library: str) -> None:
+    """The data connection lags: it tells of the first end while the orders know of a new loss."""
+
+    async def body(terminal: Terminal, lab: Lab, _: list[Quote]) -> None:
+        terminal.say(1100, "Connectivity between IBKR and TWS has been lost.")
+        await until(lambda: lab.broker._line_desk.suspended, "suspended data")
+        terminal.say(1102, "Connectivity has been restored", client="17")
+        await until(lambda: lab.broker.link is LinkState.UP, "the first end")
+        terminal.say(1100, "Connectivity between IBKR and TWS has been lost.", client="17")
+        await until(lambda: lab.broker.link is LinkState.DEGRADED, "the second loss")
+        terminal.before_answers["18"] = [said(1100)]
+        terminal.say(1102, "Connectivity has been restored", client="18")
+        await until(lambda: not terminal.before_answers, "the late word of the second loss")
+        await lab.broker._data.probe()
+        await until(lambda: _settled(lab), "the end of the questions")
+        assert lab.broker.link is LinkState.DEGRADED
+        terminal.say(1102, "Connectivity has been restored")
+        await until(lambda: lab.broker.link is LinkState.UP, "the second end")
 
     story(body, library)
 

@@ -55,6 +55,7 @@ class OrderDesk(Listener):
     ) -> None:
         self._state = LinkState.DOWN
         self._gated = ""
+        self.turns = 0
         self.floor = 0
         self.connection: Connection | None = None
         self._broker = broker
@@ -292,11 +293,21 @@ class OrderDesk(Listener):
         """Whether orders find their way, gated or not."""
         return self._state is LinkState.UP
 
+    @property
+    def degraded(self) -> bool:
+        """Whether the terminal said that it lost its uplink, and nothing of its return."""
+        return self._state is LinkState.DEGRADED
+
+    def uplink_back(self, code: int, text: str) -> None:
+        """Take the end of an outage; what 1101 means for the data is the data connection's."""
+        self.turn(LinkState.UP, text, code, data_lost=code == codes.UPLINK_BACK_DATA_LOST)
+
     def turn(
         self, state: LinkState, reason: str, code: int | None = None, *, data_lost: bool = False
     ) -> None:
-        """Take a new state of the link and report it."""
+        """Take a new state of the link and report it; ``turns`` counts them."""
         self._state = state
+        self.turns += 1
         self.emit(LinkReport(self._broker, state, reason, code, data_lost))
         if self._gated and state is LinkState.UP:
             # UP first: cancels that waited for the link must leave, window or not.

@@ -10,9 +10,11 @@ from alluse_ibkr import codes, roles
 from alluse_ibkr.connection import Connection, RoleEvents, Surroundings
 from alluse_ibkr.lines import LineDesk
 from alluse_ibkr.meters import COMPONENT, RoleMeters, WorkingTime
+from alluse_ibkr.order_desk import OrderDesk
 from alluse_ibkr.roles import Role
 from alluse_ibkr.route import Route, least_busy
 from alluse_ibkr.ticks import Line
+from alluse_ibkr.uplink import Uplink
 from alluse_ibkr.wrapper import Listener
 
 _FARMS = frozenset(
@@ -56,6 +58,8 @@ class Ear(Listener):
         """Pass an error on while in service, and word of farms and uplink at all times."""
         if self._serves() or code in _FARMS:
             self._pool.lines.on_error(request_id, code, text)
+        if self.connection is not None:
+            self._pool.uplink.heard(self.connection, code, text)
 
     def on_retired(self, role: str, client_id: int, reason: str, heir: int | None) -> None:
         """Pass on that a client id was retired."""
@@ -87,7 +91,7 @@ class Pool:
         broker: str,
         surroundings: Surroundings,
         registry: Registry,
-        orders: Listener,
+        orders: OrderDesk,
         order_events: RoleEvents,
         lines: LineDesk,
     ) -> None:
@@ -106,6 +110,7 @@ class Pool:
         for role in roles.plan(surroundings.settings):
             self._members.append((role, self._make(role, order_events)))
         self.orders = self._of(roles.ORDERS)[0]
+        self.uplink = Uplink(orders, self.orders)
         self.data = self._of(roles.DATA)[0]
         lines.connection = self.data
         self.route = Route(lambda: self.data)
@@ -181,6 +186,7 @@ class Pool:
         for connection in others:
             await connection.close()
         await self.orders.close()
+        await self.uplink.close()
         self._surroundings.locks.close()
 
     # --- the data pair ---------------------------------------------------------------------
