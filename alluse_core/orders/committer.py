@@ -105,9 +105,6 @@ class ThreadCommitter:
         if self._thread is None:
             raise JournalError("the journal is closed")
         self._queue.put((rows, done, asyncio.get_running_loop()))
-        # The writer needs the interpreter's lock for a moment to begin; who hands over goes on
-        # computing, and would keep it for 5 ms.
-        time.sleep(0)
 
     def close(self) -> None:
         """Let the thread finish what is queued, and end it."""

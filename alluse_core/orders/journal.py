@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -271,6 +272,10 @@ class Journal:
         if self._entries and not self._closed:
             entries, rows = self._collected()
             self._committer.commit(rows, lambda commit: self._done(commit, entries))
+            if self._committer.concurrent and any(taken.then is not None for taken in entries):
+                # The writer needs the interpreter's lock for a moment to begin; whoever computes
+                # on keeps it for 5 ms, and somebody waits for this batch.
+                time.sleep(0)
 
     def _flush_inline(self) -> None:
         self._flush_due = False

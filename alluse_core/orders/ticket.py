@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import attrs
 
@@ -61,11 +62,18 @@ async def wait_until(
         while not done() and not (deadline is not None and deadline.done()):
             change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watch(change)
-            waits = {change} if deadline is None else {change, deadline}
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if deadline is not None:
+                deadline.add_done_callback(partial(_wake, change))
+            # Awaited itself: asyncio.wait would take another turn of the loop to say the same.
+            await change
     finally:
         if deadline is not None:
             deadline.cancel()
+
+
+def _wake(change: asyncio.Future[None], _: object) -> None:
+    if not change.done():
+        change.set_result(None)
 
 
 class Ticket:
