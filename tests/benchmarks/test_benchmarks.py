@@ -37,7 +37,8 @@ def test_a_benchmark_runs_and_writes_what_it_measured(name: str, tmp_path: Path)
     assert document["quick"] is True
     assert document["not_measured"] == {}
     for row in document["results"]:
-        assert row["value"] > 0.0
+        # What is added is a difference of two medians: of one short round each it may be negative.
+        assert row["value"] > 0.0 or row["id"] == "P7 added"
         assert row["rounds"] > 0
         assert row["met"] == (
             row["value"] >= row["goal"] if row["at_least"] else row["value"] <= row["goal"]

@@ -83,15 +83,21 @@ def test_a_busy_port_is_named(alluse_command, one_clear_error) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["accept", "version", "start", "ready"])
 def test_a_gateway_that_closes_in_the_handshake_is_one_clear_error(
-    gateway, settings_file, alluse_command, one_clear_error, step
+    gateway, settings_file, alluse_command, one_clear_error, step, tmp_path
 ) -> None:
     gateway.control(do="close_at", step=step)
     try:
         config = settings_file(gateway.port, broker="connect_timeout = 5.0")
-        finished = alluse_command("run", "--config", str(config))
+        bounds = ("--seconds", "5", "--out", str(tmp_path / "out"))
+        finished = alluse_command("run", "--config", str(config), *bounds)
     finally:
         gateway.control(do="close_at", step="")
-    one_clear_error(finished, 4, [str(gateway.port), "way out"])
+    if step == "ready" and "main is down for" in finished.stderr:
+        # It had begun before the close was read: then it goes on, says so, and connects again.
+        assert finished.returncode == 0
+        assert "Traceback" not in finished.stderr
+    else:
+        one_clear_error(finished, 4, [str(gateway.port), "way out"])
 
 
 @pytest.mark.slow
