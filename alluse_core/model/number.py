@@ -37,7 +37,7 @@ def check_decimal(number: Decimal) -> None:
         raise _no_decimal(number)
     if not number.is_finite():
         raise InvalidValue(f"{number} is not a finite number", hint="leave out what is not known")
-    # As text it has each of its digits, and to count those alone takes four times as long.
+    # As text it has each of its digits; those alone come as a tuple that has to be made.
     if len(str(number)) > _DIGITS and (digits := len(number.as_tuple().digits)) > _DIGITS:
         raise InvalidValue(
             f"a number of {digits} digits is not exact in sums, which have {_DIGITS}",

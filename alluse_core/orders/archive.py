@@ -33,7 +33,7 @@ class Archive:
         if not self._holds_more():
             return None
         live = self._restore(key)
-        if live is None and self._journal.unlooked:
+        if live is None and not self._journal.indexes_sound:
             self._refuse_missed(key)
         return live
 

@@ -36,8 +36,8 @@ class History:
 
     Opening checks the chain from the last checkpoint on; all of it, and the indexes, where there is
     none or where fewer than ``whole_below`` records are signed off by it. Else the indexes are
-    looked at afterwards, and are ``unlooked`` until then. ``recovered`` is what a start needs.
-    Raises JournalCorrupt where the file is no journal any more.
+    looked at afterwards; ``indexes_sound`` once that found nothing. ``recovered`` is what a start
+    needs. Raises JournalCorrupt where the file is no journal any more.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, whole_below: int) -> None:
@@ -51,7 +51,8 @@ class History:
             unsound = "" if resumed else self._unsound()
         except UNREADABLE as error:
             raise corrupt(path, error) from None
-        self.unlooked = resumed is not None
+        self._unlooked = resumed is not None
+        self.indexes_sound = resumed is None
         self._indexes: IndexCheck | None = None
         self.orders_ever = self._checked.standing.orders
         self.verification: Verification = self._checked.walk.finish(anchor, unsound)
@@ -133,15 +134,16 @@ class History:
         Where the opening looked at them there is nothing to do; else the first call begins to.
         After a problem the next opening does without the checkpoint, and makes them anew.
         """
-        if not self.unlooked:
+        if not self._unlooked:
             return ""
         if self._indexes is None:
             self._indexes = IndexCheck(self._path)
         found = self._indexes.finding
         if found is None:
             return ""
-        self.unlooked = False
+        self._unlooked = False
         if not found:
+            self.indexes_sound = True
             return ""
         self._signing = False
         checkpoint_path(self._path).unlink(missing_ok=True)
@@ -150,7 +152,7 @@ class History:
 
     def close(self) -> None:
         """End the look at the indexes, done or not. Safe to call twice."""
-        self.unlooked = False
+        self._unlooked = False
         if self._indexes is not None:
             self._indexes.close()
 

@@ -207,9 +207,9 @@ class Journal:
         return self._history.orders_ever
 
     @property
-    def unlooked(self) -> bool:
-        """Whether the indexes were not looked at since the opening, or not to the end."""
-        return self._history.unlooked
+    def indexes_sound(self) -> bool:
+        """Whether the indexes were looked at, to the end, and matched the records."""
+        return self._history.indexes_sound
 
     def read(self) -> JournalReader:
         """Return a reader of this journal. It is closed with the journal at the latest."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from decimal import Decimal
 from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import NODE, buy, floor, heard, placed, run
+from desk_floor import AAPL, NODE, buy, floor, heard, placed, run, sell
 
 from alluse_core.errors import JournalCorrupt, KeyConflict, OrderNotFound
 from alluse_core.model import OrderState
@@ -108,8 +110,8 @@ def _forget_keys(path: Path) -> None:
     connection.close()
 
 
-def test_until_the_indexes_were_looked_at_a_key_that_one_of_them_lacks_is_not_sent_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_until_the_indexes_are_known_to_match_a_key_that_one_of_them_lacks_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Few records would be walked whole, and their indexes looked at, by the opening itself.
     monkeypatch.setitem(Journal.__init__.__kwdefaults__, "whole_below", 0)
@@ -126,5 +128,14 @@ def test_until_the_indexes_were_looked_at_a_key_that_one_of_them_lacks_is_not_se
                 await desk.orders.submit(buy("one"))
             assert desk.broker.sent == []
             assert (await desk.orders.submit(buy("two"))).key == "two"
+            for thread in threading.enumerate():
+                if thread.name == "alluse-journal-check":
+                    thread.join(30)
+            await desk.settle(2)
+            assert "do not match" in caplog.text, "new risk is stopped, and exits pass"
+            desk.broker.held["DU1", AAPL] = Decimal(100)
+            await desk.orders.reconcile("fake")
+            with pytest.raises(JournalCorrupt, match="lacks key 'one'"):
+                await desk.orders.submit(sell("one"))
 
     run(scenario())
