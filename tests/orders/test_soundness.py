@@ -104,7 +104,7 @@ def _looked(journal: Journal) -> None:
     journal.sign_off()
     for thread in threading.enumerate():
         if thread.name == "alluse-journal-check":
-            thread.join(5)
+            thread.join(30)
     journal.sign_off()
 
 
@@ -205,7 +205,7 @@ def test_a_close_interrupts_the_look_and_takes_nothing_for_damage(
     monkeypatch.setattr(soundness, "unsoundness", endless)
     journal = opened(path)
     journal.sign_off()
-    assert begun.wait(5)
+    assert begun.wait(30)
     journal.sign_off()
     journal.close()
     assert journal.problem == ""
@@ -220,13 +220,13 @@ def test_a_look_that_a_close_broke_off_keeps_no_file_open_and_no_process_alive(
 
     def slow(_: sqlite3.Connection) -> str:
         begun.set()
-        release.wait(5)
+        release.wait(30)
         return ""
 
     monkeypatch.setattr(soundness, "unsoundness", slow)
     journal = opened(path)
     journal.sign_off()
-    assert begun.wait(5)
+    assert begun.wait(30)
     (thread,) = (each for each in threading.enumerate() if each.name == "alluse-journal-check")
     assert thread.daemon
     release.set()
