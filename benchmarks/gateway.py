@@ -22,6 +22,7 @@ from typing import Any
 import attrs
 
 from alluse_core.model import Evidence, Instrument, NodeIdentity, Order, OrderState, Side
+from benchmarks.bare import Commit, bare_commits
 from benchmarks.child import serving
 from benchmarks.measure import Result, Turns
 
@@ -33,6 +34,14 @@ ALLOWED_SECONDS = 0.0003
 """What the machinery may add to an order's latency beside the device's own time."""
 
 Trade = Callable[[int], Awaitable[None]]
+
+
+@attrs.frozen
+class Ours:
+    """Our side: how it trades, and how to wait until all that an order left behind is written."""
+
+    trade: Trade
+    rest: Callable[[], Awaitable[None]]
 
 
 @attrs.frozen
@@ -67,9 +76,10 @@ async def _measure(orders: int, agents: int, rounds: int, singles: int) -> list[
             _raw(port) as peer,
             _ours(port, path) as ours,
         ):
-            throughput = await _throughput(ours, peer, orders, agents, rounds)
-            latency, device = await _latency(ours, peer.trade, singles, path / "device")
-    return [_throughput_result(throughput, orders, agents), _latency_result(latency, device)]
+            throughput = await _throughput(ours.trade, peer, orders, agents, rounds)
+            with bare_commits(path / "bare.db") as commit:
+                singly = await _latency(ours, peer, commit, singles, path / "device")
+    return [_throughput_result(throughput, orders, agents), *_latency_results(singly)]
 
 
 async def _throughput(ours: Trade, peer: Peer, orders: int, agents: int, rounds: int) -> Turns:
@@ -104,24 +114,40 @@ async def _together(trade: Trade, orders: int, agents: int) -> float:
     return time.perf_counter() - started
 
 
-async def _latency(ours: Trade, raw: Trade, singles: int, device: Path) -> tuple[Turns, float]:
-    """Return the seconds of single orders, and of the device's fdatasync, all in turn.
+@attrs.frozen
+class Singly:
+    """Seconds of single orders, of bare commits and of the device's fdatasync, round by round."""
 
-    The device is timed between the orders, since others may use it too.
+    turns: Turns
+    commits: tuple[float, ...]
+    device: tuple[float, ...]
+
+
+async def _latency(ours: Ours, peer: Peer, commit: Commit, singles: int, device: Path) -> Singly:
+    """Time one order of each side, one bare commit and one fdatasync in turn.
+
+    What an order leaves behind (evidence to be written, positions to be told) is over before
+    the next turn, and belongs to nobody's time.
     """
-    times: tuple[list[float], list[float]] = ([], [])
-    durable = []
+    times: tuple[list[float], ...] = ([], [], [], [])
+    peer.listen(False)
     with device.open("wb", buffering=0) as file:
+
+        async def sync(_: int) -> None:
+            file.write(b"x" * 4096)
+            os.fdatasync(file.fileno())
+
+        async def bare(_: int) -> None:
+            await commit()
+
         for number in range(singles):
-            for side, taken in zip((ours, raw), times, strict=True):
+            for side, taken in zip((ours.trade, peer.trade, bare, sync), times, strict=True):
                 started = time.perf_counter()
                 await side(number)
                 taken.append(time.perf_counter() - started)
-            file.write(b"x" * 4096)
-            started = time.perf_counter()
-            os.fdatasync(file.fileno())
-            durable.append(time.perf_counter() - started)
-    return Turns(tuple(times[0]), tuple(times[1])), statistics.median(durable)
+                await ours.rest()
+    mine, other, commits, durable = map(tuple, times)
+    return Singly(Turns(mine, other), commits, durable)
 
 
 def _throughput_result(turns: Turns, orders: int, agents: int) -> Result:
@@ -140,21 +166,36 @@ def _throughput_result(turns: Turns, orders: int, agents: int) -> Result:
     )
 
 
-def _latency_result(turns: Turns, device: float) -> Result:
+def _latency_results(singly: Singly) -> list[Result]:
+    turns, commits, device = singly.turns, singly.commits, statistics.median(singly.device)
     ours, peer = statistics.median(turns.ours), statistics.median(turns.peer)
     allowed = device + ALLOWED_SECONDS
     added = [(mine - other) / allowed for mine, other in zip(turns.ours, turns.peer, strict=True)]
-    return Result(
-        "P8 (latency)",
-        f"time added to an order, of fdatasync + 0.3 ms ({allowed * 1e3:.2f} ms)",
-        max(1e-9, (ours - peer) / allowed),
-        1.0,
-        False,
-        f"p50 {ours * 1e3:.2f} ms",
-        f"ib_insync IB: p50 {peer * 1e3:.2f} ms; fdatasync {device * 1e3:.2f} ms",
-        len(added),
-        (min(added), max(added)),
-    )
+    bare = statistics.median(commits)
+    return [
+        Result(
+            "P8 (latency)",
+            f"time added to an order, of fdatasync + 0.3 ms ({allowed * 1e3:.2f} ms)",
+            max(1e-9, (ours - peer) / allowed),
+            1.0,
+            False,
+            f"p50 {ours * 1e3:.2f} ms",
+            f"ib_insync IB: p50 {peer * 1e3:.2f} ms; fdatasync {device * 1e3:.2f} ms",
+            len(added),
+            (min(added), max(added)),
+        ),
+        Result(
+            "P8 (bare)",
+            "one row committed by a thread, and nothing else, of the same time",
+            bare / allowed,
+            1.0,
+            False,
+            f"p50 {bare * 1e3:.2f} ms",
+            f"fdatasync {device * 1e3:.2f} ms",
+            len(commits),
+            (min(commits) / allowed, max(commits) / allowed),
+        ),
+    ]
 
 
 # --- the two sides ------------------------------------------------------------------------------
@@ -186,7 +227,7 @@ async def _raw(port: int) -> AsyncIterator[Peer]:
 
 
 @asynccontextmanager
-async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
+async def _ours(port: int, folder: Path) -> AsyncIterator[Ours]:
     from alluse_ibkr.broker import IbkrBroker
     from alluse_ibkr.settings import IbkrSettings
 
@@ -239,7 +280,7 @@ async def _ours(port: int, folder: Path) -> AsyncIterator[Trade]:
             )
 
     try:
-        yield trade
+        yield Ours(trade, service.flush)
     finally:
         await service.stop()
         await broker.close()
