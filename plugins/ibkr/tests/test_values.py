@@ -148,6 +148,18 @@ def test_everything_that_a_preset_could_fill_in_is_sent(library: str) -> None:
     assert (sent.ocaGroup, sent.ocaType) == ("group", 1)
 
 
+@both
+def test_an_order_has_nothing_of_the_one_before(library: str) -> None:
+    there = loaded(library)
+    first = Order.stop(AAPL, Side.SELL, 1, "99", key="k", limit_price="98", account="DU1")
+    orders.to_wire(there, OrderMessage(first, "au-1", 7, 5, "group", False), 17)
+    second = Order.market(AAPL, Side.BUY, 2, key="l", account="DU1")
+    sent = orders.to_wire(there, OrderMessage(second, "au-2", 8), 17)
+    named = {"orderId": 8, "clientId": 17, "action": "BUY", "totalQuantity": "2"}
+    named |= {"orderType": "MKT", "tif": "DAY", "account": "DU1", "orderRef": "au-2"}
+    assert vars(sent) == {**vars(type(there.blank_order)()), **named, "transmit": True}
+
+
 def test_text_that_would_break_a_message_apart_is_not_sent() -> None:
     order = Order.limit(AAPL, Side.BUY, 1, "1", key="k", account="DU1")
     with pytest.raises(NotSent):
@@ -218,6 +230,16 @@ def test_an_absent_realized_profit_is_none() -> None:
 
 
 # --- contracts -----------------------------------------------------------------------------------
+
+
+def test_a_contract_is_made_once_and_anew_when_its_number_is_known() -> None:
+    book = ContractBook(loaded("ib_insync"))
+    unknown = book.contract(CALL)
+    assert (unknown.conId, unknown.strike, book.contract(CALL)) == (0, 100.0, unknown)
+    book.keep(InstrumentDefinition(CALL, "11"))
+    known = book.contract(CALL)
+    assert (known.conId, known.strike) == (11, 100.0)
+    assert book.contract(CALL) is known
 
 
 def test_a_combo_needs_its_legs_numbers_first() -> None:

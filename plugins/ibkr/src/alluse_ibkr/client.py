@@ -29,13 +29,13 @@ REQUEST_IDS_FROM = 1_500_000_000
 
 @attrs.frozen
 class Library:
-    """The classes of a client library that are used."""
+    """The classes of a client library that are used; ``blank_order`` is for copying."""
 
     name: str
     client: Callable[[Any], Any]
     contract: Callable[..., Any]
     combo_leg: Callable[..., Any]
-    order: Callable[..., Any]
+    blank_order: Any
     execution_filter: Callable[..., Any]
 
 
@@ -57,7 +57,7 @@ def load(name: str) -> Library:
         module.client.Client,
         module.Contract,
         module.ComboLeg,
-        module.Order,
+        module.Order(),
         module.ExecutionFilter,
     )
 

@@ -49,6 +49,7 @@ class ContractBook:
         self._today = today
         self._changed = changed
         self._definitions: dict[Instrument, InstrumentDefinition] = {}
+        self._made: dict[Instrument, Any] = {}
         self._entries = contract_file.read(path, today()) if path is not None else {}
         self._listings = contract_file.read_listings(path, today()) if path is not None else {}
         self._listed: dict[Instrument, int] = {}
@@ -195,12 +196,21 @@ class ContractBook:
         Raises NotSent for a combo whose legs are not defined, and for a name that would break the
         message apart.
         """
+        definition = self._definitions.get(instrument)
+        number = int(definition.broker_id) if definition else self._listed.get(instrument, 0)
+        contract = self._made.get(instrument)
+        if contract is None or contract.conId != number:
+            contract = self._made[instrument] = self._make(instrument, number)
+        if instrument.legs:
+            contract.comboLegs = [self._leg(leg) for leg in instrument.legs]
+        return contract
+
+    def _make(self, instrument: Instrument, number: int) -> Any:
         for text in (instrument.symbol, instrument.exchange, instrument.currency):
             plain(text)
-        definition = self._definitions.get(instrument)
         multiplier = instrument.multiplier
-        contract = self._library.contract(
-            conId=int(definition.broker_id) if definition else self._listed.get(instrument, 0),
+        return self._library.contract(
+            conId=number,
             symbol=instrument.symbol,
             secType=instrument.security_type.value,
             lastTradeDateOrContractMonth=f"{instrument.expiry:%Y%m%d}" if instrument.expiry else "",
@@ -210,9 +220,6 @@ class ContractBook:
             exchange=instrument.exchange,
             currency=instrument.currency,
         )
-        if instrument.legs:
-            contract.comboLegs = [self._leg(leg) for leg in instrument.legs]
-        return contract
 
     def _leg(self, leg: ComboLeg) -> Any:
         definition = self._definitions.get(leg.instrument)

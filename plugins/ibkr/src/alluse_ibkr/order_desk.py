@@ -128,7 +128,8 @@ class OrderDesk(Listener):
         if connection is None or not connection.ready:
             why = f": {connection.last_error}" if connection and connection.last_error else ""
             raise NotSent(f"the order connection of {self._broker} is down{why}")
-        return connection.lease().client, connection.client_id
+        # Taken and used within one turn of the loop, the lease cannot have become stale.
+        return connection.lease().session.client, connection.client_id
 
     def _own(self, identity: OrderIdentity, client_id: int, verb: Verb) -> int:
         if not identity.order_id:

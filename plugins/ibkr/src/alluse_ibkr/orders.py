@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -61,19 +62,18 @@ def to_wire(library: Library, message: OrderMessage, client_id: int, order_id: i
     would break the message apart.
     """
     order = message.order
-    made = library.order(
-        orderId=order_id or message.order_id,
-        clientId=client_id,
-        action=order.side.value,
-        totalQuantity=wire(order.quantity),
-        orderType=order.order_type.value,
-        tif=order.time_in_force.value,
-        account=plain(order.account),
-        outsideRth=order.outside_rth,
-        orderRef=plain(message.order_ref),
-        transmit=message.transmit,
-        parentId=message.parent_order_id,
-    )
+    made = copy.copy(library.blank_order)
+    made.orderId = order_id or message.order_id
+    made.clientId = client_id
+    made.action = order.side.value
+    made.totalQuantity = wire(order.quantity)
+    made.orderType = order.order_type.value
+    made.tif = order.time_in_force.value
+    made.account = plain(order.account)
+    made.outsideRth = order.outside_rth
+    made.orderRef = plain(message.order_ref)
+    made.transmit = message.transmit
+    made.parentId = message.parent_order_id
     if order.limit_price is not None:
         made.lmtPrice = wire(order.limit_price)
     if order.stop_price is not None:

@@ -45,8 +45,23 @@ def _plan(kind: type) -> _Plan:
     )
 
 
+class _Known(dict[Any, Any]):
+    """What the texts that fill most fields mean, and how any other is read."""
+
+    def __init__(self, convert: Callable[[Any], Any], *texts: str) -> None:
+        super().__init__((text, convert(text)) for text in texts)
+        self._convert = convert
+
+    def __missing__(self, text: Any) -> Any:
+        return self._convert(text)
+
+
 def _flag(value: Any) -> bool:
     return bool(int(value))
 
 
-_CONVERT: dict[type, Callable[[Any], Any]] = {int: int, float: float, bool: _flag}
+_CONVERT: dict[type, Callable[[Any], Any]] = {
+    int: _Known(int, "0", "2147483647").__getitem__,
+    float: _Known(float, "0", "0.0", "1.7976931348623157E308").__getitem__,
+    bool: _Known(_flag, "0", "1").__getitem__,
+}
