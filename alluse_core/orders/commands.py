@@ -15,7 +15,7 @@ from alluse_core.model import GroupKind, Order, OrderState, Verb
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.checks import Checks, refusal
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.journal import Then
+from alluse_core.orders.handover import Then
 from alluse_core.orders.lanes import CommandDispatch, Outbox
 from alluse_core.orders.live import Command, LiveOrder
 from alluse_core.orders.records import Kind, order_fields, reduced_fields

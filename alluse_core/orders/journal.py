@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import sqlite3
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from alluse_core.clock import Clock
 from alluse_core.errors import JournalError
 from alluse_core.model import NodeIdentity
 from alluse_core.orders.chain import EMPTY, Anchor, Head, link, read_anchor
 from alluse_core.orders.committer import Commit, Committer, ThreadCommitter
+from alluse_core.orders.handover import Handover, Taken, Then
 from alluse_core.orders.history import History
 from alluse_core.orders.reader import (
     COLUMNS,
@@ -48,23 +46,8 @@ _RESERVE_BYTES = 1 << 20
 # One statement writes and commits a batch: the event loop goes on meanwhile, and the interpreter's
 # lock has to be waited for once, not once for each record.
 _ROWS_AT_ONCE = 256
-# Where a sync costs next to nothing, so much is written while the event loop still has more to do
-# in its turn. Where it costs milliseconds, what comes later in the turn would wait for two of them.
-# Of 25 to 1,000 rows this gave the most orders a second (P7).
-_ROWS_WORTH_A_BATCH = 100
-_CHEAP_SYNC = 0.001
 _COLUMNS = COLUMNS.count(",") + 1
 _ROW = f"({', '.join('?' * _COLUMNS)})"
-
-Then = Callable[[JournalError | None], None]
-
-
-class _Taken(NamedTuple):
-    """Records that were appended together. ``urgent``: worth one attempt from the reserve."""
-
-    rows: tuple[Row, ...]
-    then: Then | None
-    urgent: bool
 
 
 class Journal:
@@ -96,11 +79,8 @@ class Journal:
         self.committed = 0
         self._clock = clock
         self._committer: Committer = committer or ThreadCommitter()
-        self._entries: list[_Taken] = []
+        self._handover = Handover(self._committer, self._write, self._done)
         self._anchor_failure = ""
-        self._rows_waiting = 0
-        self._sync_seconds = math.inf
-        self._flush_due = False
         self._closed = False
         self._readers: list[JournalReader] = []
         self._back: JournalReader | None = None
@@ -223,32 +203,21 @@ class Journal:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def append(self, *rows: Row, then: Then | None = None, urgent: bool = False) -> None:
+    def append(
+        self, *rows: Row, then: Then | None = None, urgent: bool = False, lazy: bool = False
+    ) -> None:
         """Take records; ``then`` is called, in the event loop, once they are on disk or failed.
 
         What is appended within one turn of the event loop becomes one batch, or a few where it is
-        much; what one call appends is always in one. Records that failed are tried again with the
-        next batch, except those with a ``then``: whoever asked was told. ``urgent`` ones (cancels,
-        exits, changes that reduce risk) get a second attempt first, with the reserve given up.
+        much or where little is going on; what one call appends is always in one. Records that
+        failed are tried again with the next batch, except those with a ``then``: whoever asked was
+        told. ``urgent`` ones (cancels, exits, changes that reduce risk) get a second attempt first,
+        with the reserve given up. ``lazy`` ones wait for the next batch, 20 ms at the most: nothing
+        may rest on them.
         """
         if self._closed:
             raise JournalError("the journal is closed")
-        self._entries.append(_Taken(rows, then, urgent))
-        self._rows_waiting += len(rows)
-        much = self._rows_waiting >= _ROWS_WORTH_A_BATCH and self._flush_due
-        if much and self._sync_seconds < _CHEAP_SYNC and self._committer.concurrent:
-            self._flush()
-        else:
-            self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._flush_due:
-            self._flush_due = True
-            try:
-                asyncio.get_running_loop().call_soon(self._flush)
-            except RuntimeError:
-                # Before a loop runs there is nobody whose records could join this batch.
-                self._flush_inline()
+        self._handover.take(Taken(rows, then, urgent), lazy=lazy)
 
     def retry(self) -> None:
         """Try failed records and the lost reserve again; costs nothing where there are none."""
@@ -267,53 +236,28 @@ class Journal:
             return f"the journal's anchor cannot be written: {self._anchor_failure}"
         return "the disk was full and the reserve is not back" if self.reserve_spent else ""
 
-    def _flush(self) -> None:
-        self._flush_due = False
-        if self._entries and not self._closed:
-            entries, rows = self._collected()
-            self._committer.commit(rows, lambda commit: self._done(commit, entries))
-            if self._committer.concurrent and any(taken.then is not None for taken in entries):
-                # The writer needs the interpreter's lock for a moment to begin; whoever computes
-                # on keeps it for 5 ms, and somebody waits for this batch.
-                time.sleep(0)
-
-    def _flush_inline(self) -> None:
-        self._flush_due = False
-        entries, rows = self._collected()
-        error: JournalError | None = None
-        try:
-            self._write(rows)
-        except JournalError as failed:
-            error = failed
-        self._done(Commit(len(rows), 0.0, error), entries)
-
-    def _collected(self) -> tuple[list[_Taken], list[Row]]:
-        entries, self._entries, self._rows_waiting = self._entries, [], 0
-        return entries, [row for taken in entries for row in taken.rows]
-
-    def _done(self, commit: Commit, entries: list[_Taken]) -> None:
+    def _done(self, commit: Commit, entries: list[Taken]) -> None:
         self.failure = commit.error
         if commit.error is None:
             self.committed += commit.records
         else:
             self._release_reserve()
             entries = self._keep_failed(entries)
-        if self._registry is not None:
-            self._measure(self._registry, commit)
         for taken in entries:
             if taken.then is not None:
                 taken.then(commit.error)
+        if self._registry is not None:
+            self._measure(self._registry, commit)
 
-    def _keep_failed(self, entries: list[_Taken]) -> list[_Taken]:
+    def _keep_failed(self, entries: list[Taken]) -> list[Taken]:
         """Queue again what is to be tried again; return what is told of the failure."""
         urgent = [] if self._closed else [taken for taken in entries if taken.urgent]
-        self._entries[:0] = [
+        again = [
             taken._replace(urgent=False)
             for taken in entries
             if (taken.then is None and taken.rows) or taken in urgent
         ]
-        if urgent:
-            self._flush_soon()
+        self._handover.put_back(again, soon=bool(urgent))
         return [taken for taken in entries if taken not in urgent]
 
     def _measure(self, registry: Registry, commit: Commit) -> None:
@@ -352,7 +296,7 @@ class Journal:
         self._history.close()
         self._closed = True
         self._committer.close()
-        self._flush_inline()
+        self._handover.close()
         self._sign_rest()
         self._connection.close()
         try:
@@ -433,7 +377,7 @@ class Journal:
     def _note_head(self, anchor: Anchor, head: Head) -> None:
         began = self._clock.monotonic()
         if anchor.write(head, began):
-            self._sync_seconds = self._clock.monotonic() - began
+            self._handover.sync_seconds = self._clock.monotonic() - began
 
 
 EXIT_BY_HAND = (

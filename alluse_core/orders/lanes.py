@@ -64,12 +64,16 @@ class CommandDispatch:
 
 @attrs.define
 class Lane:
-    """What waits in one lane. ``ahead`` orders of it may leave and have not left."""
+    """What waits in one lane. ``ahead`` orders of it may leave and have not left.
+
+    ``resting``: who sends from it waits to be woken.
+    """
 
     items: deque[Dispatch | CommandDispatch] = attrs.field(factory=deque)
     wake: asyncio.Event = attrs.field(factory=asyncio.Event)
     ahead: int = 0
     held: int = 0
+    resting: bool = False
 
 
 class Outbox:
@@ -103,10 +107,14 @@ class Outbox:
 
     def start(self, background: Background) -> None:
         """Begin to send."""
+        self._background = background
         self._tasks = [
-            background.task(f"{self.broker.name}-{priority.name}", partial(self._run, priority))
+            background.task(self._part(priority), partial(self._run, priority))
             for priority in _LANES
         ]
+
+    def _part(self, priority: Priority) -> str:
+        return f"{self.broker.name}-{priority.name}"
 
     async def stop(self) -> None:
         """Stop sending; what waits stays unsent."""
@@ -150,6 +158,23 @@ class Outbox:
         self._lanes[priority].items.append(item)
         self._lanes[priority].wake.set()
 
+    def send(self, priority: Priority, item: Dispatch) -> None:
+        """Send what is durable at once where nothing is before it, else queue it.
+
+        At once saves a single order a turn of the event loop.
+        """
+        lane = self._lanes[priority]
+        free = lane.resting and item.released and not lane.items
+        self.put(priority, item)
+        if not free:
+            return
+        with self._background.guarded(self._part(priority)):
+            messages = item.messages
+            if messages and self._pacer.passes(messages):
+                self._pop(lane)
+                self._send(item)
+                self._release(lane)
+
     def resume_deferred(self) -> None:
         """Try cancels again that a broken link kept from leaving."""
         items, self.deferred = self.deferred, []
@@ -178,7 +203,11 @@ class Outbox:
                 self._pop(lane)
                 self._send(head)
                 self._release(lane)
-            await lane.wake.wait()
+            lane.resting = True
+            try:
+                await lane.wake.wait()
+            finally:
+                lane.resting = False
 
     def _pop(self, lane: Lane) -> None:
         item = lane.items.popleft()
@@ -242,13 +271,13 @@ class Outbox:
             return
         # From durable to sent is the wait for a turn, behind those before it included.
         now = self._desk.clock.monotonic()
-        self._desk.retries[self.broker.name].tried(now, messages)
         waited = max(0.0, now - item.queued_at)
-        self._desk.meters.pacing_wait.record(waited * 1e3)
         if isinstance(item, CommandDispatch):
             self._send_command(item)
         else:
             self._send_orders([live for live in item.lives if live.unsent], waited)
+        self._desk.retries[self.broker.name].tried(now, messages)
+        self._desk.meters.pacing_wait.record(waited * 1e3)
 
     def _drop_late(self, item: Dispatch) -> None:
         """Let nothing leave whose time has run out: its price was decided too long ago."""
@@ -299,9 +328,9 @@ class Outbox:
                 meters.submit_to_wire.record(max(0.0, now - live.submitted_at - waited) * 1e3)
 
     def _number(self, lives: Sequence[LiveOrder]) -> None:
-        """Give order ids, and write them down; nobody waits for that record.
+        """Give order ids, and write them down, in no hurry.
 
-        After a crash that lost it, the order is found by its orderRef.
+        After a crash that lost that record, the order is found by its orderRef.
         """
         first = self._sequence.take(len(lives))
         if not first:
@@ -320,7 +349,7 @@ class Outbox:
                 "client_id": live.client_id,
                 "parent": live.parent_order_id,
             }
-            self._desk.journal.append(row(Kind.EVENT, body, live.key, live.ref))
+            self._desk.journal.append(row(Kind.EVENT, body, live.key, live.ref), lazy=True)
 
     def _not_sent(self, live: LiveOrder, reason: str) -> None:
         live.unsent = False

@@ -99,19 +99,28 @@ class SlidingWindowPacer:
             return max(0, messages - 1) // self._rate * (_WINDOW + _MARGIN)
         return max(0.0, messages - self._burst) / (self._rate * _STEADY_SHARE)
 
+    def passes(self, messages: int) -> bool:
+        """Return whether ``messages`` may be sent now, before nobody who waits; they count then."""
+        if not self._rate:
+            return True
+        if self._waiting or not 1 <= messages <= self._full:
+            return False
+        now = self._clock.monotonic()
+        if self._delay(messages, now) > 0:
+            return False
+        self._note(messages, now)
+        return True
+
     async def turn(self, priority: Priority, messages: int = 1) -> float:
         """Wait until ``messages`` may be sent back to back; return the seconds waited.
 
         Raises ValueError for more messages than the rate allows in one second.
         """
-        if not self._rate:
+        if self.passes(messages):
             return 0.0
         if not 1 <= messages <= self._full:
             raise ValueError(f"{messages} messages never fit into {self._full} a second")
         now = self._clock.monotonic()
-        if not self._waiting and self._delay(messages, now) <= 0:
-            self._note(messages, now)
-            return 0.0
         served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._serial += 1
         heapq.heappush(self._waiting, (priority, self._serial, messages, served))

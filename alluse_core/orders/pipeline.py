@@ -305,7 +305,7 @@ class Pipeline:
             error = _not_written(lives, error)
             self._give_up(lives, rows, error)
         elif sent:
-            self._outboxes[name].put(lane, dispatch)
+            self._outboxes[name].send(lane, dispatch)
         for live in lives:
             waiters, live.waiters = live.waiters, ()
             for waiter in waiters:

@@ -103,24 +103,36 @@ def test_a_step_of_the_watch_that_raises_keeps_no_other_from_being_done(tmp_path
     run(scenario())
 
 
-def test_a_lane_that_raises_goes_on_where_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_lane_that_raises_goes_on_where_it_was(tmp_path: Path, at_once: bool) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
-            turn = desk.pacer.turn
+            passes, turn = desk.pacer.passes, desk.pacer.turn
             left = [1]
 
-            async def once(*args: Any) -> float:
+            def broken_once() -> None:
                 if left[0]:
                     left[0] -= 1
                     raise RuntimeError("the pacer broke")
+
+            def passes_once(messages: int) -> bool:
+                if at_once:
+                    broken_once()
+                return at_once and passes(messages)
+
+            async def turn_once(*args: Any) -> float:
+                broken_once()
+                desk.pacer.passes = passes  # type: ignore[method-assign]
                 return await turn(*args)
 
-            desk.pacer.turn = once  # type: ignore[method-assign]
+            desk.pacer.passes = passes_once  # type: ignore[method-assign]
+            desk.pacer.turn = turn_once  # type: ignore[method-assign]
             first, second = await asyncio.gather(
                 desk.orders.submit(buy("one")), desk.orders.submit(buy("two"))
             )
             await desk.settle(3)
             assert (first.state, second.state) == (S.ACCEPTED, S.ACCEPTED)
+            assert len(desk.broker.sent) == 2
             assert failures(desk, "fake-ORDER") == 1
 
     run(scenario())

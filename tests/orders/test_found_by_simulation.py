@@ -234,7 +234,7 @@ async def _cut_off(desk) -> None:  # type: ignore[no-untyped-def]
     for outbox in desk.orders._outboxes.values():
         await outbox.stop()
     desk.orders._life.withdraw_unsent = lambda: None
-    desk.journal._entries.clear()
+    desk.journal._handover._waiting.clear()
 
 
 def test_no_more_orders_leave_while_their_release_cannot_be_written(tmp_path: Path) -> None:

@@ -9,12 +9,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batches import Failing, noted, opened
+from batches import Failing, Held, Stopwatch, noted, opened, slow_files
 from desk_floor import NODE, run
 
 from alluse_core.errors import JournalError
@@ -22,9 +21,8 @@ from alluse_core.orders.chain import Anchor, Head
 from alluse_core.orders.committer import Commit, InlineCommitter, ThreadCommitter
 from alluse_core.orders.journal import Journal, JournalReader, verify
 from alluse_core.orders.records import Kind
-from alluse_core.orders.storage import Storage, SystemFile
+from alluse_core.orders.storage import Storage
 from alluse_core.telemetry import Registry
-from alluse_core.testing import VirtualClock
 
 
 def _full(*_: object) -> None:
@@ -66,20 +64,9 @@ def test_a_failed_batch_is_told_kept_and_written_with_the_next(tmp_path: Path) -
     run(scenario())
 
 
-class _Slow(InlineCommitter):
-    """A disk that holds each batch until it is told what becomes of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held: list[tuple[Any, Any]] = []
-
-    def commit(self, rows: Any, done: Any) -> None:
-        self.held.append((rows, done))
-
-
 def test_what_is_taken_while_a_batch_fails_is_written_after_it(tmp_path: Path) -> None:
     async def scenario() -> None:
-        disk = _Slow()
+        disk = Held()
         journal = opened(tmp_path / "journal.db", committer=disk)
         journal.append(noted(journal, Kind.START))
         await asyncio.sleep(0)
@@ -228,32 +215,13 @@ def test_what_arrives_while_the_disk_syncs_becomes_one_batch_and_everybody_is_to
     run(scenario())
 
 
-class _Stopwatch(VirtualClock):
-    """A clock that goes on while a file is synced."""
-
-    spent = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.spent
-
-
-def _slow_files(clock: _Stopwatch, seconds: float) -> Callable[[Path], SystemFile]:
-    class Slow(SystemFile):
-        def sync(self) -> None:
-            super().sync()
-            clock.spent += seconds
-
-    return Slow
-
-
 @pytest.mark.parametrize(("seconds", "waits"), [(0.0001, False), (0.004, True)])
 def test_a_long_turn_is_written_while_it_goes_on_where_a_sync_costs_little(
     tmp_path: Path, seconds: float, waits: bool
 ) -> None:
     async def scenario() -> None:
-        disk, clock = _Slow(), _Stopwatch()
-        disk.concurrent = True
-        storage = Storage(open_file=_slow_files(clock, seconds))
+        disk, clock = Held(concurrent=True), Stopwatch()
+        storage = Storage(open_file=slow_files(clock, seconds))
         path = tmp_path / "journal.db"
         journal = Journal(path, clock=clock, node=NODE, committer=disk, storage=storage)
         sizes = [120, 1, 100, 300, 2]
@@ -359,7 +327,7 @@ def test_a_file_that_is_refused_is_let_go(tmp_path: Path, what: str) -> None:
 
 def test_a_retry_with_nothing_to_retry_writes_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
-        disk = _Slow()
+        disk = Held()
         journal = opened(tmp_path / "journal.db", committer=disk)
         journal.retry()
         await asyncio.sleep(0)

@@ -33,7 +33,8 @@ def test_an_order_is_durable_sent_and_acknowledged(tmp_path: Path) -> None:
             ticket = await desk.orders.submit(buy("one"))
             with JournalReader(tmp_path / "journal.db") as reader:
                 states = [entry.state for entry in reader.story("one")]
-            assert states == ["SUBMITTED"]
+            # Nothing holds back what is durable: its answer may be on disk by now as well.
+            assert states[:1] == ["SUBMITTED"]
             await desk.settle()
             assert ticket.state is OrderState.ACCEPTED
             assert [kind for kind, _ in desk.broker.sent] == ["place"]

@@ -71,8 +71,8 @@ def _send_before_it_is_durable() -> Sequence[Patch]:
 def _say_durable_before_the_disk_does() -> Sequence[Patch]:
     append = Journal.append
 
-    def at_once(self: Journal, *rows: Any, then: Any = None, urgent: bool = False) -> None:
-        append(self, *rows, urgent=urgent)
+    def at_once(self: Journal, *rows: Any, then: Any = None, **how: Any) -> None:
+        append(self, *rows, **how)
         if then is not None:
             then(None)
 
