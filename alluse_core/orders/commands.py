@@ -60,6 +60,15 @@ class Commands:
         before, room = self._base(live)
         base = attrs.evolve(before, quantity=room.quantity)
         order = _changed(base, limit_price, stop_price, quantity)
+        if quantity is None and live.enlarges(order):
+            # A word from before our own last change may have come late: a list puts it right.
+            self._desk.ask(order.broker, f"order {live.key} is for less than was asked for")
+            raise CommandRejected(
+                f"order {live.key!r} is for {live.told_quantity} at the broker, where"
+                f" {live.order.quantity} was asked for, and nothing that is known explains it",
+                hint="name the quantity as well: theirs keeps what a person took off, a larger one"
+                " puts it back; or wait for a fill beside it that was not told yet",
+            )
         if order.quantity != base.quantity:
             room = room.asked_for(order.quantity)
         if order.quantity <= live.filled:
@@ -68,7 +77,8 @@ class Commands:
                 f" {order.quantity}",
                 hint="cancel it instead",
             )
-        reducing = _only_smaller(base, order) and _only_smaller(before, order)
+        smaller = _only_smaller(base, order) and _only_smaller(before, order)
+        reducing = smaller and not live.enlarges(order)
         if not reducing:
             denial, reducing = self._checks.decide(order, broker, without=order.key)
             if denial is not None:

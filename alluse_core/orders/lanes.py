@@ -395,6 +395,8 @@ class Outbox:
             return "the order is UNKNOWN"
         if live.enlarged is not None and not command.sized:
             return "a person made the order larger meanwhile, and the change names no quantity"
+        if not command.sized and live.enlarges(command.order):
+            return "the broker has it for less meanwhile, and the change names no quantity"
         if not self._leave_out_what_is_closed(live, command):
             return "nothing is left to close: its entry ended, or other exits filled"
         return ""
