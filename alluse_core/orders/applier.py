@@ -156,6 +156,18 @@ class Applier:
         live.acked_at = now
         self._desk.meters.acknowledged(live, now, held=event is Event.HOLD)
 
+    def count(self, entry: LiveOrder) -> Mapping[str, bool]:
+        """Return what the next record of an entry says of its end: that all it filled is known.
+
+        Once, and where that is in hand: after a restart the broker's figure alone would be gone.
+        What its executions told of whole needs no figure.
+        """
+        known = entry.counted and entry.executed == entry.filled and not entry.was_whole
+        if entry.count_written or not known or not self._desk.book.exits_of(entry.key):
+            return {}
+        entry.count_written = True
+        return {"counted": True}
+
     def write(self, live: LiveOrder, kind: Kind, body: Mapping[str, Any]) -> None:
         """Journal what was learnt of an order, with its names and the state it is in now."""
         journal = self._desk.journal

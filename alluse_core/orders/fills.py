@@ -94,6 +94,7 @@ class Fills:
             live.notify()
             return
         live.count(base, fill)
+        body |= self._applier.count(live)
         desk.book.touch(live)
         if live.executed > live.quantity:
             desk.meters.overfills.value += 1

@@ -92,7 +92,7 @@ class LiveOrder:
     open, the order's quantity leaves out, ``asked`` the most that it may come back to (room.py),
     ``due`` and ``enlarged`` in what the broker differs from that. ``largest`` is the most that it
     was for before a change, ``counted``: it ended, and the broker told what it filled with its end
-    or after it.
+    or after it; ``count_written``: the journal has that, for what is in hand.
     ``cancelled``: it ended because we asked for it; ``unasked``: its end, which nobody asked for,
     is counted.
     ``ended_perm_ids`` are those of ``perm_ids`` under which nothing works any more; an order that a
@@ -121,6 +121,7 @@ class LiveOrder:
     due: Due = NOTHING_DUE
     largest: Decimal = ZERO
     counted: bool = False
+    count_written: bool = False
     entry: str = ""
     denial: tuple[str, Decision] | None = None
     reason: str = ""
@@ -166,6 +167,11 @@ class LiveOrder:
     def filled(self) -> Decimal:
         """The most that is known to be filled, by executions or by status."""
         return max(self.executed, self._claimed)
+
+    @property
+    def was_whole(self) -> bool:
+        """Whether executions told of all of it, some of which may be taken back since."""
+        return self.executed + sum(self.taken_back.values(), ZERO) >= self.quantity
 
     @property
     def _claimed(self) -> Decimal:

@@ -88,6 +88,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
         live.bracket_over = body["over"]
+    if body.get("counted"):
+        live.counted = live.count_written = True
 
 
 def _reduced(of: LiveOrder | Command, body: Mapping[str, Any]) -> None:
@@ -101,8 +103,7 @@ def _event(live: LiveOrder, entry: Entry) -> None:
         live.ended_perm_ids |= {body["ended_perm_id"]}
     if "revived_perm_id" in body:
         live.ended_perm_ids -= {body["revived_perm_id"]}
-        live.counted = False
-    live.counted = live.counted or body.get("counted", False)
+        live.counted = live.count_written = False
     live.shadow = live.shadow or body["event"] == "SHADOW"
     if "order_id" in body:
         live.order_id, live.client_id = body["order_id"], body["client_id"]

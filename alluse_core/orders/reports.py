@@ -56,7 +56,7 @@ class Reports:
                 return live
             event = Event.REVIVE
             live.ended_perm_ids -= {report.identity.perm_id}
-            live.counted = False
+            live.counted = live.count_written = False
         if source == OPEN_ORDERS and event is Event.PENDING and live.state in _UNHEARD:
             # The broker has it and does not work it: a bracket whose last order never arrived.
             event = Event.HOLD
@@ -85,10 +85,10 @@ class Reports:
             self._note_unasked(live)
         told_last = event in _ENDS or event is Event.FILL
         counts = told_last and report.filled is not None and len(live.perm_ids) == 1
-        if counts and event in _ENDS and self._exits_rest_on(live):
-            fields = {**fields, "counted": True}
-        self._applier.happen(live, event, source, report.reason, fields)
         live.counted = live.counted or counts
+        if counts:
+            fields = {**fields, **self._applier.count(live)}
+        self._applier.happen(live, event, source, report.reason, fields)
         if event is Event.REVIVE and live.filled:
             self._applier.happen(live, Event.PART_FILL, source)
         self._reductions.look(live)
@@ -104,14 +104,6 @@ class Reports:
         if total > live.quantity:
             live.hear(report.identity.perm_id, total)
             self._desk.ask(report.broker, f"order {live.key} works for {total} there")
-
-    def _exits_rest_on(self, entry: LiveOrder) -> bool:
-        """Whether it is to be written down that what an entry filled before its end is known.
-
-        Once, and where it is in hand: after a restart the broker's figure alone would be gone.
-        """
-        in_hand = entry.executed == entry.filled and not entry.counted
-        return in_hand and bool(self._desk.book.exits_of(entry.key))
 
     def count_unasked(self, live: LiveOrder) -> None:
         """Count a cancel that nobody asked for: once, though status and message both tell it."""

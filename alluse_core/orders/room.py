@@ -25,6 +25,7 @@ from decimal import Decimal
 
 import attrs
 
+from alluse_core.model import OrderState
 from alluse_core.orders.book import Book
 from alluse_core.orders.live import ZERO, Command, LiveOrder
 
@@ -156,7 +157,8 @@ def may_open(entry: LiveOrder) -> Decimal:
 
     Its end alone does not say that: fills from before it may still be on their way.
     """
-    counted = entry.state.is_terminal and entry.counted
+    whole = entry.state is OrderState.FILLED and entry.was_whole
+    counted = entry.state.is_terminal and (entry.counted or whole)
     return entry.filled if counted else max(entry.quantity, entry.filled)
 
 
