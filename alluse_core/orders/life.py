@@ -47,7 +47,8 @@ class Life:
             parts.background.task(f"reconcile-{name}", reconciler.run)
             for name, reconciler in parts.reconcilers.items()
         ]
-        self._tasks.append(parts.background.task("order-watch", self._watch))
+        watches = {"order-watch": self._watch, "stopping": self._stop_risk, "trimming": self._trim}
+        self._tasks += [parts.background.task(name, watch) for name, watch in watches.items()]
 
     async def stop(self) -> None:
         """Stop sending and asking; orders at the broker stay as they are."""
@@ -111,13 +112,24 @@ class Life:
             with guarded("journal-retry"):
                 parts.journal.retry()
                 parts.journal.sign_off()
-            with guarded("stopping"):
-                await parts.control.pursue()
             with guarded("protection"):
                 parts.protection.tend()
                 parts.protection.look()
-            with guarded("trimming"):
-                await parts.trimming.tend()
             for name in parts.brokers:
                 with guarded(f"overdue-{name}"):
                     parts.overdue.ask(name)
+
+    # These wait for the disk, and so each has a turn of its own: while it hangs, what tells of
+    # that, and of what is unprotected, goes on.
+
+    async def _stop_risk(self) -> None:
+        while True:
+            await self._clock.sleep(_WATCH_PERIOD)
+            with self._parts.background.guarded("stopping"):
+                await self._parts.control.pursue()
+
+    async def _trim(self) -> None:
+        while True:
+            await self._clock.sleep(_WATCH_PERIOD)
+            with self._parts.background.guarded("trimming"):
+                await self._parts.trimming.tend()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from desk_floor import Floor, HeldDisk, buy, floor, placed, run
+from exits_lab import enlarged_again, live, prove
 
 from alluse_core.errors import JournalError
-from alluse_core.model import LinkState, OrderState
+from alluse_core.model import LinkState, OrderGroup, OrderState
 from alluse_core.orders.committer import Commit
 from alluse_core.orders.reader import JournalReader
 from alluse_core.testing import VirtualClock
@@ -61,6 +62,7 @@ def test_a_start_names_each_live_order_that_no_named_broker_has(
         ("journal", "sign_off", "journal-retry"),
         ("control", "pursue", "stopping"),
         ("protection", "tend", "protection"),
+        ("trimming", "tend", "trimming"),
         ("overdue", "ask", "overdue-fake"),
     ],
 )
@@ -97,6 +99,40 @@ def test_a_watch_that_breaks_off_begins_again_and_is_counted(tmp_path: Path) -> 
             await desk.settle(60)
             assert desk.count("background_failures", part="order-watch") == 1
             assert ticket.state is S.UNKNOWN, "what is overdue was asked for"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("waits", ["trimming", "stopping"])
+def test_while_a_step_waits_for_the_disk_what_is_unprotected_is_told(
+    tmp_path: Path, waits: str
+) -> None:
+    async def scenario() -> None:
+        disk = HeldDisk()
+        async with floor(tmp_path, committer=disk) as desk:
+            await enlarged_again(desk)
+            group = OrderGroup.bracket(buy("two/entry"), take_profit="111", stop="89")
+            _, take, stop = (await desk.orders.submit(group)).tickets
+            await placed(desk, buy("three"))
+            desk.broker.fill(desk.orders.get("two/entry").order_ref)
+            disk.holds = True
+            if waits == "trimming":
+                prove(desk)
+            else:
+                desk.orders._parts.control.stop("a test")
+            await desk.settle(2)
+            by = "bracket" if waits == "trimming" else "halt"
+            orders = [live(desk), live(desk, "three")]
+            assert [each.by for order in orders for each in order.commands] == [by]
+            for ticket in (take, stop):
+                desk.broker.cancel_by_broker(ticket.order_ref)
+            await desk.settle(2)
+            gauge = desk.registry.gauge("trading_system", "unprotected_quantity")
+            assert gauge.value == float(sum(desk.orders.unprotected().values())) == 100
+            disk.release()
+            await desk.settle(1)
+            assert [kind for kind, _ in desk.broker.sent][-1] in ("modify", "cancel")
+            assert orders[waits == "stopping"].pending is None
 
     run(scenario())
 
