@@ -89,6 +89,8 @@ class Reductions:
             live.due = attrs.evolve(live.due, proven=True)
         elif asked_at - live.due.since >= PATIENCE:
             # It leaves that out already: what comes off it from now on has another cause.
+            if (fitted.reduced, fitted.asked) == (live.reduced, live.asked):
+                return
             live.reduced, live.asked = fitted.reduced, fitted.asked
             live.due = attrs.evolve(live.due, quantity=fitted.due)
             self._note(live, terms, reduced_fields(live.reduced, live.asked))

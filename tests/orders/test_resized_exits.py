@@ -25,7 +25,9 @@ from exits_lab import (
     made_smaller_across_a_fill,
     next_process,
     opened,
+    proven,
     rebuilt,
+    records,
     reports,
     told_alone,
     unheard,
@@ -34,6 +36,7 @@ from exits_lab import (
 from alluse_core.cli.story import tell
 from alluse_core.orders.reader import JournalReader
 from alluse_core.orders.records import Kind
+from alluse_core.orders.reductions import PATIENCE
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -165,6 +168,22 @@ def test_what_was_closed_without_its_exits_makes_no_exit_larger(tmp_path: Path) 
             desk.broker.fill(entry.order_ref, amount(30))
             await desk.settle(10)
             assert at_the_broker(desk, stop) == 40
+
+    run(scenario())
+
+
+def test_lists_that_show_the_same_each_time_are_written_down_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await ended_too_early(desk)
+            live(desk, ENTRY).closed_elsewhere = amount(30)
+            desk.broker.fill(entry.order_ref, amount(30))
+            before = len(await records(desk, Kind.ECHO))
+            for _ in range(5):
+                await desk.settle(PATIENCE)
+                await desk.orders.reconcile("fake")
+            assert (due(desk), proven(desk), at_the_broker(desk, stop)) == (-30, 0, 20)
+            assert len(await records(desk, Kind.ECHO)) == before, "nothing was learnt"
 
     run(scenario())
 
