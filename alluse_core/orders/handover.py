@@ -65,7 +65,17 @@ class Handover:
             self._later()
         else:
             self._soon()
-        if self._due and self._worth_a_batch(taken.then is not None):
+        if not self._due or not self._committer.concurrent or self.sync_seconds >= _CHEAP_SYNC:
+            return
+        if self._rows >= _ROWS_WORTH_A_BATCH:
+            self._hand_over()
+            self._step_aside()
+        elif (
+            taken.then is not None
+            and not self._writing
+            and self._last_rows <= _ROWS_OF_A_QUIET_TIME
+        ):
+            # The writer wakes while the turn goes on; it is stepped aside for at its end.
             self._hand_over()
 
     def put_back(self, failed: Sequence[Taken], *, soon: bool) -> None:
@@ -97,13 +107,6 @@ class Handover:
         else:
             self._lingering = True
 
-    def _worth_a_batch(self, awaited: bool) -> bool:
-        """Whether to write what waits now, and not at the turn's end."""
-        if not self._committer.concurrent or self.sync_seconds >= _CHEAP_SYNC:
-            return False
-        quiet = not self._writing and self._last_rows <= _ROWS_OF_A_QUIET_TIME
-        return (awaited and quiet) or self._rows >= _ROWS_WORTH_A_BATCH
-
     def _flush_rest(self) -> None:
         self._lingering = False
         self._flush()
@@ -112,9 +115,14 @@ class Handover:
         self._due = False
         if self._waiting and not self._closed:
             self._hand_over()
+        self._step_aside()
+
+    def _step_aside(self) -> None:
+        """Let the writer begin with a batch that somebody waits for.
+
+        It needs the interpreter's lock for a moment; whoever computes on keeps it for 5 ms.
+        """
         if self._awaited:
-            # The writer needs the interpreter's lock for a moment to begin; whoever computes on
-            # keeps it for 5 ms, and somebody waits for this batch.
             self._awaited = False
             time.sleep(0)
 

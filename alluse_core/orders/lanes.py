@@ -165,15 +165,17 @@ class Outbox:
         """
         lane = self._lanes[priority]
         free = lane.resting and item.released and not lane.items
-        self.put(priority, item)
-        if not free:
-            return
-        with self._background.guarded(self._part(priority)):
-            messages = item.messages
+        messages = item.messages if free else 0
+        item.queued_at = self._desk.clock.monotonic()
+        lane.items.append(item)
+        try:
             if messages and self._pacer.passes(messages):
                 self._pop(lane)
                 self._send(item)
-                self._release(lane)
+                return
+        except Exception as error:  # noqa: BLE001 - what becomes durable beside it must be sent too
+            self._background.failed(self._part(priority), error)
+        lane.wake.set()
 
     def resume_deferred(self) -> None:
         """Try cancels again that a broken link kept from leaving."""
