@@ -40,9 +40,10 @@ class Flattened:
 
 
 class Pauses:
-    """When something that did not work may be tried again: after 1 s, 2 s, 4 s, at most 30 s."""
+    """When what did not work may be tried again: after 1 s, 2 s, 4 s, at most ``most`` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = _PAUSE_MOST) -> None:
+        self._most = most
         self._next: dict[Hashable, tuple[float, float]] = {}
 
     def passes(self, what: Hashable, now: float) -> bool:
@@ -50,8 +51,17 @@ class Pauses:
         due, pause = self._next.get(what, (now, _PAUSE_FIRST))
         if now < due:
             return False
-        self._next[what] = now + pause, min(2 * pause, _PAUSE_MOST)
+        self._next[what] = now + pause, min(2 * pause, self._most)
         return True
+
+    def shorten(self, what: Hashable, now: float) -> None:
+        """Let it wait no longer than 30 s from ``now``."""
+        due, pause = self._next[what]
+        self._next[what] = min(due, now + _PAUSE_MOST), min(pause, _PAUSE_MOST)
+
+    def end(self, what: Hashable) -> None:
+        """Let it be tried at once, and the pauses begin anew."""
+        self._next.pop(what, None)
 
     def keep(self, known: Container[Hashable]) -> None:
         """Forget what is not among ``known``."""

@@ -17,7 +17,7 @@ from decimal import Decimal
 import attrs
 
 from alluse_core.errors import AllUseError
-from alluse_core.model import OrderState
+from alluse_core.model import Order, OrderState
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.control import Pauses
 from alluse_core.orders.desk import Desk
@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _RESTS = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED, OrderState.HELD})
 _TRIES_UNTOLD = 4
 """At which try a person is told; each comes after a longer pause."""
+_PAUSE_MOST = 300.0
+"""Seconds between two tries of the same change, where a broker goes on not to take it."""
 BY = "bracket"
 """Who asks for these changes, as the journal tells."""
 
@@ -39,9 +41,10 @@ class Trimming:
     def __init__(self, desk: Desk, commands: Commands) -> None:
         self._desk = desk
         self._commands = commands
-        self._pauses = Pauses()
+        self._pauses = Pauses(_PAUSE_MOST)
         self._asked: set[str] = set()
         self._tried: dict[str, int] = {}
+        self._last: dict[str, tuple[Order, Decimal]] = {}
 
     async def tend(self) -> None:
         """Ask about what is overdue; change, or cancel, what is proven not to fit. Each second."""
@@ -51,6 +54,7 @@ class Trimming:
         uncounted = self._uncounted(exits)
         self._pauses.keep({live.key for live in due})
         self._tried = {live.key: self._tried.get(live.key, 0) for live in due}
+        self._last = {key: last for key, last in self._last.items() if key in self._tried}
         for entry in uncounted:
             # Once: where the broker's lists do not tell it, asking again does not help.
             if entry.key not in self._asked:
@@ -80,7 +84,7 @@ class Trimming:
         coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
         most = live.filled + self._held(live) + coming
         wanted = min(room_of(book, live).fitted.quantity, max(quantity, most))
-        if wanted == quantity or not self._pauses.passes(live.key, now):
+        if wanted == quantity or not self._may_ask(live, wanted, now):
             return
         self._tried[live.key] += 1
         if self._tried[live.key] == _TRIES_UNTOLD:
@@ -96,6 +100,16 @@ class Trimming:
                 await self._commands.cancel(live, BY)
         except AllUseError as error:
             _log.warning("order %s could not be made to fit: %s", live.key, error)
+            # Nothing was sent, and what is in the way is here: it may be gone soon.
+            self._pauses.shorten(live.key, now)
+
+    def _may_ask(self, live: LiveOrder, wanted: Decimal, now: float) -> bool:
+        """Whether it is time to ask for a quantity: at once, where that is another change."""
+        change = (live.order, wanted)
+        if self._last.get(live.key) != change:
+            self._last[live.key] = change
+            self._pauses.end(live.key)
+        return self._pauses.passes(live.key, now)
 
     def _held(self, live: LiveOrder) -> Decimal:
         """Return what of the position an exit could close: what is not held comes back to none."""

@@ -221,6 +221,50 @@ def test_a_surplus_that_cannot_be_taken_off_now_is_tried_again_later(tmp_path: P
     run(scenario())
 
 
+def test_a_change_that_the_broker_does_not_take_is_sent_ever_more_rarely_until_it_is_another(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await enlarged_again(desk)
+            desk.broker.answers_modifies = False
+            before = len(changes(desk))
+            await desk.settle(500)
+            assert len(changes(desk)) - before <= 9
+            await desk.settle(600)
+            assert len(changes(desk)) - before <= 11, "five minutes apart"
+            told_alone(desk, take, 1)
+            sent = len(changes(desk))
+            await desk.settle(5)
+            assert [each.order.quantity for each in changes(desk)[sent:]] == [59]
+            desk.broker.answers_modifies = True
+            await desk.settle(20)
+            assert at_the_broker(desk, stop) == stop.order.quantity == 59, "its pauses are short"
+
+    run(scenario())
+
+
+def test_a_surplus_is_tried_again_soon_after_what_was_in_the_way_here_is_gone(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await enlarged_again(desk)
+            commands = desk.orders._commands
+            modify: Callable[..., Any] = commands.modify
+
+            async def full(*_: Any) -> Any:
+                raise JournalError("the disk is full")
+
+            commands.modify = full  # type: ignore[method-assign]
+            await desk.settle(300)
+            commands.modify = modify  # type: ignore[method-assign]
+            await desk.settle(31)
+            assert at_the_broker(desk, stop) == 60
+
+    run(scenario())
+
+
 def test_an_exit_that_is_being_changed_or_unknown_is_not_changed_besides(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
