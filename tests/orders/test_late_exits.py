@@ -269,16 +269,44 @@ def test_a_trade_that_was_busted_makes_no_exit_larger_than_it_was_asked_for(
     run(scenario())
 
 
-def test_no_exit_is_made_larger_than_what_is_held(tmp_path: Path) -> None:
+async def sold_elsewhere(desk: Floor, quantity: int) -> None:
+    """Close a part of the position without the bracket's exits."""
+    order = sell(f"elsewhere-{quantity}", quantity, "100")
+    elsewhere = await desk.orders.submit(order)
+    await desk.settle()
+    desk.broker.fill(elsewhere.order_ref)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize(("sold", "fits"), [(20, 30), (120, 20)])
+def test_no_exit_is_made_larger_than_what_is_held(
+    tmp_path: Path, sold: int, fits: int, counted: bool
+) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
             entry, _, stop = await ended_too_early(desk)
-            elsewhere = await desk.orders.submit(sell("elsewhere", 20, "100"))
-            await desk.settle()
-            desk.broker.fill(elsewhere.order_ref)
+            await sold_elsewhere(desk, sold)
+            await desk.settle(10)
+            desk.broker.fill(entry.order_ref, amount(30))
+            if not counted:
+                desk.broker.completed_orders = desk.broker.open_orders  # type: ignore[method-assign]
+                live(desk, ENTRY).counted = False
+            await desk.settle(60)
+            assert live(desk, ENTRY).counted is counted
+            assert at_the_broker(desk, stop) == fits
+
+    run(scenario())
+
+
+def test_an_exit_that_filled_in_part_is_made_larger_by_all_that_is_held(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await ended_too_early(desk)
+            desk.broker.fill(stop.order_ref, amount(10))
             await desk.settle(10)
             desk.broker.fill(entry.order_ref, amount(30))
             await desk.settle(60)
-            assert at_the_broker(desk, stop) == 30
+            assert (at_the_broker(desk, stop), stop.known.filled) == (50, 10)
+            assert desk.orders.unprotected() == {}
 
     run(scenario())

@@ -5,10 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 import attrs
+from desk_floor import buy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alluse_core.orders.room import ExitRoom, Opened
+from alluse_core.model import OrderState
+from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.room import ExitRoom, Opened, may_open
 
 D = Decimal
 amounts = st.integers(0, 200).map(D)
@@ -67,7 +70,7 @@ def test_what_an_entry_that_ended_short_opened_explains_an_exit_that_was_for_mor
 
 
 def test_a_quantity_that_is_asked_for_by_its_number_has_nothing_due() -> None:
-    for beside, opens, asked in ((40, 100, 60), (40, 100, 50), (0, 70, 100), (20, 70, 150)):
+    for beside, opens, asked in ((40, 100, 60), (0, 70, 100), (20, 70, 60), (20, 70, 150)):
         assert room(100, 0, opens, beside).asked_for(D(asked)).due == 0
     assert room(100, 0, 70, 20).asked_for(D(50)).reduced == 20, "a late fill brings nothing back"
 
@@ -87,6 +90,21 @@ def test_an_exit_for_less_than_its_entry_comes_back_to_no_more_than_it_was_asked
     assert again.asked_for(D(45)).asked == 0
     half = room(80, 0, 100, 40).reduced_to(D(60))
     assert (half.reduced, half.asked, half.due) == (40, 80, 0)
+
+
+def test_an_entry_that_filled_all_that_it_was_made_smaller_to_did_not_end_short() -> None:
+    entry = LiveOrder(buy("entry", 80), "", "", state=OrderState.FILLED, largest=D(100))
+    entry.reported = D(80)
+    opened = Opened.by(entry)
+    assert (opened.at_most, opened.largest, opened.short) == (80, 100, False)
+    larger = ExitRoom(D(150), entry=opened)
+    assert not larger.explains(D(80), filled=D(0)), "a person made it smaller"
+
+
+def test_an_entry_may_have_opened_more_than_it_is_for_now() -> None:
+    entry = LiveOrder(buy("entry", 80), "", "", state=OrderState.PARTIALLY_FILLED)
+    entry.reported = D(90)
+    assert may_open(entry) == Opened.by(entry).at_most == 90
 
 
 def test_an_order_of_no_bracket_has_nothing_due() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import attrs
 from desk_floor import amount, floor, run, sell
@@ -34,7 +32,6 @@ from exits_lab import (
     unheard,
 )
 
-from alluse_core.errors import JournalError
 from alluse_core.model import (
     BrokerStatus,
     Execution,
@@ -169,6 +166,7 @@ def test_nothing_is_taken_off_before_the_fills_of_an_ended_entry_are_in_hand(
             assert (entry.state, entry.known.settled) == (S.CANCELED, False)
             prove(desk)
             await desk.orders._parts.trimming.tend()
+            await desk.settle()
             assert changes(desk) == []
             for word in words:
                 desk.broker.say(word)
@@ -195,72 +193,6 @@ def test_an_exit_whose_entry_is_not_in_memory_is_let_be(tmp_path: Path) -> None:
             assert at_the_broker(desk, stop) == 60, (
                 "what other exits filled is left out all the same"
             )
-
-    run(scenario())
-
-
-def test_a_surplus_that_cannot_be_taken_off_now_is_tried_again_later(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            _, _, stop = await enlarged_again(desk)
-            commands, tries = desk.orders._commands, list[Decimal]()
-            modify: Callable[..., Any] = commands.modify
-
-            async def full(*arguments: Any) -> Any:
-                tries.append(arguments[3])
-                raise JournalError("the disk is full")
-
-            commands.modify = full  # type: ignore[method-assign]
-            await desk.settle(12)
-            assert 1 < len(tries) < 6
-            assert set(tries) == {60}
-            commands.modify = modify  # type: ignore[method-assign]
-            await desk.settle(30)
-            assert at_the_broker(desk, stop) == 60
-
-    run(scenario())
-
-
-def test_a_change_that_the_broker_does_not_take_is_sent_ever_more_rarely_until_it_is_another(
-    tmp_path: Path,
-) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            _, take, stop = await enlarged_again(desk)
-            desk.broker.answers_modifies = False
-            before = len(changes(desk))
-            await desk.settle(500)
-            assert len(changes(desk)) - before <= 9
-            await desk.settle(600)
-            assert len(changes(desk)) - before <= 11, "five minutes apart"
-            told_alone(desk, take, 1)
-            sent = len(changes(desk))
-            await desk.settle(5)
-            assert [each.order.quantity for each in changes(desk)[sent:]] == [59]
-            desk.broker.answers_modifies = True
-            await desk.settle(20)
-            assert at_the_broker(desk, stop) == stop.order.quantity == 59, "its pauses are short"
-
-    run(scenario())
-
-
-def test_a_surplus_is_tried_again_soon_after_what_was_in_the_way_here_is_gone(
-    tmp_path: Path,
-) -> None:
-    async def scenario() -> None:
-        async with floor(tmp_path) as desk:
-            _, _, stop = await enlarged_again(desk)
-            commands = desk.orders._commands
-            modify: Callable[..., Any] = commands.modify
-
-            async def full(*_: Any) -> Any:
-                raise JournalError("the disk is full")
-
-            commands.modify = full  # type: ignore[method-assign]
-            await desk.settle(300)
-            commands.modify = modify  # type: ignore[method-assign]
-            await desk.settle(31)
-            assert at_the_broker(desk, stop) == 60
 
     run(scenario())
 
