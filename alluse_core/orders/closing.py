@@ -14,7 +14,7 @@ CLOSING = "flatten/"
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 _WAITS = frozenset({OrderState.ACCEPTED, OrderState.HELD})
-_RESTS = _WAITS | {OrderState.PARTIALLY_FILLED}
+RESTS = _WAITS | {OrderState.PARTIALLY_FILLED}
 
 
 def closers(book: Book, row: Position) -> list[LiveOrder]:
@@ -61,4 +61,4 @@ def makes_way(live: LiveOrder) -> bool:
         return order.order_type is OrderType.STOP_LIMIT and state is OrderState.PARTIALLY_FILLED
     if order.order_type is OrderType.MARKET and order.time_in_force is not TimeInForce.OPG:
         return state in (OrderState.HELD, OrderState.UNKNOWN)
-    return state in _RESTS or state is OrderState.UNKNOWN
+    return state in RESTS or state is OrderState.UNKNOWN

@@ -16,10 +16,10 @@ from alluse_core.orders.checks import Gate
 from alluse_core.orders.closing import CLOSING, closers, makes_way, possibly_closed
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.increase import risk_increasing
+from alluse_core.orders.increase import surplus
 from alluse_core.orders.journal import Journal
 from alluse_core.orders.lanes import Outbox
-from alluse_core.orders.live import LiveOrder
+from alluse_core.orders.live import ZERO, LiveOrder
 from alluse_core.orders.persons import one_line, refuse_no_name
 from alluse_core.orders.pipeline import Pipeline
 from alluse_core.orders.reader import Entry
@@ -96,6 +96,8 @@ class Control:
         self._paged = ""
         self._flattened = desk.journal.verification.head.sequence
         self._cancels = Pauses()
+        self._fitted: dict[LiveOrder, Decimal] = {}
+        self._asking: set[LiveOrder] = set()
         self._closings = Pauses()
         self.flattening = False
 
@@ -136,19 +138,56 @@ class Control:
     async def cancel_risk(self, by: str, others: Iterable[LiveOrder] = ()) -> list[LiveOrder]:
         """Ask for a cancel of all working orders that increase risk, and of ``others``.
 
-        Those of people stay, and those of brokers that the settings do not name any more. Of one
-        whose last cancel came to nothing only where its pause is over.
+        Protection that is larger than what is held is made smaller instead, where the broker takes
+        that. Those of people stay, and those of brokers that the settings do not name any more. Of
+        one whose last cancel came to nothing only where its pause is over.
         """
         lives, now = self._reachable(), self._desk.clock.monotonic()
         self._cancels.keep({live.key for live in lives})
-        found = risk_increasing(self._desk.book, lives, self._gate.reconciling)
+        others = list(others)
+        found = surplus(self._desk.book, lives, self._gate.reconciling)
+        kept = {live: more for live, more in found.items() if more and live not in others}
+        fitting = self._fitting(kept)
         chosen = [
             live
             for live in dict.fromkeys((*found, *others))
-            if live.pending is not Verb.CANCEL and self._cancels.passes(live.key, now)
+            if live not in fitting
+            and live.pending is not Verb.CANCEL
+            and self._cancels.passes(live.key, now)
         ]
-        await asyncio.gather(*(self._cancel(live, by) for live in chosen))
+        await asyncio.gather(
+            *(self._cancel(live, by) for live in chosen),
+            *(self._fit(live, quantity, by) for live, quantity in fitting.items() if quantity),
+        )
         return chosen
+
+    def _fitting(self, kept: Mapping[LiveOrder, Decimal]) -> dict[LiveOrder, Decimal]:
+        """Return what stays as it is made smaller, and the quantity to ask for; 0: nothing now.
+
+        Once for each quantity: an order that stays too large then is cancelled.
+        """
+        found: dict[LiveOrder, Decimal] = {}
+        tried, self._fitted = self._fitted, {}
+        for live, closes in kept.items():
+            quantity = min(live.executed + closes, live.order.quantity)
+            asked = tried.get(live) == quantity
+            if asked:
+                self._fitted[live] = quantity
+            link = self._outboxes[live.order.broker].broker.link
+            if live in self._asking or not link.works or (asked and live.pending is Verb.MODIFY):
+                found[live] = ZERO
+            elif not asked:
+                found[live] = self._fitted[live] = quantity
+                self._asking.add(live)
+        return found
+
+    async def _fit(self, live: LiveOrder, quantity: Decimal, by: str) -> None:
+        try:
+            await self._commands.modify(live, None, None, quantity, by)
+        except AllUseError as error:
+            _log.warning("order %s could not be made smaller: %s", live.key, error)
+        finally:
+            self._asking.discard(live)
 
     async def flatten(self) -> Flattened:
         """Close all positions with market orders, then cancel what protects them.

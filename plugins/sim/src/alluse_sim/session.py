@@ -22,7 +22,6 @@ import attrs
 import alluse_core
 from alluse_core.errors import AllUseError, BrokerUnavailable
 from alluse_core.orders.journal import JournalReader, verify
-from alluse_core.orders.trimming import BY
 from alluse_core.state import JOURNAL
 from alluse_sim.agent import Agent
 from alluse_sim.checker import Belief, Believed, compare, exposure
@@ -367,6 +366,12 @@ class Session:
         )
 
 
+def _is_own_change(body: Mapping[str, Any]) -> bool:
+    """Whether a record is of a change that the runtime asked for by itself."""
+    asks = body.get("event") == "QUEUE" and body["verb"] == "modify"
+    return asks and body["by"] != "agent"
+
+
 def belief_of(runtime: Any, agent: Agent) -> Belief:
     """Ask a running runtime and its journal for everything the checker compares."""
     path = runtime.state / JOURNAL
@@ -383,7 +388,7 @@ def belief_of(runtime: Any, agent: Agent) -> Belief:
             if entry.key and entry.state:
                 stories.setdefault(entry.key, []).append(entry.state)
             freeze.read(entry)
-            own[entry.key] += entry.body.get("event") == "QUEUE" and entry.body["by"] == BY
+            own[entry.key] += _is_own_change(entry.body)
             if entry.body.get("event") == "SEND":
                 sent.add(entry.key)
     orders = []
