@@ -83,7 +83,8 @@ class LiveOrder:
     """An order in memory; times are monotonic seconds, NaN: not yet.
 
     ``executed`` is the sum of its executions, ``reported`` the most that a status claimed,
-    ``taken_back`` what newer revisions took off executions, by what names them. ``unsent`` holds
+    ``taken_back`` what newer revisions took off executions, by what names them; ``busted_untold``:
+    a trade of it was busted that no execution had told. ``unsent`` holds
     from the reservation until the bytes are handed to the broker; ``waits``: it was rebuilt from a
     journal that never let it leave; ``shadow``: it was decided and journaled, and is never sent.
     ``entry`` is the order that must fill before this one works (a bracket's
@@ -138,6 +139,7 @@ class LiveOrder:
     fills: dict[str, Execution] = attrs.field(factory=dict)
     legs: dict[str, Execution] = attrs.field(factory=dict)
     taken_back: dict[str, Decimal] = attrs.field(factory=dict)
+    busted_untold: bool = False
     executed: Decimal = ZERO
     reported: Decimal = ZERO
     commands: tuple[Command, ...] = ()
@@ -175,7 +177,13 @@ class LiveOrder:
 
     @property
     def _claimed(self) -> Decimal:
-        """What statuses said to be filled, without what revisions took back of told executions."""
+        """What statuses said to be filled, without what revisions took back of told executions.
+
+        How much of it a bust took of which the trade was never told is not known: from then on
+        executions alone count.
+        """
+        if self.busted_untold:
+            return self.executed
         return self.reported - sum(self.taken_back.values(), ZERO)
 
     @property
@@ -337,6 +345,8 @@ class LiveOrder:
         if known is not None:
             less = self.taken_back.get(base, ZERO) + known.quantity - fill.quantity
             self.taken_back[base] = max(less, ZERO)
+        elif not fill.quantity:
+            self.busted_untold = True
         self.fills[base] = fill
         self.executed = sum((each.quantity for each in self.fills.values()), ZERO)
 

@@ -1,0 +1,106 @@
+"""Trades of exits that are busted: what covers their position again, and what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from desk_floor import AAPL, Floor, floor, heard, run
+from exits_lab import (
+    STOP,
+    TAKE,
+    at_the_broker,
+    bust,
+    held_back,
+    live,
+    next_process,
+    opened,
+    rebuilt,
+    reports,
+    unheard,
+)
+
+from alluse_core.orders.ticket import Ticket
+
+
+async def claimed_and_busted(desk: Floor) -> Ticket:
+    """Let a status claim 40 of the take-profit whose execution is lost; bust that, return it."""
+    _, take, stop = await opened(desk)
+    words = unheard(desk, (take, 40))
+    for word in reports(words, take) + reports(words, stop):
+        desk.broker.say(word)
+    assert (live(desk, TAKE).filled, live(desk).order.quantity) == (40, 60)
+    bust(desk, desk.broker.fills.pop())
+    return take
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_bust_of_a_fill_that_only_a_status_claimed_is_put_back_on_the_stop(
+    tmp_path: Path, forgets: bool
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            take = await claimed_and_busted(desk)
+            if forgets:  # what its statuses say of it after a bust is known of no broker for sure
+                desk.broker.orders[take.order_ref].filled -= 40
+            assert (live(desk, TAKE).filled, live(desk, TAKE).exposed) == (0, 100)
+            assert desk.orders.unprotected() == {AAPL: 40}
+            await desk.settle(30)
+            assert at_the_broker(desk, desk.orders.get(STOP)) == 100
+            assert desk.orders.unprotected() == {}
+            desk.broker.say(heard(desk, TAKE))
+            assert live(desk, TAKE).filled == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_stop_that_was_reduced_by_a_trade_of_which_only_the_bust_was_told_is_told_as_too_small(
+    tmp_path: Path, forgets: bool
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, take, stop = await opened(desk)
+            unheard(desk, (take, 40))
+            with held_back(desk):
+                bust(desk, desk.broker.fills.pop())
+            if forgets:
+                desk.broker.orders[take.order_ref].filled -= 40
+            await desk.settle(1)
+            await desk.orders.reconcile("fake")
+            assert live(desk, TAKE).filled == 0
+            assert desk.orders.unprotected() == {AAPL: 40}
+            await desk.settle(30)
+            assert (stop.order.quantity, at_the_broker(desk, stop)) == (100, 60)
+            assert desk.orders.unprotected() == {AAPL: 40}, "a person may have made it 60, and know"
+
+    run(scenario())
+
+
+def test_what_is_filled_after_such_a_bust_counts_with_its_execution(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            take = await claimed_and_busted(desk)
+            words = unheard(desk, (take, 20))
+            desk.broker.say(reports(words, take)[0])
+            assert live(desk, TAKE).filled == 0, "60 by its status: 20, or 40 and 20 of two trades"
+            for word in words:
+                desk.broker.say(word)
+            assert (live(desk, TAKE).executed, live(desk, TAKE).filled) == (20, 20)
+
+    run(scenario())
+
+
+def test_such_a_bust_holds_after_a_restart_too(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await claimed_and_busted(desk)
+            assert (await rebuilt(desk, TAKE)).busted_untold
+        async with next_process(tmp_path, desk) as desk:
+            assert heard(desk, TAKE).filled == 40, "so it is claimed still"
+            assert (live(desk, TAKE).filled, live(desk).filled) == (0, 0)
+            await desk.settle(30)
+            assert live(desk, STOP).order.quantity == 100
+            assert desk.orders.unprotected() == {}
+
+    run(scenario())
