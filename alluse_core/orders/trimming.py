@@ -31,6 +31,8 @@ _TRIES_UNTOLD = 4
 """At which try a person is told; each comes after a longer pause."""
 _PAUSE_MOST = 300.0
 """Seconds between two tries of the same change, where a broker goes on not to take it."""
+_EXECUTIONS_WITHIN = 10.0
+"""Seconds after which a person is told of fills that only a status claims."""
 BY = "bracket"
 """Who asks for these changes, as the journal tells."""
 
@@ -45,6 +47,7 @@ class Trimming:
         self._asked: set[str] = set()
         self._tried: dict[str, int] = {}
         self._last: dict[str, tuple[Order, Decimal]] = {}
+        self._untold: set[str] = set()
 
     async def tend(self) -> None:
         """Ask about what is overdue; change, or cancel, what is proven not to fit. Each second."""
@@ -55,6 +58,7 @@ class Trimming:
         self._pauses.keep({live.key for live in due})
         self._tried = {live.key: self._tried.get(live.key, 0) for live in due}
         self._last = {key: last for key, last in self._last.items() if key in self._tried}
+        self._untold &= {live.entry for live in due}
         for entry in uncounted:
             # Once: where the broker's lists do not tell it, asking again does not help.
             if entry.key not in self._asked:
@@ -78,12 +82,16 @@ class Trimming:
     async def _trim(self, live: LiveOrder, now: float) -> None:
         book = self._desk.book
         entry = book.get(live.entry)
-        if entry is None or (entry.state.is_terminal and not entry.settled):
+        if entry is None:
             return
-        quantity = live.order.quantity
+        quantity, fits = live.order.quantity, room_of(book, live).fitted.quantity
+        bare = entry.busted_untold and fits < min(quantity, live.filled + self._held(live))
+        if entry.state.is_terminal and (bare or not entry.settled):
+            self._tell_untold(live, entry, fits, now)
+            return
         coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
         most = live.filled + self._held(live) + coming
-        wanted = min(room_of(book, live).fitted.quantity, max(quantity, most))
+        wanted = min(fits, max(quantity, most))
         if wanted == quantity or not self._may_ask(live, wanted, now):
             return
         self._tried[live.key] += 1
@@ -110,6 +118,21 @@ class Trimming:
             self._last[live.key] = change
             self._pauses.end(live.key)
         return self._pauses.passes(live.key, now)
+
+    def _tell_untold(self, live: LiveOrder, entry: LiveOrder, fits: Decimal, now: float) -> None:
+        """Tell a person, once, of exits that wait for executions of their entry that no list has.
+
+        Its status claims them, or after a bust of one that was never told more is held than fits.
+        """
+        early = now - live.due.since < _EXECUTIONS_WITHIN
+        if early or entry.key in self._untold or fits == live.order.quantity:
+            return
+        self._untold.add(entry.key)
+        self._desk.page(
+            f"order {entry.key} ended with {entry.filled} filled, and no list tells executions of"
+            f" more than {entry.executed}: {live.key} stays for {live.order.quantity} where {fits}"
+            " seem to be left; compare the position, and change or cancel its exits in TWS"
+        )
 
     def _held(self, live: LiveOrder) -> Decimal:
         """Return what of the position an exit could close: what is not held comes back to none."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from desk_floor import AAPL, Floor, floor, heard, run
+from desk_floor import AAPL, Floor, amount, deaf, floor, heard, run
 from exits_lab import (
+    ENTRY,
     STOP,
     TAKE,
     at_the_broker,
+    bracket,
     bust,
     held_back,
     live,
@@ -20,6 +22,7 @@ from exits_lab import (
     unheard,
 )
 
+from alluse_core.model import OrderReport
 from alluse_core.orders.ticket import Ticket
 
 
@@ -73,6 +76,28 @@ def test_a_stop_that_was_reduced_by_a_trade_of_which_only_the_bust_was_told_is_t
             await desk.settle(30)
             assert (stop.order.quantity, at_the_broker(desk, stop)) == (100, 60)
             assert desk.orders.unprotected() == {AAPL: 40}, "a person may have made it 60, and know"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("held", [0, 30])
+def test_after_such_a_bust_of_an_entry_nothing_is_taken_off_that_would_bare_what_is_held(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, held: int
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            with deaf(desk.broker, OrderReport):
+                desk.broker.fill(entry.order_ref, amount(50))
+                desk.broker.cancel_by_broker(entry.order_ref)
+            fill = desk.broker.fills.pop()
+            (place,) = desk.broker.held
+            desk.broker.held[place] = amount(held - 50)
+            bust(desk, fill)
+            await desk.settle(30)
+            assert (entry.known.filled, stop.state.is_terminal) == (0, not held)
+            told = [each for each in caplog.messages if f"{ENTRY} ended with 0 filled" in each]
+            assert len(told) == bool(held)
 
     run(scenario())
 

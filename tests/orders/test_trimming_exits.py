@@ -6,7 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import attrs
-from desk_floor import amount, floor, run, sell
+import pytest
+from desk_floor import amount, deaf, floor, run, sell
 from exits_lab import (
     ENTRY,
     STOP,
@@ -35,6 +36,7 @@ from exits_lab import (
 from alluse_core.model import (
     BrokerStatus,
     Execution,
+    OrderReport,
 )
 from alluse_core.orders.live import Due
 from alluse_core.orders.records import Kind
@@ -173,6 +175,35 @@ def test_nothing_is_taken_off_before_the_fills_of_an_ended_entry_are_in_hand(
             prove(desk)
             await desk.orders._parts.trimming.tend()
             await desk.settle()
+            assert at_the_broker(desk, stop) == 50
+
+    run(scenario())
+
+
+def test_a_person_is_told_once_of_an_entry_whose_executions_no_list_tells(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            with deaf(desk.broker, OrderReport):
+                desk.broker.fill(entry.order_ref, amount(50))
+                desk.broker.cancel_by_broker(entry.order_ref)
+            fills, desk.broker.fills = desk.broker.fills, []
+
+            def told() -> list[str]:
+                return [each for each in caplog.messages if "no list tells" in each]
+
+            await desk.settle(8)
+            assert (due(desk), proven(desk), told()) == (50, 50, []), "they may be on their way"
+            await desk.settle(600)
+            (once,) = told()
+            assert f"order {ENTRY} ended with 50 filled" in once
+            assert "stays for 100 where 50 seem to be left" in once
+            assert at_the_broker(desk, stop) == 100
+            desk.broker.fills = fills
+            await desk.orders.reconcile("fake")
+            await desk.settle(2)
             assert at_the_broker(desk, stop) == 50
 
     run(scenario())
