@@ -126,7 +126,7 @@ class Checks:
         live = book.get(without) if without else None
         if live is None or order.quantity > live.order.quantity or not book.certain(order):
             return False
-        if live.enlarges(order):
+        if live.enlarges(order.quantity):
             return False
         account = (order.broker, order.account)
         entry = book.get(live.entry) if live.entry else None

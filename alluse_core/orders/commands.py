@@ -52,15 +52,21 @@ class Commands:
         stop_price: Price | None,
         quantity: Price | None,
         by: str = "agent",
+        *,
+        sized: bool | None = None,
     ) -> Command:
-        """Return the command once it is durable; the new terms pass the stages first."""
+        """Return the command once it is durable; the new terms pass the stages first.
+
+        ``sized``: it may undo what a person did to the quantity; by default where it names one.
+        """
+        sized = quantity is not None if sized is None else sized
         self._refuse_ended(live, Verb.MODIFY)
         broker = self._broker(live, Verb.MODIFY)
-        _refuse_unclear(live, quantity)
+        _refuse_unclear(live, sized=sized)
         before, room = self._base(live)
         base = attrs.evolve(before, quantity=room.quantity)
         order = _changed(base, limit_price, stop_price, quantity)
-        if quantity is None and live.enlarges(order):
+        if not sized and live.enlarges(order.quantity):
             # A word from before our own last change may have come late: a list puts it right.
             self._desk.ask(order.broker, f"order {live.key} is for less than was asked for")
             raise CommandRejected(
@@ -78,7 +84,7 @@ class Commands:
                 hint="cancel it instead",
             )
         smaller = _only_smaller(base, order) and _only_smaller(before, order)
-        reducing = smaller and not live.enlarges(order)
+        reducing = smaller and not live.enlarges(order.quantity)
         if not reducing:
             denial, reducing = self._checks.decide(order, broker, without=order.key)
             if denial is not None:
@@ -90,7 +96,7 @@ class Commands:
                 raise JournalError(f"new risk is stopped: {trouble}")
         self._desk.book.recent.add(self._desk.clock.monotonic(), order)
         command = self._queue(live, Verb.MODIFY, by, order, room)
-        command.sized = quantity is not None
+        command.sized = sized
 
         def durable(error: JournalError | None) -> None:
             if error is not None:
@@ -246,7 +252,7 @@ class Commands:
         journal.append(row, then=then, urgent=urgent)
 
 
-def _refuse_unclear(live: LiveOrder, quantity: Price | None) -> None:
+def _refuse_unclear(live: LiveOrder, *, sized: bool) -> None:
     """Raise CommandRejected where nobody could say what a change would do."""
     if live.state is OrderState.UNKNOWN:
         # A broker takes a modify of an order that it never had for a new order.
@@ -259,7 +265,7 @@ def _refuse_unclear(live: LiveOrder, quantity: Price | None) -> None:
             f"order {live.key!r} is being cancelled",
             hint="wait for the cancel's outcome; submit a new order with a new key",
         )
-    if live.enlarged is not None and quantity is None:
+    if live.enlarged is not None and not sized:
         # A broker takes the quantity that a change bears. Ours would take off what a person added;
         # theirs may be a word from before our own last change, and could flip the position.
         raise CommandRejected(

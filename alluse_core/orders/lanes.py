@@ -395,10 +395,11 @@ class Outbox:
         if command.verb is Verb.MODIFY and live.state is OrderState.UNKNOWN:
             # The broker would take the change of an order that it does not have for a new one.
             return "the order is UNKNOWN"
-        if live.enlarged is not None and not command.sized:
-            return "a person made the order larger meanwhile, and the change names no quantity"
-        if not command.sized and live.enlarges(command.order):
-            return "the broker has it for less meanwhile, and the change names no quantity"
+        if not command.sized and command.order is not None:
+            if live.enlarged is not None:
+                return "a person made the order larger meanwhile, and nobody named a quantity"
+            if live.enlarges(command.order.quantity):
+                return "the broker has it for less meanwhile, and nobody named a quantity"
         if not self._leave_out_what_is_closed(live, command):
             return "nothing is left to close: its entry ended, or other exits filled"
         return ""

@@ -37,7 +37,8 @@ class Command:
 
     ``disproved``: the broker showed the terms from before it after it was called refused.
     ``reduced`` is what its quantity leaves out, as an order's, ``asked`` what may come back of it;
-    ``sized``: whoever asked named the quantity, knowing what the broker had told of it.
+    ``sized``: whoever asked named the quantity; the fitting of exits, which knows no person's
+    reasons, does not count.
     """
 
     number: int
@@ -282,14 +283,14 @@ class LiveOrder:
         verbs = {command.verb for command in self.commands if command.state.is_pending}
         return Verb.CANCEL if Verb.CANCEL in verbs else next(iter(verbs), None)
 
-    def enlarges(self, order: Order | None) -> bool:
-        """Whether a change to these terms would put back what a person may have taken off in TWS.
+    def enlarges(self, quantity: Decimal) -> bool:
+        """Whether a change to this quantity would put back what a person may have taken off in TWS.
 
         The broker tells less of it than was asked for; what it takes off by itself is followed as
         soon as its cause is heard. A change on its way whose quantity was named has decided it.
         """
         told = self.told_quantity
-        if order is None or told is None or not told < min(self.order.quantity, order.quantity):
+        if told is None or not told < min(self.order.quantity, quantity):
             return False
         return not any(
             each.sized and each.order is not None and each.state is CommandState.SENT

@@ -92,7 +92,7 @@ class Trimming:
         coming = may_open(entry) - entry.filled if not entry.state.is_terminal else ZERO
         most = live.filled + self._held(live) + coming
         wanted = min(fits, max(quantity, most))
-        if wanted == quantity or not self._may_ask(live, wanted, now):
+        if wanted == quantity or live.enlarges(wanted) or not self._may_ask(live, wanted, now):
             return
         self._tried[live.key] += 1
         if self._tried[live.key] == _TRIES_UNTOLD:
@@ -103,7 +103,7 @@ class Trimming:
         _log.warning("order %s is for %s, to close %s", live.key, quantity, wanted)
         try:
             if wanted > live.filled:
-                await self._commands.modify(live, None, None, wanted, BY)
+                await self._commands.modify(live, None, None, wanted, BY, sized=False)
             else:
                 await self._commands.cancel(live, BY)
         except AllUseError as error:

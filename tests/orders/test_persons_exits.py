@@ -238,3 +238,53 @@ def test_a_surplus_is_left_alone_once_a_person_added_to_it(tmp_path: Path) -> No
             assert at_the_broker(desk, stop) == 150
 
     run(scenario())
+
+
+def test_a_fitting_that_waits_takes_nothing_off_that_a_person_adds_meanwhile(
+    tmp_path: Path,
+) -> None:
+    disk = HeldDisk()
+
+    async def scenario() -> None:
+        async with floor(tmp_path, committer=disk) as desk:
+            _, _, stop = await enlarged_again(desk)
+            prove(desk)
+            disk.holds = True
+            fitting = begun(desk.orders._parts.trimming.tend())
+            await desk.settle()
+            by_hand(desk, stop, 150)
+            assert live(desk).enlarged
+            disk.release()
+            await fitting
+            await desk.settle(60)
+            assert at_the_broker(desk, stop) == 150
+            assert (await rebuilt(desk)).enlarged
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("queued", [True, False])
+def test_a_fitting_puts_nothing_back_that_a_person_takes_off_meanwhile(
+    tmp_path: Path, queued: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = HeldDisk()
+
+    async def scenario() -> None:
+        async with floor(tmp_path, committer=disk) as desk:
+            _, _, stop = await enlarged_again(desk)
+            prove(desk)
+            sent = len(changes(desk))
+            if queued:
+                disk.holds = True
+                fitting = begun(desk.orders._parts.trimming.tend())
+                await desk.settle()
+                by_hand(desk, stop, 30)
+                disk.release()
+                await fitting
+            else:
+                by_hand(desk, stop, 30)
+            await desk.settle(60)
+            assert (at_the_broker(desk, stop), len(changes(desk))) == (30, sent)
+            assert "does not take the change" not in caplog.text
+
+    run(scenario())

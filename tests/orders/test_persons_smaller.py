@@ -83,7 +83,7 @@ def test_a_change_that_waits_puts_nothing_back_that_a_person_takes_off_meanwhile
             by_hand(desk, stop, 50)
             disk.release()
             assert (await price).state is C.REFUSED
-            assert "names no quantity" in (await price).reason
+            assert "nobody named a quantity" in (await price).reason
             assert (at_the_broker(desk, stop), changes(desk)) == (50, [])
 
     run(scenario())

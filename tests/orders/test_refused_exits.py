@@ -28,7 +28,7 @@ def test_a_surplus_that_cannot_be_taken_off_now_is_tried_again_later(tmp_path: P
             commands, tries = desk.orders._commands, list[Decimal]()
             modify: Callable[..., Any] = commands.modify
 
-            async def full(*arguments: Any) -> Any:
+            async def full(*arguments: Any, **_: Any) -> Any:
                 tries.append(arguments[3])
                 raise JournalError("the disk is full")
 
@@ -75,7 +75,7 @@ def test_a_surplus_is_tried_again_soon_after_what_was_in_the_way_here_is_gone(
             commands = desk.orders._commands
             modify: Callable[..., Any] = commands.modify
 
-            async def full(*_: Any) -> Any:
+            async def full(*_: Any, **__: Any) -> Any:
                 raise JournalError("the disk is full")
 
             commands.modify = full  # type: ignore[method-assign]
