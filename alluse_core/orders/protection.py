@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import attrs
 
-from alluse_core.model import GroupKind, Instrument, OrderState, OrderType, Side
+from alluse_core.model import GroupKind, Instrument, OrderState, OrderType, SecurityType, Side
 from alluse_core.orders.book import Book
 from alluse_core.orders.live import ZERO, LiveOrder
 from alluse_core.orders.meters import COMPONENT
@@ -66,9 +66,21 @@ class Bracket:
         What an entry that ended may have filled unheard is not known to be open.
         """
         open_ = Opened.by(self.entry).at_least - sum((each.filled for each in self.exits), ZERO)
+        return max(self._works - max(open_, ZERO), ZERO)
+
+    @property
+    def closes(self) -> Decimal:
+        """How much of what is held now its working exits would close.
+
+        What its entry opens yet, or filled without an execution in hand, is not held now.
+        """
+        opened = Opened.by(self.entry).at_least + self.entry.closed_elsewhere
+        return max(self._works - (opened - self.entry.executed), ZERO)
+
+    @property
+    def _works(self) -> Decimal:
         # One fill of an exit takes as much off its siblings.
-        largest = max(map(told_at_work, self.exits), default=ZERO)
-        return max(largest - max(open_, ZERO), ZERO)
+        return max(map(told_at_work, self.exits), default=ZERO)
 
     @property
     def ended(self) -> bool:
@@ -144,11 +156,39 @@ def lone_stops(orders: Iterable[LiveOrder]) -> dict[tuple[Place, Side], Decimal]
     return found
 
 
+def surplus(
+    family: Iterable[Bracket], positions: Mapping[Place, Decimal], told: Container[str]
+) -> dict[str, Decimal]:
+    """Return by account how much more working exits would close than is open.
+
+    That is what they exceed their own brackets by, or, where that is more, all that is held:
+    something else may have closed a part. What brackets of the other side hold does not lessen
+    it. ``told`` names the brokers whose positions are known; nobody holds a combo itself.
+    """
+    own: dict[tuple[Place, Side], Decimal] = defaultdict(lambda: ZERO)
+    closes: dict[tuple[Place, Side], Decimal] = defaultdict(lambda: ZERO)
+    left: dict[tuple[Place, Side], Decimal] = defaultdict(lambda: ZERO)
+    for bracket in family:
+        one = bracket.place, bracket.entry.order.side
+        own[one] += bracket.surplus
+        closes[one] += bracket.closes
+        left[one] += bracket.left
+    found: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for (place, side), more in own.items():
+        broker, account, instrument = place
+        if broker in told and instrument.security_type is not SecurityType.COMBO:
+            other = Side.SELL if side is Side.BUY else Side.BUY
+            held = side.sign * positions.get(place, ZERO) + left.get((place, other), ZERO)
+            more = max(more, closes[place, side] - max(held, ZERO))
+        found[account] += more
+    return found
+
+
 class Protection:
     """Keeps ``trading_system.unprotected_quantity{instrument=}`` at what is unprotected now.
 
     ``trading_system.exits_surplus{account=}`` is the other way round: how much more the exits at
-    work would close than their brackets have open, from an account's first bracket on.
+    work would close than is open, from an account's first bracket on.
     A bracket stays in memory, and in what a start reads back, until it is over: nothing of it can
     fill any more and nothing of what it opened is held. ``note`` writes that down.
     """
@@ -187,10 +227,8 @@ class Protection:
         return found
 
     def _publish_surplus(self, family: Iterable[Bracket]) -> None:
-        found: dict[str, Decimal] = dict.fromkeys(self._accounts, ZERO)
-        for bracket in family:
-            account = bracket.place[1]
-            found[account] = found.get(account, ZERO) + bracket.surplus
+        found = dict.fromkeys(self._accounts, ZERO)
+        found |= surplus(family, self._book.positions, self._book.told)
         self._accounts = set(found)
         for account, quantity in found.items():
             gauge = self._registry.gauge(COMPONENT, SURPLUS, account=account)

@@ -10,10 +10,20 @@ from pathlib import Path
 
 import attrs
 import pytest
-from desk_floor import AAPL, NODE, Floor, amount, buy, floor, run, sell
+from desk_floor import AAPL, NODE, Floor, amount, buy, deaf, floor, run, sell
 
 from alluse_core.errors import TradingHalted
-from alluse_core.model import BrokerStatus, GroupKind, Order, OrderGroup, OrderState, Side
+from alluse_core.model import (
+    BrokerStatus,
+    ComboLeg,
+    GroupKind,
+    Instrument,
+    Order,
+    OrderGroup,
+    OrderReport,
+    OrderState,
+    Side,
+)
 from alluse_core.orders.checkpoint import checkpoint_path
 from alluse_core.orders.committer import InlineCommitter
 from alluse_core.orders.journal import Journal, verify
@@ -24,6 +34,8 @@ from alluse_core.settings import OrdersSettings
 from alluse_core.testing import VirtualClock
 from alluse_core.testing.fakes import FakeBroker
 
+MSFT = Instrument.stock("MSFT")
+SPREAD = Instrument.combo("AAPL", (ComboLeg(AAPL, Side.BUY), ComboLeg(MSFT, Side.SELL)))
 SETTINGS = OrdersSettings(stages=(), settle_seconds=0.0, reconcile_every=3_600.0)
 
 
@@ -118,6 +130,77 @@ def test_exits_larger_than_what_is_open_are_told_with_their_surplus(tmp_path: Pa
             assert (stop.order.quantity, surplus(desk)) == (30, 0)
             desk.broker.fill(stop.order_ref)
             await desk.settle(5)
+            assert surplus(desk) == 0
+
+    run(scenario())
+
+
+async def sold(desk: Floor, quantity: int, key: str = "elsewhere") -> Ticket:
+    """Sell without a bracket's exits."""
+    ticket = await desk.orders.submit(sell(key, quantity, "100"))
+    await desk.settle()
+    desk.broker.fill(ticket.order_ref)
+    return ticket
+
+
+def test_exits_larger_than_what_is_held_are_told_whoever_closed_the_rest(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            await desk.settle()
+            desk.broker.fill(entry.order_ref, amount(60))
+            assert surplus(desk) == 0
+            await sold(desk, 50)
+            assert surplus(desk) == 50, "10 are held, 40 may be opened yet, 100 would be closed"
+            desk.broker.fill(entry.order_ref)
+            assert surplus(desk) == 50
+            await sold(desk, 80, "flips")
+            assert surplus(desk) == 100, "each of them would add to what is short"
+            desk.broker.fill(stop.order_ref, amount(30))
+            assert surplus(desk) == 70
+            desk.orders._book.told.clear()
+            assert surplus(desk) == 0, "what is held is not known"
+
+    run(scenario())
+
+
+def test_a_fill_without_its_execution_is_no_surplus(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, _ = await bracket(desk)
+            await desk.settle()
+            with deaf(desk.broker, OrderReport):
+                desk.broker.fill(entry.order_ref)
+            assert (entry.known.filled, desk.orders.positions().rows) == (100, ())
+            assert surplus(desk) == 0
+
+    run(scenario())
+
+
+def test_brackets_of_both_sides_are_no_surplus_of_each_other(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            await opened(desk)
+            group = OrderGroup.bracket(sell("two/entry", 70, "100"), take_profit="90", stop="110")
+            short = (await desk.orders.submit(group)).tickets
+            await desk.settle()
+            desk.broker.fill(short[0].order_ref)
+            assert surplus(desk) == 0
+            await sold(desk, 40)
+            assert surplus(desk) == 40
+
+    run(scenario())
+
+
+def test_nobody_holds_a_combo_and_its_exits_are_no_surplus(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry = Order.limit(SPREAD, Side.BUY, 100, "100", key="one/entry")
+            group = OrderGroup.bracket(entry, take_profit="110", stop="90")
+            tickets = (await desk.orders.submit(group)).tickets
+            await desk.settle()
+            desk.broker.fill(tickets[0].order_ref)
+            assert tickets[0].state is OrderState.FILLED
             assert surplus(desk) == 0
 
     run(scenario())

@@ -35,6 +35,7 @@ _GOOD: dict[str, Any] = {
     "=broker.clock_skew_ms/broker=main": 1.0,
     "=trading_system.orders_unknown_now": 0.0,
     "=trading_system.unprotected_quantity/instrument=AAPL": 0.0,
+    "=trading_system.exits_surplus/account=DU1": 0.0,
     "=trading_system.position_differences/broker=main": 0.0,
 }
 _BAD: dict[str, dict[str, Any]] = {
@@ -47,6 +48,7 @@ _BAD: dict[str, dict[str, Any]] = {
     "broker_link_down": {"=broker.link_up/broker=main": 0.0},
     "unknown_order": {"=trading_system.orders_unknown_now": 1.0},
     "unprotected_position": {"=trading_system.unprotected_quantity/instrument=AAPL": 10.0},
+    "exits_exceed_position": {"=trading_system.exits_surplus/account=DU1": 40.0},
     "position_mismatch": {"=trading_system.position_differences/broker=main": 1.0},
     "pacing_headroom_low": {"=broker.pacing_headroom_percent/broker=main": 2.0},
     "event_loop_lag_high": {"event_loop.lag_ms": [300.0] * 10},

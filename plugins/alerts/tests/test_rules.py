@@ -17,6 +17,7 @@ from alluse_alerts.market_data import (
 )
 from alluse_alerts.pack import (
     BrokerLinkDown,
+    ExitsExceedPosition,
     PacingHeadroomLow,
     PositionMismatch,
     UnknownOrder,
@@ -42,6 +43,7 @@ from alluse_alerts.settings import (
     MissedTicksSettings,
     PacingSettings,
     PositionSettings,
+    SurplusSettings,
     ThroughputSettings,
     UnknownOrderSettings,
 )
@@ -79,6 +81,8 @@ OVERDUE = "=ibkr_integration.outage_overdue_seconds/broker=main"
 LOGIN = "=ibkr_integration.weekly_login_due/broker=main"
 UNKNOWN_NOW = "=trading_system.orders_unknown_now"
 DIFFERENCES = "=trading_system.position_differences/broker=main"
+UNPROTECTED = "=trading_system.unprotected_quantity"
+SURPLUS = "=trading_system.exits_surplus/account=DU1"
 COMPARISONS = "=trading_system.position_comparisons/broker=main"
 HEADROOM = "=broker.pacing_headroom_percent/broker=main"
 SKEW = "=broker.clock_skew_ms/broker=main"
@@ -424,6 +428,24 @@ TIMELINES: list[tuple[str, Callable[[], Rule[Any]], list[Step], list[str]]] = [
         lambda: UnknownOrder(UnknownOrderSettings()),
         [(2, {UNKNOWN_NOW: 0.0}), (3, {UNKNOWN_NOW: 1.0}), (1, {UNKNOWN_NOW: 0.0})],
         ["3 pending", "3 firing", "6 resolved"],
+    ),
+    (
+        "exits that are for more than is open for longer than a change takes page",
+        lambda: ExitsExceedPosition(SurplusSettings()),
+        [
+            (2, {UNPROTECTED: 0.0}),
+            (10, {SURPLUS: 40.0}),
+            (2, {SURPLUS: 0.0}),
+            (20, {SURPLUS: 40.0}),
+            (1, {SURPLUS: 0.0}),
+        ],
+        [
+            "3 pending{account=DU1}",
+            "13 inactive{account=DU1}",
+            "15 pending{account=DU1}",
+            "30 firing{account=DU1}",
+            "35 resolved{account=DU1}",
+        ],
     ),
     (
         "a single comparison that differs is borne where two in a row are asked for",

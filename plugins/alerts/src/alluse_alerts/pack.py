@@ -10,6 +10,7 @@ from alluse_alerts.settings import (
     PacingSettings,
     PositionSettings,
     ProtectionSettings,
+    SurplusSettings,
     UnknownOrderSettings,
 )
 from alluse_core.model import Condition, Reading, Severity
@@ -108,6 +109,35 @@ class UnprotectedPosition(Rule[ProtectionSettings]):
             if quantity <= 0:
                 text = f"what is open of {name} is protected"
             yield Reading(condition, quantity, 0.0, text, series.labels)
+
+
+class ExitsExceedPosition(Rule[SurplusSettings]):
+    """Exits of brackets work at the broker for more than is open: filled, they flip the position.
+
+    ``trading_system.exits_surplus{account=}`` is how much more, from an account's first bracket
+    on.
+    """
+
+    name = "exits_exceed_position"
+    severity = Severity.CRITICAL
+
+    def read(self, view: MetricView) -> Iterator[Reading]:
+        """Read each account that ever had a bracket."""
+        found = view.latest("trading_system", "exits_surplus")
+        if not found:
+            yield self._nothing(view)
+        for series, quantity in found.items():
+            name = dict(series.labels).get("account", "?")
+            condition = Condition.TRIP if quantity > 0 else Condition.CLEAR
+            text = f"exits at the broker would close {quantity:g} more than is open in {name}"
+            if quantity <= 0:
+                text = f"no exit is larger than what is open in {name}"
+            yield Reading(condition, quantity, 0.0, text, series.labels)
+
+    def _nothing(self, view: MetricView) -> Reading:
+        if view.latest("trading_system", "unprotected_quantity"):
+            return Reading(Condition.CLEAR, 0.0, 0.0, "there is no bracket")
+        return no_data(0.0, "nobody looks at the exits of brackets")
 
 
 class PositionMismatch(Rule[PositionSettings]):

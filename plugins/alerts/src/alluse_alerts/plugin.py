@@ -70,6 +70,12 @@ _RULES: tuple[tuple[str, str, type[settings.Terms], str], ...] = (
         "an open position whose protection does not work at the broker",
     ),
     (
+        "exits_exceed_position",
+        "pack:ExitsExceedPosition",
+        settings.SurplusSettings,
+        "exits at the broker that would close more than is open",
+    ),
+    (
         "position_mismatch",
         "pack:PositionMismatch",
         settings.PositionSettings,

@@ -168,6 +168,13 @@ class ProtectionSettings(Terms):
 
 
 @attrs.frozen
+class SurplusSettings(Terms):
+    """What an exit's sibling filled comes off it a moment later; a change of ours takes seconds."""
+
+    for_seconds: float = 15.0
+
+
+@attrs.frozen
 class PositionSettings(Terms):
     """How many comparisons in a row must differ.
 
