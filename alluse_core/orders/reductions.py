@@ -137,6 +137,5 @@ class Reductions:
         live.notify()
 
     def _fill_where_whole(self, live: LiveOrder) -> None:
-        whole = live.executed >= live.quantity and not live.twin_lives()
-        if whole and not live.state.is_terminal:
+        if live.executed >= live.quantity and not live.state.is_terminal:
             self._applier.happen(live, Event.FILL, "executions")
