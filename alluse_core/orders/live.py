@@ -101,7 +101,8 @@ class LiveOrder:
     broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
     which fill no part of the combo itself. ``doubted`` are the newest changes that count as
     refused because a list had the old terms, or a message seemed to say so: an echo may still come.
-    ``told`` is the quantity that the broker last told of each permId. Of a bracket's entry,
+    ``told`` is the quantity that the broker last told of each permId, ``told_rest`` (permId, what
+    of that it last said to be unfilled); None since it told another quantity. Of a bracket's entry,
     ``closed_elsewhere`` is what of its position was closed without its exits; ``bracket_over``:
     nothing of it is open any more.
     """
@@ -158,6 +159,7 @@ class LiveOrder:
     observers: tuple[asyncio.Future[None], ...] = ()
     listing: WorkingOrder | None = None
     told: dict[int, Decimal] = attrs.field(factory=dict)
+    told_rest: tuple[int, Decimal] | None = None
     closed_elsewhere: Decimal = ZERO
     bracket_over: bool = False
     key: str = attrs.field(init=False)
@@ -231,6 +233,13 @@ class LiveOrder:
     def told_quantity(self) -> Decimal | None:
         """The quantity that the broker last told; None before it told any."""
         return self.told.get(self.perm_ids[-1]) if self.perm_ids else None
+
+    @property
+    def told_remaining(self) -> Decimal | None:
+        """What the broker last said to be unfilled of that; None before it said so."""
+        if self.told_rest is None or self.told_rest[0] != self.perm_ids[-1]:
+            return None
+        return self.told_rest[1]
 
     @property
     def elder_exposed(self) -> Decimal:
@@ -333,6 +342,8 @@ class LiveOrder:
     def hear(self, perm_id: int, quantity: Decimal) -> None:
         """Note for how much the broker says that it has an order; completed ones may say 0."""
         if quantity:
+            if quantity != self.told.get(perm_id):
+                self.told_rest = None
             self.told[perm_id] = quantity
             self.listing = None
 

@@ -89,11 +89,16 @@ class Bracket:
 
 
 def told_at_work(live: LiveOrder) -> Decimal:
-    """Return how much of an order works at the broker, by the broker's word."""
+    """Return how much of an order works at the broker, by the broker's word.
+
+    A broker may count a trade as filled that was busted: what it does not work on covers nothing.
+    """
     if live.state not in _WORKS:
         return ZERO
     told = live.told_quantity
-    return max((live.order.quantity if told is None else told) - live.filled, ZERO)
+    left = max((live.order.quantity if told is None else told) - live.filled, ZERO)
+    rest = live.told_remaining
+    return left if rest is None else min(left, rest)
 
 
 def at_work(live: LiveOrder) -> Decimal:

@@ -71,6 +71,8 @@ class Reports:
         if report.terms is not None:
             live.hear(report.identity.perm_id, report.terms.quantity)
         self._reductions.hear(live, report)
+        if report.remaining and report.identity.perm_id:
+            live.told_rest = (report.identity.perm_id, report.remaining)
         self._reductions.look(live, ends=event in _ENDS)
         if report.terms is not None:
             self._echoes.compare(live, report.terms)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
-from desk_floor import AAPL, Floor, amount, deaf, floor, heard, run
+from desk_floor import AAPL, Floor, amount, deaf, floor, heard, run, terms_of
 from exits_lab import (
     ENTRY,
     STOP,
@@ -76,6 +77,49 @@ def test_a_stop_that_was_reduced_by_a_trade_of_which_only_the_bust_was_told_is_t
             await desk.settle(30)
             assert (stop.order.quantity, at_the_broker(desk, stop)) == (100, 60)
             assert desk.orders.unprotected() == {AAPL: 40}, "a person may have made it 60, and know"
+
+    run(scenario())
+
+
+def test_a_stop_covers_no_more_than_what_the_broker_says_to_be_left_of_it(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await opened(desk)
+            fill = desk.broker.fill(stop.order_ref, amount(40))
+            assert desk.orders.unprotected() == {}
+            bust(desk, fill)
+            assert (heard(desk, STOP).remaining, live(desk).remaining) == (60, 100)
+            assert desk.orders.unprotected() == {AAPL: 40}
+            await desk.settle(30)
+            assert desk.orders.unprotected() == {AAPL: 40}
+        async with next_process(tmp_path, desk) as desk:
+            assert desk.orders.unprotected() == {AAPL: 40}
+            desk.broker.orders[stop.order_ref].filled -= 40
+            await desk.settle(1)
+            await desk.orders.reconcile("fake")
+            assert desk.orders.unprotected() == {}
+
+    run(scenario())
+
+
+def test_what_was_left_of_a_stop_before_it_was_made_larger_says_nothing_of_it_now(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            _, _, stop = await opened(desk)
+            fill = desk.broker.fill(stop.order_ref, amount(40))
+            bust(desk, fill)
+            report = terms_of(heard(desk, STOP), quantity=amount(140))
+            desk.broker.say(attrs.evolve(report, filled=None, remaining=None))
+            assert live(desk).told_remaining is None
+            assert desk.orders.unprotected() == {}
+            desk.broker.say(attrs.evolve(report, remaining=amount(100)))
+            assert live(desk).told_remaining == 100
+            live(desk).perm_ids += (7,)
+            assert live(desk).told_remaining is None, "of the newest of its permIds nothing is told"
 
     run(scenario())
 

@@ -41,6 +41,7 @@ _OF_THIS_PROCESS = frozenset(
         "ended_at",
         "cancelled",
         "reported",
+        "told_rest",
         "counted",
         "commands",
         "due",
