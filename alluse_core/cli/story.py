@@ -120,6 +120,8 @@ def _notice(body: Body) -> tuple[str, str]:
 
 
 def _echo(body: Body) -> tuple[str, str]:
+    if "order" in body:
+        return "broker", f"has it for {body['terms']['quantity']}, as our last change asked for"
     if "reduced" in body:
         told = f"lists it for {body['terms']['quantity']}: {body['reduced']} are left out already"
         return "broker", told

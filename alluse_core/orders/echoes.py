@@ -9,8 +9,15 @@ import attrs
 from alluse_core.model import OrderTerms, Verb
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.live import Command, Enlarged, LiveOrder, differences
-from alluse_core.orders.records import Kind, terms_fields
+from alluse_core.orders.live import (
+    Command,
+    Enlarged,
+    LiveOrder,
+    Made,
+    differences,
+    quantity_difference,
+)
+from alluse_core.orders.records import Kind, order_fields, reduced_fields, terms_fields
 from alluse_core.orders.room import room_of
 from alluse_core.orders.states import CommandEvent, CommandState
 
@@ -22,11 +29,15 @@ class Echoes:
         self._desk = desk
         self._applier = applier
 
-    def compare(self, live: LiveOrder, terms: OrderTerms) -> None:
-        """Confirm, or refuse, the changes that these terms answer; journal other differences."""
+    def compare(self, live: LiveOrder, terms: OrderTerms, *, listed: bool = False) -> None:
+        """Confirm, or refuse, the changes that these terms answer; journal other differences.
+
+        ``listed``: a list shows them. Words of the broker from before it may follow.
+        """
         changes = _changes(live)
         for place, change in enumerate(changes):
             if self._answers(live, change, terms):
+                change.listed = listed
                 self._applier.command(live, change, CommandEvent.CONFIRM)
                 for older in changes[place + 1 :]:
                     # Its own echo was lost; what it asked for does not hold any more.
@@ -45,6 +56,13 @@ class Echoes:
             for each in live.doubted:
                 each.disproved = True
             self._desk.book.touch(live)
+        made = live.made
+        if made is not None and not differences(made.order, terms):
+            if _is_our_own(live, made, terms):
+                self._return_to(live, made, terms)
+                found = ()
+            if not listed:
+                live.made = attrs.evolve(made, listed=False)
         if found == live.differences:
             return
         live.differences = found
@@ -63,6 +81,21 @@ class Echoes:
                 self._desk.ask(live.order.broker, f"order {live.key} is for {terms.quantity}")
             self._applier.write(live, Kind.ECHO, body)
             live.say(f"echo: {'; '.join(found)}")
+
+    def _return_to(self, live: LiveOrder, made: Made, terms: OrderTerms) -> None:
+        """Go on with the terms of our last change; what is due beside them comes off as ever."""
+        live.order, live.reduced, live.asked = made.order, made.reduced, made.asked
+        self._desk.book.touch(live)
+        live.say(f"it is for {terms.quantity} by our own last change")
+        body = {
+            "broker": live.order.broker,
+            "account": live.order.account,
+            "differences": [],
+            "terms": terms_fields(terms),
+            "order": order_fields(live.order),
+            **reduced_fields(live.reduced, live.asked),
+        }
+        self._applier.write(live, Kind.ECHO, body)
 
     def _answers(self, live: LiveOrder, change: Command, terms: OrderTerms) -> bool:
         """Whether these terms show a change as made; what other exits filled may be off it."""
@@ -90,3 +123,15 @@ def _changes(live: LiveOrder) -> list[Command]:
         for command in reversed(live.commands)
         if command.verb is Verb.MODIFY and command.state in sent
     ]
+
+
+def _is_our_own(live: LiveOrder, made: Made, terms: OrderTerms) -> bool:
+    """Whether our own last change made an exit larger than it is known to be, and no person.
+
+    ``terms`` are those of that change. What the broker told to have come off since was told before
+    it: its echo was due yet, or there were other differences from it than of the quantity.
+    """
+    if not live.oca_reduces or len(live.perm_ids) > 1 or live.enlarged is not None:
+        return False
+    older = any(not quantity_difference(each) for each in live.differences)
+    return terms.quantity > live.order.quantity and (older or made.listed)

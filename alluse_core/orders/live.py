@@ -37,6 +37,7 @@ class Command:
 
     ``disproved``: the broker showed the terms from before it after it was called refused.
     ``reduced`` is what its quantity leaves out, as an order's, ``asked`` what may come back of it;
+    ``listed``: it is a list that showed it to be made.
     ``sized``: whoever asked named the quantity; the fitting of exits, which knows no person's
     reasons, does not count.
     """
@@ -52,7 +53,21 @@ class Command:
     reduced: Decimal = ZERO
     asked: Decimal = ZERO
     sized: bool = True
+    listed: bool = False
     observers: list[asyncio.Future[None]] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class Made:
+    """The terms of the newest change that was made, and what of its bracket they leave out.
+
+    ``listed``: a list showed that, and the change's own echo was not heard since.
+    """
+
+    order: Order
+    reduced: Decimal
+    asked: Decimal
+    listed: bool
 
 
 @attrs.frozen
@@ -101,8 +116,9 @@ class LiveOrder:
     broken link doubled has ended when all of them have. ``legs`` are executions of a combo's legs,
     which fill no part of the combo itself. ``doubted`` are the newest changes that count as
     refused because a list had the old terms, or a message seemed to say so: an echo may still come.
-    ``told`` is the quantity that the broker last told of each permId, ``told_rest`` (permId, what
-    of that it last said to be unfilled); None since it told another quantity. Of a bracket's entry,
+    ``made`` is the newest change that was made. ``told`` is the quantity that the broker last told
+    of each permId, ``told_rest`` (permId, what of that it last said to be unfilled); None since it
+    told another quantity. Of a bracket's entry,
     ``closed_elsewhere`` is what of its position was closed without its exits; ``bracket_over``:
     nothing of it is open any more.
     """
@@ -145,6 +161,7 @@ class LiveOrder:
     executed: Decimal = ZERO
     reported: Decimal = ZERO
     commands: tuple[Command, ...] = ()
+    made: Made | None = None
     doubted: tuple[Command, ...] = ()
     submitted_at: float = math.nan
     sent_at: float = math.nan
@@ -318,6 +335,7 @@ class LiveOrder:
         self.largest = max(self.largest, self.order.quantity)
         self.order, self.reduced, self.asked = order, change.reduced, change.asked
         self.enlarged = None
+        self.made = Made(order, change.reduced, change.asked, change.listed)
 
     def add(self, command: Command) -> None:
         """Take a command in."""

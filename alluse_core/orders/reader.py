@@ -334,7 +334,7 @@ def _summary(story: list[Entry]) -> OrderSummary:
             )
         elif entry.kind == Kind.COMMAND and entry.body.get("event") in ("CONFIRM", "LATE_ECHO"):
             order = order_from(first.key, entry.body["order"]) if "order" in entry.body else order
-        elif entry.kind == Kind.REDUCTION:
+        elif entry.kind in (Kind.REDUCTION, Kind.ECHO) and "order" in entry.body:
             order = order_from(first.key, entry.body["order"])
     filled = sum((quantity for quantity, _ in revisions.values()), Decimal(0))
     paid = sum((quantity * price for quantity, price in revisions.values()), Decimal(0))

@@ -81,6 +81,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         _reduced(live, body)
         live.say(f"the broker reduced it to {live.order.quantity}")
     elif entry.kind == Kind.ECHO:
+        if "order" in body:
+            live.order = order_from(entry.key, body["order"])
         if "reduced" in body:
             _reduced(live, body)
         if "enlarged" in body:

@@ -75,7 +75,7 @@ class Reports:
             live.told_rest = (report.identity.perm_id, report.remaining)
         self._reductions.look(live, ends=event in _ENDS)
         if report.terms is not None:
-            self._echoes.compare(live, report.terms)
+            self._echoes.compare(live, report.terms, listed=source == OPEN_ORDERS)
         self._applier.acknowledge(live, event, now)
         live.evidence_at = now
         if len(live.perm_ids) > 1 and report.identity.perm_id:
