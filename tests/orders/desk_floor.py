@@ -160,7 +160,7 @@ def run(scenario: Coroutine[Any, Any, Any]) -> None:
     """Run a scenario; a stuck one fails."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await scenario
 
     asyncio.run(bounded())
