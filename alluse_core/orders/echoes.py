@@ -75,8 +75,9 @@ class Echoes:
                 "terms": terms_fields(terms),
             }
             if live.oca_reduces and terms.quantity > live.order.quantity:
-                live.enlarged = Enlarged(live.due.quantity)
-                body |= {"enlarged": True, "due": str(live.due.quantity)}
+                beside = room_of(self._desk.book, live).filled_beside
+                live.enlarged = Enlarged(beside)
+                body |= {"enlarged": True, "beside": str(beside)}
                 # What was told before our own change, and came late, a list puts right.
                 self._desk.ask(live.order.broker, f"order {live.key} is for {terms.quantity}")
             self._applier.write(live, Kind.ECHO, body)

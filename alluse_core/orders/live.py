@@ -89,9 +89,12 @@ NOTHING_DUE = Due()
 
 @attrs.frozen
 class Enlarged:
-    """A person made an exit larger in TWS than it was asked for, while ``due`` was to come off."""
+    """A person made an exit larger in TWS than it was asked for.
 
-    due: Decimal
+    ``beside``: what other exits had filled by then, as far as was known.
+    """
+
+    beside: Decimal
 
 
 @attrs.define(eq=False)

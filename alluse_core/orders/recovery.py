@@ -86,7 +86,8 @@ def _apply(live: LiveOrder, entry: Entry) -> None:
         if "reduced" in body:
             _reduced(live, body)
         if "enlarged" in body:
-            live.enlarged = Enlarged(Decimal(body.get("due", 0))) if body["enlarged"] else None
+            beside = Decimal(body.get("beside", 0))
+            live.enlarged = Enlarged(beside) if body["enlarged"] else None
     elif entry.kind == Kind.BRACKET:
         live.closed_elsewhere = Decimal(body["closed_elsewhere"])
         live.bracket_over = body["over"]

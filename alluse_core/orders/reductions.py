@@ -17,7 +17,7 @@ import attrs
 from alluse_core.model import OrderReport, OrderTerms
 from alluse_core.orders.applier import Applier
 from alluse_core.orders.desk import Desk
-from alluse_core.orders.live import ZERO, Due, Enlarged, LiveOrder, quantity_difference
+from alluse_core.orders.live import ZERO, Due, LiveOrder, quantity_difference
 from alluse_core.orders.records import Kind, order_fields, reduced_fields, terms_fields
 from alluse_core.orders.room import room_of
 from alluse_core.orders.states import Event
@@ -33,9 +33,14 @@ def cause(filled_beside: str, entry_opens: str) -> str:
     return ", ".join(parts) or "its entry ended before it was filled"
 
 
-def _fits_again(live: LiveOrder, quantity: Decimal, enlarged: Enlarged) -> bool:
-    """Whether nothing is left of a person's share, whatever came off since it was there."""
-    return quantity <= live.order.quantity - max(live.due.quantity - enlarged.due, ZERO)
+def _fits_again(live: LiveOrder, quantity: Decimal, beside: Decimal) -> bool:
+    """Whether nothing is left of a person's share, now that other exits filled ``beside``.
+
+    That much the broker took off by itself since; what the entry did not open it leaves on.
+    """
+    if live.enlarged is None:
+        return False
+    return quantity <= live.order.quantity - max(beside - live.enlarged.beside, ZERO)
 
 
 class Reductions:
@@ -61,23 +66,24 @@ class Reductions:
         ``ends``: what was told just now ends this order in another way than by being filled.
         """
         for exit_ in self._desk.book.exits_of(live.entry or live.key):
-            told, enlarged = exit_.told_quantity, exit_.enlarged
+            told = exit_.told_quantity
             if told is not None and exit_.oca_reduces and self._explains(exit_, told):
                 self._follow(exit_, told)
                 if not (ends and exit_ is live):
                     self._fill_where_whole(exit_)
-            if told is not None and enlarged is not None and _fits_again(exit_, told, enlarged):
+            room = room_of(self._desk.book, exit_)
+            if told is not None and _fits_again(exit_, told, room.filled_beside):
                 self._desk.ask(exit_.order.broker, f"order {exit_.key} may be as asked for again")
-            due = room_of(self._desk.book, exit_).due
-            if due != exit_.due.quantity:
-                exit_.due = Due(due, self._desk.clock.monotonic())
+            if room.due != exit_.due.quantity:
+                exit_.due = Due(room.due, self._desk.clock.monotonic())
 
     def listed(self, live: LiveOrder, terms: OrderTerms, asked_at: float) -> None:
         """Take the terms of a list: asked for after the fills, it shows what was taken off."""
         if len(live.perm_ids) > 1 or asked_at <= live.due.since:
             return
         if live.enlarged is not None:
-            if _fits_again(live, terms.quantity, live.enlarged):
+            beside = room_of(self._desk.book, live).filled_beside
+            if _fits_again(live, terms.quantity, beside):
                 self._end_enlargement(live, terms)
         elif live.due.quantity and terms.quantity == live.order.quantity:
             self._prove(live, terms, asked_at)

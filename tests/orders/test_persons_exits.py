@@ -97,6 +97,24 @@ def test_a_stop_is_followed_again_when_what_a_person_added_is_gone(tmp_path: Pat
     run(scenario())
 
 
+def test_a_share_that_a_person_took_back_ends_though_the_entry_ended_short(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            entry, _, stop = await bracket(desk)
+            desk.broker.fill(entry.order_ref, amount(50))
+            by_hand(desk, stop, 130)
+            assert live(desk).enlarged == Enlarged(beside=amount(0))
+            desk.broker.cancel_by_broker(entry.order_ref)
+            await desk.settle(20)
+            assert (at_the_broker(desk, stop), due(desk)) == (130, 50), "what was added is theirs"
+            by_hand(desk, stop, 100)
+            await desk.settle(20)
+            assert live(desk).enlarged is None
+            assert (at_the_broker(desk, stop), stop.order.quantity) == (50, 50)
+
+    run(scenario())
+
+
 def test_a_word_that_came_late_is_no_persons_share_once_a_list_says_less(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with floor(tmp_path) as desk:
@@ -110,7 +128,9 @@ def test_a_word_that_came_late_is_no_persons_share_once_a_list_says_less(tmp_pat
             desk.broker.say(terms_of(now, quantity=amount(100)))
             assert live(desk).enlarged
             desk.broker.say(terms_of(now, quantity=amount(50), stop_price=amount(89)))
-            assert (await rebuilt(desk)).enlarged == Enlarged(due=amount(50)) == live(desk).enlarged
+            assert (
+                (await rebuilt(desk)).enlarged == Enlarged(beside=amount(50)) == live(desk).enlarged
+            )
             await desk.settle(10)
             assert not live(desk).enlarged
             assert stop.state is S.CANCELED, "nothing is left to close for it"
