@@ -41,14 +41,14 @@ def arm(seam: str, after: int) -> None:
     sent = 0
     if seam == "after commit before send":
 
-        def put(self: Outbox, priority: Any, item: Any) -> None:
+        def send(self: Outbox, priority: Any, item: Any) -> None:
             nonlocal sent
             sent += 1
             if sent == after:
                 die()
-            queue(self, priority, item)
+            pass_on(self, priority, item)
 
-        queue, Outbox.put = Outbox.put, put  # type: ignore[method-assign]
+        pass_on, Outbox.send = Outbox.send, send  # type: ignore[method-assign]
     elif seam == "after send before ack":
 
         def place(self: OrderDesk, messages: Any) -> None:
