@@ -75,6 +75,7 @@ class Holdings:
         self.absent: Mapping[tuple[str, str], float] = {}
         self.carried: Carried = {}
         self.as_of: datetime | None = None
+        self._doubts = 0
 
     async def ask(self) -> bool:
         """Ask for both, and take them; return whether the positions were.
@@ -105,6 +106,11 @@ class Holdings:
         """Whether the broker is to be asked again before new risk."""
         return bool(self.absent)
 
+    @property
+    def doubted(self) -> bool:
+        """Whether a fill came since the last list that the list may have held already."""
+        return self._desk.book.unexplained.doubts[self._broker.name] != self._doubts
+
     def _take(self, snapshot: Snapshot[Position], asked_at: Moment) -> bool:
         """Take a whole list; return False where it lacks rows and was not told often enough."""
         if not snapshot.complete:
@@ -116,6 +122,7 @@ class Holdings:
             self.carried = {(place[1], place[2].id): book.positions[place] for place in known}
         if self._lacks_rows(snapshot, asked_at.monotonic):
             return False
+        self._doubts = book.unexplained.doubts[name]
         before = self._before()
         sentences = []
         for place in dict.fromkeys((*known, *told)):

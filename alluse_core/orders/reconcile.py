@@ -169,8 +169,9 @@ class Reconciler:
     def _open_or_ask_again(self, *, whole: bool, changes: int) -> None:
         """Open the gate after a round that learnt everything over one link.
 
-        What was asked before an outage says nothing of what happened in it. ``changes`` is how
-        often the link had changed when the round began.
+        What was asked before an outage says nothing of what happened in it, nor does a list of
+        positions of a fill that came after it in the same round and that it may hold. ``changes``
+        is how often the link had changed when the round began.
         """
         name, shut = self._broker.name, self._gate.reconciling
         self._unsure = self._holdings.unsure or not whole
@@ -178,7 +179,8 @@ class Reconciler:
             shut.add(name)
             self.want()
         elif self._broker.link.works:
-            if whole and changes == self._gate.link_changes[name]:
+            same_link = changes == self._gate.link_changes[name]
+            if whole and same_link and not self._holdings.doubted:
                 shut.discard(name)
             elif name in shut:
                 self.want()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,11 +35,13 @@ class Unexplained:
 
     A list may hold fills of which nobody has told: counted when they are told, they would count
     twice. One that happened before the list was asked for, and fits into what the list had beyond
-    our fills, is a part of that difference.
+    our fills, is a part of that difference. ``doubts`` counts by broker the fills of which only
+    another list can say whether the last one held them.
     """
 
     def __init__(self) -> None:
         self._open: dict[Place, tuple[Decimal, datetime]] = {}
+        self.doubts: Counter[str] = Counter()
 
     @property
     def open(self) -> Mapping[Place, Decimal]:
@@ -61,6 +64,7 @@ class Unexplained:
         amount, asked_at = self._open[place]
         if fill.time > asked_at:
             return Late.AFTER
+        self.doubts[fill.broker] += 1
         fits = change * amount > 0 and abs(change) <= abs(amount)
         if not fits or fill.time + STAMP > asked_at:
             return Late.UNCLEAR

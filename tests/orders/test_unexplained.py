@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 from desk_floor import AAPL, NODE, buy, floor, run
 
+from alluse_core.errors import OrderDenied
 from alluse_core.model import Execution, OrderIdentity, Side
 from alluse_core.orders.approval import believed
 from alluse_core.orders.journal import JournalReader
@@ -113,6 +115,39 @@ def test_a_fill_that_may_be_in_the_list_holds_new_risk_back_until_a_list_tells(
             assert not desk.orders.reconciling
             (row,) = desk.orders.positions().rows
             assert row.quantity == 100
+
+    run(scenario())
+
+
+def test_a_round_that_took_its_list_before_such_a_fill_lets_no_new_risk_pass(
+    tmp_path: Path,
+) -> None:
+    """Seed 111175: the round still asked for account values, and then opened the gate."""
+
+    async def scenario() -> None:
+        async with floor(tmp_path) as desk:
+            ticket = await desk.orders.submit(buy("one"))
+            await desk.settle(5)
+            desk.broker.held["DU1", AAPL] = Decimal(100)
+            ask, late = desk.broker.account_values, [1]
+
+            async def account_values() -> Any:
+                if late:
+                    late.pop()
+                    desk.broker.say(_late("a", ticket.order_ref, 100, desk.clock.now()))
+                return await ask()
+
+            desk.broker.account_values = account_values  # type: ignore[method-assign]
+            await desk.orders.reconcile("fake")
+            assert not late
+            assert desk.orders.positions().rows[0].quantity == 200, "by the stream, and the list"
+            assert desk.orders.reconciling
+            with pytest.raises(OrderDenied, match="evidence of fake is being asked for"):
+                await desk.orders.submit(buy("two"))
+            await desk.settle(2)
+            assert desk.orders.positions().rows[0].quantity == 100
+            assert not desk.orders.reconciling
+            assert (await desk.orders.submit(buy("three"))).key == "three"
 
     run(scenario())
 
