@@ -22,17 +22,20 @@ _Asked = tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]
 def bare_commits(path: Path) -> Iterator[Commit]:
     """Yield what commits one row of a table without an index in a thread, and waits for it."""
     asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE record (seq INTEGER PRIMARY KEY, body TEXT)")
 
     def write() -> None:
-        connection = sqlite3.connect(path, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("CREATE TABLE record (seq INTEGER PRIMARY KEY, body TEXT)")
         while (work := asked.get()) is not None:
-            connection.execute("INSERT INTO record (body) VALUES (?)", (_BODY,))
             loop, done = work
-            loop.call_soon_threadsafe(done.set_result, None)
-        connection.close()
+            try:
+                connection.execute("INSERT INTO record (body) VALUES (?)", (_BODY,))
+            except sqlite3.Error as error:
+                loop.call_soon_threadsafe(done.set_exception, error)
+            else:
+                loop.call_soon_threadsafe(done.set_result, None)
 
     async def commit() -> None:
         loop = asyncio.get_running_loop()
@@ -47,3 +50,4 @@ def bare_commits(path: Path) -> Iterator[Commit]:
     finally:
         asked.put(None)
         thread.join()
+        connection.close()

@@ -19,9 +19,12 @@ class Agent:
 
     async def order(self, number: int, away: float) -> Order:
         """Return a limit order that rests ``away`` from the middle, or trades if it is negative."""
-        lap, place = divmod(number, len(self.instruments))
+        # The bracket has the last one for itself: what else sold it would leave its exits for more
+        # than is held.
+        others = self.instruments[:-1] or self.instruments
+        lap, place = divmod(number, len(others))
         side, shares = (Side.BUY if lap % 2 else Side.SELL), 10 + lap % 25
-        quote = await self.quotes.get(self.instruments[place])
+        quote = await self.quotes.get(others[place] if number >= 0 else self.instruments[-1])
         if not quote.priceable:
             raise AllUseError(f"{quote.instrument} is {quote.condition.value}, no price to go by")
         price = Decimal(quote.mid * (1 - side.sign * away)).quantize(Decimal("0.01"))

@@ -17,7 +17,8 @@ from decimal import Decimal
 import attrs
 
 from alluse_core.errors import AllUseError
-from alluse_core.model import Order, OrderState
+from alluse_core.model import Order
+from alluse_core.orders.closing import RESTS
 from alluse_core.orders.commands import Commands
 from alluse_core.orders.control import Pauses
 from alluse_core.orders.desk import Desk
@@ -26,7 +27,6 @@ from alluse_core.orders.reductions import PATIENCE
 from alluse_core.orders.room import may_open, room_of
 
 _log = logging.getLogger(__name__)
-_RESTS = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED, OrderState.HELD})
 _TRIES_UNTOLD = 4
 """At which try a person is told; each comes after a longer pause."""
 _PAUSE_MOST = 300.0
@@ -66,7 +66,7 @@ class Trimming:
         self._asked = {entry.key for entry in uncounted}
         for live in due:
             if live.due.proven:
-                if live.state in _RESTS and live.pending is None:
+                if live.state in RESTS and live.pending is None:
                     await self._trim(live, now)
             elif now - live.due.since >= PATIENCE and not live.due.asked:
                 live.due = attrs.evolve(live.due, asked=True)

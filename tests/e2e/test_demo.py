@@ -73,6 +73,8 @@ def test_the_incident_fires_an_alert_and_the_alert_resolves(session: Path) -> No
     alerts = _json("alerts", "list", "--out", str(session), "--json")
     assert isinstance(alerts, list)
     assert [alert["rule"] for alert in alerts if alert["fired_at"] and alert["resolved_at"]]
+    fired = {alert["rule"] for alert in alerts if alert["fired_at"]}
+    assert not fired & {"exits_exceed_position", "unprotected_position"}, "its bracket is sound"
 
 
 @pytest.mark.slow
